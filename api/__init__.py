@@ -1,0 +1,1 @@
+"""The HTTP API: takes commands, serves the projected tables."""

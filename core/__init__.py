@@ -1,0 +1,1 @@
+"""What every role shares: events, jobs, keys, the log, the queue, settings."""

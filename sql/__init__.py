@@ -1,0 +1,1 @@
+"""Data only: migrations and queries, read through importlib.resources."""
