@@ -1,0 +1,177 @@
+"""How one text (or TOML value) becomes one value of a setting.
+
+A reader takes what was given and returns the value, or raises `Unfit` saying what it expected;
+`config` adds the name of the setting and what was given.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+Reader = Callable[[object], Any]
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_SIZE = re.compile(r"(\d+)\s*(B|KB|KiB|MB|MiB|GB|GiB)?", re.IGNORECASE)
+_UNITS = {
+    "b": 1, "kb": 10**3, "kib": 2**10, "mb": 10**6, "mib": 2**20, "gb": 10**9, "gib": 2**30,
+}  # fmt: skip
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+_CREDENTIALS = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/@]*@", re.IGNORECASE)
+_QUERY_PASSWORD = re.compile(r"(?P<head>[?&](?:ssl)?password=)[^&\s]*", re.IGNORECASE)
+
+
+class Unfit(ValueError):
+    """The value given is not what the setting expects; the text says what is."""
+
+
+def redact(text: str) -> str:
+    """`text` with the password of every URL in it replaced by `***`."""
+    if "://" not in text:
+        return text
+    text = _CREDENTIALS.sub(r"\g<head>:***@", text)
+    return _QUERY_PASSWORD.sub(r"\g<head>***", text)
+
+
+def text(expected: str = "a text that is not empty") -> Reader:
+    def read(given: object) -> str:
+        if not isinstance(given, str) or not given.strip():
+            raise Unfit(expected)
+        return given.strip()
+
+    return read
+
+
+def optional(reader: Reader) -> Reader:
+    def read(given: object) -> object:
+        return None if given is None or given == "" else reader(given)
+
+    return read
+
+
+def name(given: object) -> str:
+    if not isinstance(given, str) or not _NAME.fullmatch(given):
+        raise Unfit("a name of a-z 0-9 . _ - starting with a letter or digit, at most 63 long")
+    return given
+
+
+def url(*schemes: str) -> Reader:
+    expected = "a URL starting with " + " or ".join(f"{scheme}://" for scheme in schemes)
+
+    def read(given: object) -> str:
+        if not isinstance(given, str):
+            raise Unfit(expected)
+        try:
+            parts = urlsplit(given)
+            parts.port  # noqa: B018 (raises for a port that is no port)
+        except ValueError as error:
+            raise Unfit(expected) from error
+        if parts.scheme not in schemes or not (parts.netloc or parts.path or parts.query):
+            raise Unfit(expected)
+        return given
+
+    return read
+
+
+def integer(least: int, most: int | None = None) -> Reader:
+    expected = f"a whole number of {least} or more" if most is None else (
+        f"a whole number from {least} to {most}"
+    )  # fmt: skip
+
+    def read(given: object) -> int:
+        if isinstance(given, bool) or not isinstance(given, int | str):
+            raise Unfit(expected)
+        try:
+            value = int(given)
+        except ValueError:
+            raise Unfit(expected) from None
+        if value < least or (most is not None and value > most):
+            raise Unfit(expected)
+        return value
+
+    return read
+
+
+def seconds(least: float) -> Reader:
+    expected = f"a number of seconds, {least:g} or more"
+
+    def read(given: object) -> float:
+        if isinstance(given, bool) or not isinstance(given, int | float | str):
+            raise Unfit(expected)
+        try:
+            value = float(given)
+        except ValueError:
+            raise Unfit(expected) from None
+        if not math.isfinite(value) or value < least:
+            raise Unfit(expected)
+        return value
+
+    return read
+
+
+def size(least: int) -> Reader:
+    expected = f"a size in bytes, or like 8MiB, of {least} bytes or more"
+
+    def read(given: object) -> int:
+        if isinstance(given, bool) or not isinstance(given, int | str):
+            raise Unfit(expected)
+        match = _SIZE.fullmatch(str(given).strip())
+        if match is None:
+            raise Unfit(expected)
+        value = int(match[1]) * _UNITS[(match[2] or "B").lower()]
+        if value < least:
+            raise Unfit(expected)
+        return value
+
+    return read
+
+
+def boolean(given: object) -> bool:
+    if isinstance(given, bool):
+        return given
+    lowered = given.strip().lower() if isinstance(given, str) else ""
+    if lowered not in _TRUE | _FALSE:
+        raise Unfit("true or false")
+    return lowered in _TRUE
+
+
+def choice(*words: str) -> Reader:
+    def read(given: object) -> str:
+        if not isinstance(given, str) or given.strip().lower() not in words:
+            raise Unfit("one of " + ", ".join(words))
+        return given.strip().lower()
+
+    return read
+
+
+def listed(item: Reader, *, least: int = 0) -> Reader:
+    """A TOML list, or a text with commas."""
+
+    def read(given: object) -> tuple[Any, ...]:
+        parts: list[object]
+        if isinstance(given, str):
+            parts = [part.strip() for part in given.split(",") if part.strip()]
+        elif isinstance(given, list | tuple):
+            parts = list(given)
+        else:
+            raise Unfit("a list, or a text with commas")
+        values = tuple(dict.fromkeys(item(part) for part in parts))
+        if len(values) < least:
+            raise Unfit(f"at least {least} value")
+        return values
+
+    return read
+
+
+def queue(given: object) -> str:
+    """A queue's name, or `*` for every queue there is."""
+    if given == "*":
+        return "*"
+    try:
+        return name(given)
+    except Unfit as error:
+        raise Unfit(f"queues separated by commas, or *; each {error}") from None
