@@ -15,3 +15,68 @@ class ConfigError(MillstreamError):
         self.setting = setting
         self.expected = expected
         self.given = given
+
+
+class InvalidName(MillstreamError):
+    """A name that cannot be used in keys and addresses."""
+
+    def __init__(self, what: str, given: str, expected: str) -> None:
+        super().__init__(f"{what}: expected {expected}, got: {given!r}")
+        self.expected = expected
+        self.given = given
+
+
+class Unavailable(MillstreamError):
+    """A server could not be reached or did not answer; what was asked may have been done."""
+
+
+class LogLost(MillstreamError):
+    """The log of a partition is gone or has gone back: nothing may be appended before a restore."""
+
+
+class GroupLost(MillstreamError):
+    """A consumer group is gone; `PartitionQueue.mend` makes it again."""
+
+
+class MemoryFull(MillstreamError):
+    """Redis has reached its memory bound: it takes no new jobs, but running ones can finish."""
+
+
+class IdTaken(MillstreamError):
+    """A job of that id lives already."""
+
+
+class ServerUnfit(MillstreamError):
+    """A server is set up so that it could lose what it was given."""
+
+
+class UnknownEvent(MillstreamError):
+    """The log holds an event of a type this release does not know."""
+
+    def __init__(self, position: str, type: str) -> None:
+        super().__init__(f"event at {position}: expected a known type, got: {type!r}")
+
+
+class UnreadableEvent(MillstreamError):
+    """The body of an event does not fit its type."""
+
+    def __init__(self, position: str, type: str, fault: str) -> None:
+        super().__init__(f"event {type} at {position} cannot be read: {fault}")
+
+
+class IllegalTransition(MillstreamError):
+    """An event that cannot follow what came before it."""
+
+    def __init__(self, position: str, job: str, found: str, event: str) -> None:
+        super().__init__(f"event at {position}: {event} cannot follow {found} of job {job}")
+
+
+class LogGap(MillstreamError):
+    """The log does not go on where a reader stopped: events are missing."""
+
+    def __init__(self, partition: str, expected: int, found: int | None) -> None:
+        got = "the end of the log" if found is None else f"seq {found}"
+        super().__init__(f"log of {partition}: expected seq {expected}, got: {got}")
+        self.partition = partition
+        self.expected = expected
+        self.found = found

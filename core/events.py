@@ -1,0 +1,223 @@
+"""The events: facts in the past tense, each with a stable name that never changes.
+
+An event's struct is the body alone. Who, where and when (partition, seq, epoch, job, version,
+time) is the envelope, `Record`, since the log gives those and nobody else can.
+"""
+
+from typing import Any, ClassVar
+
+import msgspec
+
+from .codec import Data
+from .retry import Backoff
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=False):
+    """Base of all event bodies. `name` is the event's type in the log."""
+
+    name: ClassVar[str]
+    schema: ClassVar[int] = 1
+
+
+class Command(Event, frozen=True):
+    """An event that somebody caused by a command: who, and why."""
+
+    actor: str = ""
+    reason: str = ""
+
+
+class JobSubmitted(Event, frozen=True):
+    """A job was accepted. The body is the whole spec; times are ms since 1970, durations ms."""
+
+    name = "job.submitted"
+    type: str
+    payload: Data = Data()
+    priority: int = 5
+    max_attempts: int = 5
+    backoff: Backoff | None = None
+    timeout_ms: int | None = None
+    delay_ms: int | None = None
+    run_at: int | None = None
+    expires_at: int | None = None
+    tags: list[str] = []
+    metadata: dict[str, str] = {}
+
+
+class JobQueued(Event, frozen=True):
+    """A job that waited for a time may run now. `cause`: due, retry, group_lost."""
+
+    name = "job.queued"
+    cause: str
+
+
+class JobStarted(Event, frozen=True):
+    """A worker was given the job. The version of this event is the lease's fencing token."""
+
+    name = "job.started"
+    attempt: int
+    worker: str
+
+
+class JobSucceeded(Event, frozen=True):
+    """The handler returned."""
+
+    name = "job.succeeded"
+    result: Data = Data()
+
+
+class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What went wrong in an attempt; the traceback is trimmed."""
+
+    type: str
+    message: str
+    traceback: str = ""
+
+
+class JobAttemptFailed(Event, frozen=True):
+    """An attempt failed. With `retry_ms` the job runs again that long after this event."""
+
+    name = "job.attempt_failed"
+    error: Fault
+    retry_ms: int | None = None
+
+
+class JobFailed(Event, frozen=True):
+    """Given up. `reason`: exhausted, non_retryable, expired, poison, handler_missing."""
+
+    name = "job.failed"
+    reason: str
+    error: Fault | None = None
+
+
+class JobSnoozed(Event, frozen=True):
+    """The handler asked to be called again later; that costs no attempt."""
+
+    name = "job.snoozed"
+    delay_ms: int
+
+
+class JobReleased(Event, frozen=True):
+    """A worker handed the job back unfinished; that costs no attempt.
+
+    `reason`: drain, handler_missing.
+    """
+
+    name = "job.released"
+    reason: str
+    delay_ms: int = 0
+
+
+class JobLeaseExpired(Event, frozen=True):
+    """The worker did not renew its lease in time: the job is queued again, one crash richer."""
+
+    name = "job.lease_expired"
+    worker: str
+    crashes: int
+
+
+class JobCancelRequested(Command, frozen=True):
+    """Somebody wants a running job to stop."""
+
+    name = "job.cancel_requested"
+
+
+class JobCancelled(Command, frozen=True):
+    """The job will not run (any more)."""
+
+    name = "job.cancelled"
+
+
+class JobRedriven(Command, frozen=True):
+    """A job that had ended is to run again, with fresh attempts."""
+
+    name = "job.redriven"
+
+
+class WorkerStarted(Event, frozen=True):
+    """A worker process began to serve this queue."""
+
+    name = "worker.started"
+    worker: str
+    types: list[str] = []
+
+
+class WorkerStopped(Event, frozen=True):
+    """A worker process left this queue in good order."""
+
+    name = "worker.stopped"
+    worker: str
+
+
+KINDS: dict[str, type[Event]] = {
+    kind.name: kind
+    for kind in (
+        JobSubmitted,
+        JobQueued,
+        JobStarted,
+        JobSucceeded,
+        JobAttemptFailed,
+        JobFailed,
+        JobSnoozed,
+        JobReleased,
+        JobLeaseExpired,
+        JobCancelRequested,
+        JobCancelled,
+        JobRedriven,
+        WorkerStarted,
+        WorkerStopped,
+    )
+}
+"""Every event there is, by name."""
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One entry of a log: the envelope, and the body as the bytes that were written.
+
+    seq      contiguous per partition, from 1
+    epoch    of the partition's log; rises when a log is restored after a loss
+    job      job id, or "" for events of the queue itself and of workers
+    version  contiguous per job, from 1; 0 where there is no job
+    time     ms since 1970 by the server's clock: the stream id's first part
+    entry    the stream id
+    """
+
+    partition: str
+    seq: int
+    epoch: int
+    type: str
+    job: str
+    version: int
+    body: bytes
+    time: int
+    entry: str
+
+    @property
+    def position(self) -> str:
+        """Where in all logs this event stands: ``partition:epoch:seq``."""
+        return position(self.partition, self.epoch, self.seq)
+
+
+def position(partition: str, epoch: int, seq: int) -> str:
+    """Write a position; opaque to clients."""
+    return f"{partition}:{epoch}:{seq}"
+
+
+def parse_position(text: str) -> tuple[str, int, int]:
+    """Read a position: partition, epoch, seq. Raises ValueError."""
+    try:
+        partition, epoch, seq = text.split(":")
+        return partition, int(epoch), int(seq)
+    except ValueError:
+        raise ValueError(
+            f"expected a position such as 'default:1:42', got {text!r}"
+        ) from None
+
+
+def body_of(event: Event) -> bytes:
+    """Encode an event's body for the log."""
+    return msgspec.json.encode(event)
+
+
+def as_dict(event: Event) -> dict[str, Any]:
+    """An event's body as plain values, for people."""
+    return msgspec.to_builtins(event)

@@ -1,0 +1,97 @@
+"""Names of everything Millstream keeps in Redis.
+
+All keys of a partition share one hash tag, ``{namespace:partition}``, so that they live in one
+slot, move together and can be changed by one script. Today a queue is one partition, named as the
+queue; a queue split later has partitions ``queue#1``, ``queue#2`` and so on.
+"""
+
+import re
+import zlib
+from typing import Final
+
+from .errors import InvalidName
+
+PRIORITIES: Final = range(10)
+"""Priorities a job may have; 0 is served first."""
+
+GROUP: Final = "workers"
+"""The consumer group on every ready stream."""
+
+_QUEUE = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_JOB_TYPE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,127}")
+
+
+def check_queue(name: str) -> str:
+    """Return `name` if it is a valid queue name, else raise InvalidName."""
+    if not _QUEUE.fullmatch(name):
+        raise InvalidName("queue name", name, "1 to 63 of a-z 0-9 . _ - starting with a-z or 0-9")
+    return name
+
+
+def check_job_type(name: str) -> str:
+    """Return `name` if it is a valid job type, else raise InvalidName."""
+    if not _JOB_TYPE.fullmatch(name):
+        raise InvalidName(
+            "job type", name, "1 to 128 of a-z A-Z 0-9 . _ : / - starting with a letter or digit"
+        )
+    return name
+
+
+def partition_code(partition: str) -> int:
+    """24 bits that stand for a partition; every job id ends in the code of its partition."""
+    return zlib.crc32(partition.encode()) & 0xFFFFFF
+
+
+class Keys:
+    """The keys of one namespace. Partition keys are built from `base` inside the Lua verbs."""
+
+    __slots__ = ("namespace",)
+
+    def __init__(self, namespace: str = "ms") -> None:
+        self.namespace = namespace
+
+    @property
+    def queues(self) -> str:
+        """Set of all partitions ever used."""
+        return f"{self.namespace}:queues"
+
+    @property
+    def types(self) -> str:
+        """Hash: job type → what workers announced of it (JSON), over all queues."""
+        return f"{self.namespace}:types"
+
+    def base(self, partition: str) -> str:
+        """Prefix of all keys of a partition; the one key given to every verb."""
+        return f"{{{self.namespace}:{partition}}}"
+
+    def log(self, partition: str) -> str:
+        """Stream of the partition's events."""
+        return f"{self.base(partition)}:log"
+
+    def ready(self, partition: str, priority: int) -> str:
+        """Stream of the jobs of one priority that may run now."""
+        return f"{self.base(partition)}:ready:{priority}"
+
+    def job(self, partition: str, job: str) -> str:
+        """Hot state of a live job: header and spec."""
+        return f"{self.base(partition)}:job:{job}"
+
+    def due(self, partition: str) -> str:
+        """Sorted set of jobs that wait for a time, by that time (ms)."""
+        return f"{self.base(partition)}:due"
+
+    def bell(self, partition: str) -> str:
+        """List that holds at most one token: there is something to claim."""
+        return f"{self.base(partition)}:bell"
+
+    def meta(self, partition: str) -> str:
+        """Hash of the partition itself: epoch, seq, archived, lanes, paused."""
+        return f"{self.base(partition)}:meta"
+
+    def announced(self, partition: str) -> str:
+        """Hash: job type → defaults (JSON), of all types workers ever announced here."""
+        return f"{self.base(partition)}:types"
+
+    def partition_of(self, log_key: str) -> str:
+        """The partition whose log this key is; the inverse of `log`."""
+        return log_key[len(self.namespace) + 2 : -len("}:log")]

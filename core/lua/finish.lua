@@ -1,0 +1,95 @@
+#!lua flags=allow-oom
+-- Takes the verdicts on jobs that ran, each from the lease it names and no other.
+--
+-- KEYS[1]  partition prefix
+-- ARGV     per verdict: id, fence, kind, delay (ms), body, body of the end
+--          kind  succeeded · retry · failed · snoozed · released · cancelled
+--          body  of the event of that name (retry: of job.attempt_failed; failed: of the last
+--                job.attempt_failed, or '' for none, and the second body is that of job.failed)
+--
+-- Replies  one per verdict: 1 accepted, 0 refused (the lease was lost, or the job has ended)
+--          LOGLOST …   the log is gone
+-- Appends  job.succeeded · job.attempt_failed · job.failed · job.snoozed · job.released ·
+--          job.cancelled (also after any verdict that would run a job again whose cancellation was
+--          requested)
+--@include header
+--@include log
+--@include waiting
+local fault = open_log()
+if fault then return fault end
+
+local keys = {}
+for i = 1, #ARGV, 6 do
+  keys[#keys + 1] = job_key(ARGV[i])
+end
+local raws = redis.call('MGET', unpack(keys))
+local now = now_ms()
+local before = seq
+local replies, gone, ended, done = {}, {}, {}, {}
+local EVENT = {succeeded = 'job.succeeded', retry = 'job.attempt_failed', snoozed = 'job.snoozed',
+  released = 'job.released', cancelled = 'job.cancelled'}
+
+for k = 1, #keys do
+  local at = (k - 1) * 6
+  local id, fence, kind = ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3]
+  local raw = raws[k]
+  local accepted = 0
+  if raw and not done[id] then
+    local state, priority, flags, crashes, attempt, version, current, expires, ms, n =
+      struct.unpack(FORMAT, raw)
+    if current == fence and fence > 0 then
+      accepted = 1
+      done[id] = true
+      version = math.max(version, fence)
+      note(gone, priority, ms, n)
+      local finished = true
+      if kind == 'failed' then
+        if ARGV[at + 5] ~= '' then
+          version = version + 1
+          append('job.attempt_failed', id, version, ARGV[at + 5])
+        end
+        version = version + 1
+        append('job.failed', id, version, ARGV[at + 6])
+      else
+        version = version + 1
+        append(EVENT[kind], id, version, ARGV[at + 5])
+        if kind ~= 'succeeded' and kind ~= 'cancelled' then
+          if flags % 2 == CANCEL then
+            version = version + 1
+            append('job.cancelled', id, version, '{}')
+          else
+            finished = false
+          end
+        end
+      end
+      if finished then
+        ended[#ended + 1] = keys[k]
+        if flags >= REDRIVEN then
+          redis.call('SET', P .. ':gone:' .. id, version, 'PX', 3600000)
+        end
+      else
+        local delay = tonumber(ARGV[at + 4])
+        local tries = kind == 'retry' and attempt + 1 or attempt
+        if kind == 'released' and delay == 0 then
+          ms, n = enter(priority, id)
+          redis.call('SETRANGE', keys[k], 0, pack(QUEUED, priority, flags, crashes, tries,
+            version, version + 1, expires, ms, n))
+          ring()
+        else
+          redis.call('SETRANGE', keys[k], 0, pack(kind == 'retry' and RETRYING or SCHEDULED,
+            priority, flags, crashes, tries, version, 0, expires, 0, 0))
+          wait_until(id, now + delay)
+        end
+      end
+    end
+  end
+  replies[k] = accepted
+end
+leave(gone)
+for first = 1, #ended, 1000 do
+  redis.call('UNLINK', unpack(ended, first, math.min(first + 999, #ended)))
+end
+if seq > before then
+  close_log()
+end
+return replies

@@ -1,0 +1,32 @@
+-- The partition's log. `P` is the key prefix of the partition. Every script that appends opens
+-- the log first, and closes it last: seq numbers are given here and nowhere else.
+local P = KEYS[1]
+local LOG = P .. ':log'
+local META = P .. ':meta'
+local seq, epoch, lanes
+
+-- Reads where the log stands; returns an error reply if it is gone, since then there is no truth
+-- to append to. A partition never used stands at seq 0 of epoch 1.
+local function open_log()
+  local meta = redis.call('HMGET', META, 'seq', 'epoch', 'lanes')
+  seq, epoch, lanes = tonumber(meta[1] or 0), meta[2] or '1', meta[3] or ''
+  if seq > 0 and redis.call('EXISTS', LOG) == 0 then
+    return redis.error_reply('LOGLOST the log ' .. LOG .. ' is gone, expected it to end at seq '
+      .. seq .. ' of epoch ' .. epoch)
+  end
+end
+
+local function append(kind, job, version, body)
+  seq = seq + 1
+  redis.call('XADD', LOG, '*', 'seq', seq, 'epoch', epoch, 'type', kind, 'job', job,
+    'version', version, 'body', body)
+end
+
+local function close_log()
+  redis.call('HSET', META, 'seq', seq, 'epoch', epoch)
+end
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end

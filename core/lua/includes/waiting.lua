@@ -1,0 +1,104 @@
+-- Where jobs wait: ready streams by priority, and `due` by time. Needs header and log.
+local GROUP = 'workers'
+local DUE = P .. ':due'
+local BELL = P .. ':bell'
+
+local function job_key(id)
+  return P .. ':job:' .. id
+end
+
+local function ready_key(priority)
+  return P .. ':ready:' .. priority
+end
+
+-- Wakes one worker that waits. The list never holds more than one token.
+local function ring()
+  if redis.call('LLEN', BELL) == 0 then
+    redis.call('RPUSH', BELL, '1')
+  end
+end
+
+-- Makes the ready stream of a priority at its first use, and remembers it in `lanes`, sorted, so
+-- that a claim looks only at streams that exist.
+local function ensure_lane(priority)
+  if string.find(lanes, priority, 1, true) then
+    return
+  end
+  redis.call('XGROUP', 'CREATE', ready_key(priority), GROUP, '0', 'MKSTREAM')
+  local all = {}
+  for lane in string.gmatch(lanes .. priority, '.') do
+    all[#all + 1] = lane
+  end
+  table.sort(all)
+  lanes = table.concat(all)
+  redis.call('HSET', META, 'lanes', lanes)
+end
+
+-- Puts a job into its ready stream; returns the two parts of the entry's id.
+local function enter(priority, id)
+  ensure_lane(priority)
+  local entry = redis.call('XADD', ready_key(priority), '*', 'job', id)
+  local dash = string.find(entry, '-', 1, true)
+  return tonumber(string.sub(entry, 1, dash - 1)), tonumber(string.sub(entry, dash + 1))
+end
+
+-- Takes ready entries away, batched by priority: gone[priority] = {entry id, ...}.
+local function leave(gone)
+  for priority, entries in pairs(gone) do
+    for first = 1, #entries, 1000 do
+      local last = math.min(first + 999, #entries)
+      redis.call('XACK', ready_key(priority), GROUP, unpack(entries, first, last))
+      redis.call('XDEL', ready_key(priority), unpack(entries, first, last))
+    end
+  end
+end
+
+local function note(gone, priority, ms, n)
+  local entries = gone[priority]
+  if not entries then
+    entries = {}
+    gone[priority] = entries
+  end
+  entries[#entries + 1] = string.format('%d-%d', ms, n)
+end
+
+-- Lets a job wait until `at`; rings if it is now the first, for who waits may wait too long.
+local function wait_until(id, at)
+  redis.call('ZADD', DUE, at, id)
+  if redis.call('ZRANGE', DUE, 0, 0)[1] == id then
+    ring()
+  end
+end
+
+-- Moves jobs whose time has come into their ready streams, at most `limit`; returns how many.
+-- An expired one fails instead.
+local function promote(now, limit)
+  local ids = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit)
+  if #ids == 0 then
+    return 0
+  end
+  local keys = {}
+  for i, id in ipairs(ids) do
+    keys[i] = job_key(id)
+  end
+  local raws = redis.call('MGET', unpack(keys))
+  for i, id in ipairs(ids) do
+    local raw = raws[i]
+    if raw then
+      local state, priority, flags, crashes, attempt, version, _, expires =
+        struct.unpack(FORMAT, raw)
+      if expires > 0 and expires <= now then
+        append('job.failed', id, version + 1, '{"reason":"expired"}')
+        redis.call('UNLINK', keys[i])
+      else
+        local cause = state == RETRYING and 'retry' or 'due'
+        append('job.queued', id, version + 1, '{"cause":"' .. cause .. '"}')
+        local ms, n = enter(priority, id)
+        redis.call('SETRANGE', keys[i], 0, pack(QUEUED, priority, flags, crashes, attempt,
+          version + 1, version + 2, expires, ms, n))
+      end
+    end
+  end
+  redis.call('ZREM', DUE, unpack(ids))
+  return #ids
+end

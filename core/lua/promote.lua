@@ -1,0 +1,21 @@
+#!lua flags=allow-oom
+-- Lets jobs run whose time has come, also while no worker has a free slot.
+--
+-- KEYS[1]  partition prefix
+-- ARGV[1]  how many at most
+--
+-- Replies  {promoted, next due (ms since 1970; 0: none)}
+--          LOGLOST …   the log is gone
+-- Appends  job.queued{due|retry} · job.failed{expired}
+--@include header
+--@include log
+--@include waiting
+local fault = open_log()
+if fault then return fault end
+
+local promoted = promote(now_ms(), tonumber(ARGV[1]))
+if promoted > 0 then
+  close_log()
+  ring()
+end
+return {promoted, tonumber(redis.call('ZRANGE', DUE, 0, 0, 'WITHSCORES')[2] or '0')}

@@ -1,0 +1,79 @@
+#!lua flags=allow-oom
+-- Takes back leases that were not renewed: the job is queued under a new entry, which makes the
+-- old lease stale by itself; one that has crashed too often fails as poison.
+--
+-- KEYS[1]  partition prefix
+-- ARGV[1]  lease (ms): pending longer than this without renewal is expired
+-- ARGV[2]  crashes that make a job poison
+-- ARGV[3]  how many at most in each lane
+--
+-- Replies  {reaped, more}: more = 1 if a lane had as many as were asked for
+--          LOGLOST …, NOGROUP …
+-- Appends  job.lease_expired{worker, crashes}, then job.cancelled if that was requested, or
+--          job.failed{poison}
+--@include header
+--@include log
+--@include waiting
+local fault = open_log()
+if fault then return fault end
+
+local lease, budget, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local before = seq
+local gone, reaped, more = {}, 0, 0
+
+-- One expired lease of the entry (ms, n): decides what becomes of the job.
+local function expire(id, key, raw, worker)
+  local _, priority, flags, crashes, attempt, version, fence, expires = struct.unpack(FORMAT, raw)
+  version = math.max(version, fence) + 1
+  crashes = math.min(crashes + 1, 65535)
+  append('job.lease_expired', id, version,
+    '{"worker":"' .. worker .. '","crashes":' .. crashes .. '}')
+  local last = nil
+  if flags % 2 == CANCEL then
+    last, version = 'job.cancelled', version + 1
+    append(last, id, version, '{}')
+  elseif crashes >= budget then
+    last, version = 'job.failed', version + 1
+    append(last, id, version, '{"reason":"poison"}')
+  end
+  if last then
+    redis.call('UNLINK', key)
+    if flags >= REDRIVEN then
+      redis.call('SET', P .. ':gone:' .. id, version, 'PX', 3600000)
+    end
+    return
+  end
+  local ms, n = enter(priority, id)
+  redis.call('SETRANGE', key, 0, pack(QUEUED, priority, flags, crashes, attempt, version,
+    version + 1, expires, ms, n))
+end
+
+for priority in string.gmatch(lanes, '.') do
+  local stream = ready_key(priority)
+  local pending = redis.pcall('XPENDING', stream, GROUP, 'IDLE', lease, '-', '+', limit)
+  if pending.err then
+    if seq > before then close_log() end
+    leave(gone)
+    return redis.error_reply(pending.err)
+  end
+  for _, lost in ipairs(pending) do
+    local entry = redis.call('XRANGE', stream, lost[1], lost[1])[1]
+    gone[priority] = gone[priority] or {}
+    table.insert(gone[priority], lost[1])
+    local id = entry and entry[2][2]
+    local raw = id and redis.call('GET', job_key(id))
+    if raw then
+      expire(id, job_key(id), raw, lost[2])
+      reaped = reaped + 1
+    end
+  end
+  if #pending == limit then
+    more = 1
+  end
+end
+leave(gone)
+if seq > before then
+  close_log()
+  ring()
+end
+return {reaped, more}

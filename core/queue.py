@@ -1,0 +1,290 @@
+"""The typed face of the Lua verbs: what can be done to a queue, each in one atomic step.
+
+No caller counts KEYS and ARGV, and no other module calls a script. Errors: `Unavailable` (the
+outcome is not known), `LogLost`, `GroupLost`, `MemoryFull`, `IdTaken`.
+"""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from redis import exceptions
+
+from .codec import encode
+from .connection import translated
+from .events import Command, JobSubmitted, WorkerStarted, WorkerStopped, body_of, position
+from .hot import HotJob, Lease, read_job, read_lease
+from .ids import code_of
+from .keys import PRIORITIES, Keys, partition_code
+from .scripts import Script, script
+
+MAX_BATCH = 1000
+"""Most jobs one call of a verb handles: Lua can unpack some 8,000 values, and others must get in."""
+
+COMMAND_KEPT_MS = 600_000
+"""How long a submission is remembered so that sending it again changes nothing."""
+
+Verdict = Literal["succeeded", "retry", "failed", "snoozed", "released", "cancelled"]
+
+
+class NewJob(NamedTuple):
+    """A job to submit: its id, its spec, and the spec encoded once."""
+
+    id: str
+    spec: JobSubmitted
+    body: bytes
+
+
+class Receipt(NamedTuple):
+    """Where accepted jobs stand in the log: job i has seq `first_seq` + i.
+
+    `again` tells that the same command was accepted before.
+    """
+
+    partition: str
+    epoch: int
+    first_seq: int
+    again: bool
+
+    def position(self, index: int) -> str:
+        """Position of the submission of the job at `index`."""
+        return position(self.partition, self.epoch, self.first_seq + index)
+
+
+class Claim(NamedTuple):
+    """What a claim gave. Times are ms since 1970 by the server's clock; `next_due` 0: none."""
+
+    now: int
+    next_due: int
+    leases: list[Lease]
+
+
+class Finish(NamedTuple):
+    """A verdict on a leased job. `body` and `end` as in finish.lua."""
+
+    id: str
+    fence: int
+    verdict: Verdict
+    body: bytes
+    delay_ms: int = 0
+    end: bytes = b""
+
+
+class Redrive(NamedTuple):
+    """A job that ended, to run again: `version` is that of its last event."""
+
+    id: str
+    priority: int
+    version: int
+    spec: bytes
+
+
+def new_job(job: str, spec: JobSubmitted) -> NewJob:
+    """Prepare a job for submission."""
+    return NewJob(job, spec, body_of(spec))
+
+
+def submit_args(command: str, jobs: Iterable[NewJob]) -> list[Any]:
+    """Arguments of submit.lua."""
+    args: list[Any] = [command, COMMAND_KEPT_MS]
+    for job, spec, body in jobs:
+        due: object = 0
+        if spec.delay_ms is not None:
+            due = f"+{spec.delay_ms}"
+        elif spec.run_at is not None:
+            due = spec.run_at
+        args += (job, spec.priority, due, spec.expires_at or 0, body)
+    return args
+
+
+def _text(value: bytes) -> str:
+    return value.decode()
+
+
+class PartitionQueue:
+    """All verbs of one partition, over one client for commands."""
+
+    __slots__ = ("_base", "_keys", "_redis", "partition")
+
+    def __init__(self, redis: Any, partition: str, keys: Keys) -> None:
+        self.partition = partition
+        self._redis = redis
+        self._keys = keys
+        self._base = keys.base(partition)
+
+    async def submit(self, jobs: Sequence[NewJob], command: str | None = None) -> Receipt:
+        """Accept all of `jobs` or none.
+
+        The same `command` may be sent again while the outcome is unknown: it is done once.
+        """
+        command = command or uuid.uuid4().hex
+        epoch, first, again = await self._run("submit", submit_args(command, jobs))
+        return Receipt(self.partition, int(epoch), first, again == 1)
+
+    async def claim(self, worker: str, limit: int, *, held: bool = False) -> Claim:
+        """Lease up to `limit` jobs to `worker`; with `held`, those it holds already."""
+        args = [worker, min(limit, MAX_BATCH), int(held)]
+        now, next_due, ids, states = await self._run("claim", args)
+        partition = self.partition
+        leases = [
+            read_lease(partition, job.decode(), raw, now)
+            for job, raw in zip(ids, states, strict=True)
+        ]
+        return Claim(now, next_due, leases)
+
+    async def finish(self, verdicts: Sequence[Finish]) -> list[bool]:
+        """Say what became of leased jobs; True where the lease was still good."""
+        if not verdicts:
+            return []
+        return [reply == 1 for reply in await self._run("finish", finish_args(verdicts))]
+
+    async def reap(self, lease_ms: int, max_crashes: int, limit: int = 200) -> tuple[int, bool]:
+        """Take expired leases back: how many, and whether there may be more."""
+        reaped, more = await self._run("reap", [lease_ms, max_crashes, limit])
+        return reaped, more == 1
+
+    async def promote(self, limit: int = MAX_BATCH) -> tuple[int, int]:
+        """Queue the jobs whose time has come: how many, and when the next is due (0: none)."""
+        promoted, next_due = await self._run("promote", [limit])
+        return promoted, next_due
+
+    async def cancel(self, ids: Sequence[str], by: Command) -> list[str]:
+        """Cancel jobs; per job: cancelled, requested, pending or missing (see cancel.lua)."""
+        return [_text(reply) for reply in await self._run("cancel", [body_of(by), *ids])]
+
+    async def redrive(self, jobs: Sequence[Redrive], by: Command) -> list[str]:
+        """Run ended jobs again; per job: queued, live or stale (see redrive.lua)."""
+        args: list[Any] = [body_of(by)]
+        for job in jobs:
+            args += job
+        return [_text(reply) for reply in await self._run("redrive", args)]
+
+    async def mend(self) -> int:
+        """Make lost consumer groups again; how many jobs were entered anew."""
+        return await self._run("mend", [])
+
+    async def announce(
+        self, event: WorkerStarted | WorkerStopped, types: Mapping[str, Any] | None = None
+    ) -> None:
+        """Say that a worker begins or ends to serve this partition; `types`: name → defaults."""
+        args: list[Any] = [event.name, body_of(event)]
+        for name, defaults in (types or {}).items():
+            args += (name, encode(defaults))
+        await self._run("announce", args)
+
+    async def trim(self, archived: int, epoch: int, entry: str = "") -> int:
+        """Note how far the archive is, and cut the log off below `entry`."""
+        return await self._run("trim", [archived, epoch, entry])
+
+    async def job(self, job: str) -> HotJob | None:
+        """The hot state of a job; None if no such job lives."""
+        with translated():
+            raw = await self._redis.get(self._keys.job(self.partition, job))
+        return None if raw is None else read_job(job, raw)
+
+    async def ring(self) -> None:
+        """Hand a wake-up on to another worker."""
+        with translated():
+            bell = self._keys.bell(self.partition)
+            if await self._redis.llen(bell) == 0:
+                await self._redis.rpush(bell, b"1")
+
+    async def _run(self, verb: str, args: list[Any]) -> Any:
+        loaded = script(verb)
+        with translated():
+            try:
+                return await self._evalsha(loaded, args)
+            except exceptions.NoScriptError:
+                # Nothing was done: the server does not know the script (it was restarted).
+                await self._redis.script_load(loaded.source)
+                return await self._evalsha(loaded, args)
+
+    def _evalsha(self, loaded: Script, args: list[Any]) -> Any:
+        return self._redis.execute_command("EVALSHA", loaded.sha, 1, self._base, *args)
+
+
+def finish_args(verdicts: Iterable[Finish]) -> list[Any]:
+    """Arguments of finish.lua."""
+    args: list[Any] = []
+    for job, fence, verdict, body, delay_ms, end in verdicts:
+        args += (job, fence, verdict, delay_ms, body, end)
+    return args
+
+
+class LeaseRenewer:
+    """The verb `renew`, for the thread that keeps leases alive while handlers run."""
+
+    def __init__(self, redis: Any, keys: Keys, worker: str) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._worker = worker
+
+    def renew(self, partition: str, leases: Sequence[tuple[str, int]]) -> list[int]:
+        """Renew (id, fence) pairs; per lease: 0 lost, 1 renewed, 2 renewed but to be cancelled."""
+        loaded = script("renew")
+        args: list[Any] = [self._worker]
+        for lease in leases:
+            args += lease
+        command = ("EVALSHA", loaded.sha, 1, self._keys.base(partition), *args)
+        with translated():
+            try:
+                return self._redis.execute_command(*command)
+            except exceptions.NoScriptError:
+                self._redis.script_load(loaded.source)
+                return self._redis.execute_command(*command)
+
+
+class Directory:
+    """Which partitions there are, and which job types workers announced."""
+
+    def __init__(self, redis: Any, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._known: dict[str, PartitionQueue] = {}
+
+    def queue(self, partition: str) -> PartitionQueue:
+        """The verbs of a partition, whether it was used before or not."""
+        found = self._known.get(partition)
+        if found is None:
+            found = self._known[partition] = PartitionQueue(self._redis, partition, self._keys)
+        return found
+
+    async def register(self, partition: str) -> None:
+        """Make a partition known to all; needed once, before its first event."""
+        with translated():
+            await self._redis.sadd(self._keys.queues, partition)
+
+    async def partitions(self) -> list[str]:
+        """All partitions ever registered, sorted."""
+        with translated():
+            return sorted(_text(name) for name in await self._redis.smembers(self._keys.queues))
+
+    async def partitions_of(self, job: str) -> list[str]:
+        """The partitions a job of that id can live in; more than one only if codes collide."""
+        code = code_of(job)
+        return [name for name in await self.partitions() if partition_code(name) == code]
+
+    async def announce_types(self, types: Mapping[str, Any]) -> None:
+        """Note the defaults (any JSON value) of job types, for whoever submits."""
+        if types:
+            with translated():
+                mapping = {name: encode(defaults) for name, defaults in types.items()}
+                await self._redis.hset(self._keys.types, mapping=mapping)
+
+    async def types(self) -> dict[str, bytes]:
+        """All announced job types with their defaults (JSON)."""
+        with translated():
+            found = await self._redis.hgetall(self._keys.types)
+        return {_text(name): defaults for name, defaults in found.items()}
+
+    async def types_of(self, partition: str) -> set[str]:
+        """The job types workers of this partition ever announced."""
+        with translated():
+            return {_text(name) for name in await self._redis.hkeys(self._keys.announced(partition))}
+
+
+def check_priority(priority: int) -> int:
+    """Return `priority` if it is one, else raise ValueError."""
+    if priority not in PRIORITIES:
+        raise ValueError(f"expected a priority from 0 (first) to 9, got {priority}")
+    return priority
