@@ -140,6 +140,8 @@ def as_environ(settings: Settings, names: Iterable[str] | None = None) -> dict[s
     """Variables from which another process loads the same settings (by default: those given)."""
 
     def text(value: object) -> str:
+        if value is None:
+            return ""
         return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
     names = settings.explicit if names is None else names

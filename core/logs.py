@@ -76,14 +76,25 @@ def _console() -> list[Any]:
 
 
 def _mask(_logger: Any, _method: str, event: _Event) -> _Event:
-    for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = redact(value)
-    return event
+    return {key: _masked(value) for key, value in event.items()}
+
+
+def _masked(value: Any) -> Any:
+    match value:
+        case str():
+            return redact(value)
+        case None | bool() | int() | float():
+            return value
+        case dict():
+            return {str(key): _masked(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_masked(item) for item in value]
+        case _:  # a struct would be encoded field by field, past the masking in its repr
+            return redact(repr(value))
 
 
 def _encode(_logger: Any, _method: str, event: _Event) -> str:
-    return msgspec.json.encode(event, enc_hook=lambda value: redact(repr(value))).decode()
+    return msgspec.json.encode(event).decode()
 
 
 def _take_over(handler: logging.Handler, level: str) -> None:
