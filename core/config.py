@@ -149,7 +149,7 @@ def as_environ(settings: Settings, names: Iterable[str] | None = None) -> dict[s
 
 
 def require_loopback(host: str, *, trust_network: bool = False) -> None:
-    """Refuse to serve beyond this machine: without API keys whoever reaches the port rules the jobs.
+    """Refuse to serve beyond this machine: without API keys, who reaches the port rules the jobs.
 
     `trust_network` is the operator's statement that the network in front (a private container
     network, an authenticating proxy) lets only the right people through.
@@ -203,8 +203,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigError("MILLSTREAM_CONFIG", f"a readable TOML file ({reason})", str(path)) from None
+        expected = f"a readable TOML file ({error.strerror or error})"
+        raise ConfigError("MILLSTREAM_CONFIG", expected, str(path)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError("MILLSTREAM_CONFIG", f"valid TOML ({error})", str(path)) from None
 

@@ -22,14 +22,14 @@ _LOUD = ("uvicorn", "uvicorn.error", "uvicorn.access", "asyncio", "asyncpg", "li
 
 def configure(
     level: str = "info",
-    format: Literal["auto", "json", "console"] = "auto",  # noqa: A002
+    format: Literal["auto", "json", "console"] = "auto",
     *,
     role: str | None = None,
     stream: TextIO | None = None,
 ) -> None:
     """Set up both structlog and stdlib logging. Call once, at the start of a process."""
-    stream = sys.stderr if stream is None else stream
-    as_json = format == "json" or (format == "auto" and not stream.isatty())
+    target: TextIO = sys.stderr if stream is None else stream
+    as_json = format == "json" or (format == "auto" and not target.isatty())
     shared = _processors()
     structlog.configure(
         processors=[
@@ -43,7 +43,7 @@ def configure(
     )
     if role is not None:
         structlog.contextvars.bind_contextvars(role=role)
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import redis
 from hypothesis import settings as hypothesis_settings
+
 from millstream.core.config import Settings
 from millstream.core.embedded import Postgres, Valkey
 

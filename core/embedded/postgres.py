@@ -76,7 +76,7 @@ class Postgres(ServerProcess):
             self.execute(f"CREATE DATABASE {DATABASE}")
 
     def _create_cluster(self) -> None:
-        """Made beside its place and moved there when whole: a kill in between leaves nothing half."""
+        """Made beside its place and moved there when whole: a kill leaves nothing half."""
         fresh = self.root / "postgres.new"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
@@ -101,7 +101,7 @@ class Postgres(ServerProcess):
             shutil.rmtree(fresh, ignore_errors=True)
             raise EmbeddedError(f"postgres: the data folder could not be made:\n{made.stderr}")
         if self.data.exists():
-            self.data.rmdir()  # an empty folder may stand there; anything more is not ours to remove
+            self.data.rmdir()  # only an empty one: anything more is not ours to remove
         fresh.rename(self.data)
 
     def _drop_foreign_pid_file(self) -> None:

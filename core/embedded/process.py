@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -156,7 +156,7 @@ class ServerProcess:
         return True
 
     def _choose_port(self, remembered: State | None) -> int:
-        """The port asked for; else the one of last time, so that URLs stay good; else a free one."""
+        """The port asked for; else that of last time, so that URLs stay good; else a free one."""
         if self._wanted_port:
             if not is_free(self._wanted_port):
                 raise EmbeddedError(f"{self.name}: port {self._wanted_port} is already in use")
@@ -216,7 +216,7 @@ class ServerProcess:
         return self._state
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> Generator[None]:
         """One starter or stopper at a time; the lock falls with the process that holds it."""
         with (self.side / f"{self.name}.lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -6,7 +6,6 @@ import fcntl
 from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import msgspec
 

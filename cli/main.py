@@ -1,0 +1,63 @@
+"""The entry point: which command lives in which module, and what an error looks like."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import rich_click as click
+
+from ..core.errors import ConfigError, MillstreamError
+
+#: command → module of this package that holds a click command named `command`.
+COMMANDS = {
+    "up": "up",
+    "api": "api",
+    "worker": "worker",
+    "projector": "projector",
+    "migrate": "migrate",
+}
+
+
+class LazyGroup(click.RichGroup):
+    """Imports a command's module when the command is asked for: a worker host needs no Litestar."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f".{COMMANDS[cmd_name]}", __package__)
+        command: click.Command = module.command
+        return command
+
+
+click.rich_click.TEXT_PARAGRAPH_LINEBREAKS = "\n\n"
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="millstream")
+def cli() -> None:
+    """Millstream: an event-sourced job scheduler on Redis Streams and PostgreSQL.
+
+    \b
+    millstream up                          everything on this machine, servers included
+    millstream worker --app shop/jobs.py   one more worker, on any host
+
+    Settings are MILLSTREAM_… variables or a TOML file named by MILLSTREAM_CONFIG.
+    """
+
+
+def main() -> None:
+    try:
+        cli(prog_name="millstream")
+    except ConfigError as error:
+        sys.exit(_complain(error, 2))
+    except MillstreamError as error:
+        sys.exit(_complain(error, 1))
+
+
+def _complain(error: MillstreamError, code: int) -> int:
+    print(f"millstream: {error}", file=sys.stderr)
+    return code

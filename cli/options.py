@@ -1,0 +1,57 @@
+"""Options that several commands share, and what they stand for."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from ..core import config, logs
+from ..core.config import Settings
+
+data_option = click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Use the embedded servers of this folder, starting them if they do not run.",
+)
+
+app_option = click.option(
+    "--app",
+    "apps",
+    multiple=True,
+    metavar="MODULE_OR_FILE",
+    help="Where handlers are: a module (shop.jobs) or a file (shop/jobs.py). May be repeated.",
+)
+
+
+def load(**given: Any) -> Settings:
+    """Settings from the environment, with the options that were given on top."""
+    named = {key: value for key, value in given.items() if value not in (None, ())}
+    return config.override(config.load(), named)
+
+
+@contextlib.contextmanager
+def connected(settings: Settings, data: Path | None) -> Generator[Settings]:
+    """Settings that name servers to talk to: as configured, or the embedded ones of `data`."""
+    if data is None:
+        yield settings
+        return
+    from ..core.embedded import servers
+
+    with servers(data, settings) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def role(name: str, settings: Settings, data: Path | None) -> Generator[Settings]:
+    """What every long-running role does first: log, follow its supervisor, find its servers."""
+    from ..core.ready import follow_supervisor
+
+    logs.configure(settings.log_level, settings.log_format, role=name)
+    follow_supervisor()
+    with connected(settings, data) as found:
+        yield found

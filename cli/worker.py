@@ -1,0 +1,34 @@
+"""`millstream worker`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from . import options
+
+
+@click.command("worker")
+@options.app_option
+@click.option("--queue", "queues", multiple=True, help='A queue to serve; repeatable; "*" for all.')
+@click.option("--concurrency", type=int, help="Most jobs at once in this process (default 100).")
+@options.data_option
+def command(
+    apps: tuple[str, ...], queues: tuple[str, ...], concurrency: int | None, data: Path | None
+) -> None:
+    """Run jobs.
+
+    Takes jobs from its queues and runs their handlers. Needs Redis only: neither PostgreSQL nor
+    the API. On SIGTERM it takes no more jobs, lets the running ones finish within
+    MILLSTREAM_GRACE seconds and hands back the rest, which costs them no attempt.
+
+    \b
+    millstream worker --app shop/jobs.py
+    millstream worker --app shop.jobs --queue emails --queue default --concurrency 20
+    """
+    settings = options.load(queues=queues, concurrency=concurrency)
+    with options.role("worker", settings, data) as found:
+        from ..consumers.service import serve
+
+        serve(found, apps)
