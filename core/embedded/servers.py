@@ -38,7 +38,7 @@ class Servers:
 
     def start(self) -> Settings:
         """Settings with the URLs of the servers that now run."""
-        if self.local:
+        if self.local and self._lease is None:
             self._take_lease()
         try:
             for server in self.local:
