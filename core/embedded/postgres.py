@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from . import unprivileged
 from .ports import LOOPBACK
 from .process import EmbeddedError, ServerProcess, State, is_alive, names_path
-from .unprivileged import USER
 
 DATABASE = "millstream"
 
@@ -82,7 +82,7 @@ class Postgres(ServerProcess):
         fresh.mkdir(mode=0o700)
         password = self.ensure_password()
         if os.geteuid() == 0:
-            user = pwd.getpwnam(USER)
+            user = pwd.getpwnam(unprivileged.USER)
             for path in (fresh, password):
                 os.chown(path, user.pw_uid, user.pw_gid)
         made = subprocess.run(
@@ -137,7 +137,7 @@ def _as_user(command: Sequence[str]) -> list[str]:
     """PostgreSQL refuses to run as root; then it runs as an ordinary user (see `unprivileged`)."""
     if os.geteuid() != 0:
         return list(command)
-    return [sys.executable, "-m", f"{__package__}.unprivileged", *command]
+    return [sys.executable, "-IS", unprivileged.__file__, *command]
 
 
 def _binary(name: str) -> str:

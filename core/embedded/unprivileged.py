@@ -1,4 +1,6 @@
-"""`python -m millstream.core.embedded.unprivileged COMMAND…`: root runs a command as `nobody`.
+"""`python unprivileged.py COMMAND…`: root runs a command as the user `nobody`.
+
+A script of its own, that imports nothing of ours, so that it starts in no time.
 
 PostgreSQL refuses to run as root, yet its binaries and data may lie below a folder that only root
 enters (/root, a private checkout). Instead of opening the user's folders to everybody, the command
@@ -45,15 +47,16 @@ def main(command: list[str]) -> int:
     os.setgid(user.pw_gid)
     os.setuid(user.pw_uid)
     kept = libc is not None and _keep_dac_override(libc)
-    if not os.access(command[0], os.X_OK):
+    try:  # to run it is the only honest question: access(2) leaves the kept capability out
+        os.execv(command[0], command)  # noqa: S606 (there is no shell to want here)
+    except OSError as error:
         hint = "" if kept else " (and the system does not let it pass file permissions)"
         sys.stderr.write(
-            f"cannot run {command[0]}: PostgreSQL may not run as root, and the user {USER} cannot "
-            f"reach that file{hint}. Run as an ordinary user, or install where others may enter.\n"
+            f"cannot run {command[0]}: {error.strerror}. PostgreSQL may not run as root, and the "
+            f"user {USER} cannot reach that file{hint}. Run as an ordinary user, or install where "
+            "others may enter.\n"
         )
-        return _UNREACHABLE
-    os.execv(command[0], command)  # noqa: S606 (there is no shell to want here)
-    raise AssertionError("execv returned")
+    return _UNREACHABLE
 
 
 def _keep_dac_override(libc: Any) -> bool:
