@@ -5,7 +5,6 @@ a verb that can tell is safe to send again. Readers that block have connections 
 timeout is the block plus a margin.
 """
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +16,15 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from .errors import GroupLost, IdTaken, LogLost, MemoryFull, MillstreamError, ServerUnfit, Unavailable
+from .errors import (
+    GroupLost,
+    IdTaken,
+    LogLost,
+    MemoryFull,
+    MillstreamError,
+    ServerUnfit,
+    Unavailable,
+)
 
 BLOCK_MARGIN = 2.0
 """Seconds a blocking read may take beyond its block before the connection is given up."""
@@ -76,7 +83,7 @@ def translated() -> Iterator[None]:
         yield
     except exceptions.OutOfMemoryError as error:
         raise MemoryFull(f"Redis takes no new jobs: {error}") from error
-    except (exceptions.ConnectionError, exceptions.TimeoutError, OSError, asyncio.TimeoutError) as error:
+    except (TimeoutError, exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
         raise Unavailable(f"Redis did not answer: {error or type(error).__name__}") from error
     except exceptions.ResponseError as error:
         text = str(error)

@@ -208,9 +208,7 @@ def parse_position(text: str) -> tuple[str, int, int]:
         partition, epoch, seq = text.split(":")
         return partition, int(epoch), int(seq)
     except ValueError:
-        raise ValueError(
-            f"expected a position such as 'default:1:42', got {text!r}"
-        ) from None
+        raise ValueError(f"expected a position such as 'default:1:42', got {text!r}") from None
 
 
 def body_of(event: Event) -> bytes:

@@ -118,7 +118,9 @@ def begin(record: ev.Record, event: ev.Event) -> Job:
     if type(event) is not ev.JobSubmitted:
         raise IllegalTransition(record.position, record.job, "no state", record.type)
     if record.version != 1:
-        raise IllegalTransition(record.position, record.job, "version 0", f"version {record.version}")
+        raise IllegalTransition(
+            record.position, record.job, "version 0", f"version {record.version}"
+        )
     run_at = event.run_at if event.delay_ms is None else record.time + event.delay_ms
     return Job(
         id=record.job,

@@ -19,7 +19,7 @@ from .keys import PRIORITIES, Keys, partition_code
 from .scripts import Script, script
 
 MAX_BATCH = 1000
-"""Most jobs one call of a verb handles: Lua can unpack some 8,000 values, and others must get in."""
+"""Most jobs one call handles: Lua can unpack some 8,000 values, and others must get a turn."""
 
 COMMAND_KEPT_MS = 600_000
 """How long a submission is remembered so that sending it again changes nothing."""
@@ -280,7 +280,9 @@ class Directory:
     async def types_of(self, partition: str) -> set[str]:
         """The job types workers of this partition ever announced."""
         with translated():
-            return {_text(name) for name in await self._redis.hkeys(self._keys.announced(partition))}
+            return {
+                _text(name) for name in await self._redis.hkeys(self._keys.announced(partition))
+            }
 
 
 def check_priority(priority: int) -> int:

@@ -53,5 +53,5 @@ def delay_after(attempt: int, backoff: Backoff = DEFAULT, chance: float | None =
             # The exponent is bounded since a float overflows near 1024 doublings.
             wait = backoff.delay * backoff.factor ** min(attempt - 1, 100)
     wait = min(wait, backoff.max)
-    drawn = random.random() if chance is None else chance  # noqa: S311
+    drawn = random.random() if chance is None else chance
     return wait * (1 - backoff.jitter * drawn)

@@ -1,0 +1,1 @@
+"""Measures Millstream on embedded servers: `python -m benchmarks --help`."""

@@ -1,0 +1,35 @@
+"""What the machine and the server can do without us: the yardstick of all other figures."""
+
+import time
+
+from .bench import stage
+from .figures import Figure
+
+COUNT = 100_000
+BATCH = 500
+
+
+async def streams() -> list[Figure]:
+    """redis-py alone: XADD in pipelines, then XREADGROUP and XACK in batches."""
+    async with stage() as bench:
+        entry = {"job": "x" * 115}
+        begin = time.perf_counter()
+        for _ in range(COUNT // BATCH):
+            pipeline = bench.redis.pipeline(transaction=False)
+            for _ in range(BATCH):
+                pipeline.xadd("raw", entry)
+            await pipeline.execute()
+        added = time.perf_counter() - begin
+        await bench.redis.xgroup_create("raw", "group", "0")
+        begin = time.perf_counter()
+        for _ in range(COUNT // BATCH):
+            reply = await bench.redis.execute_command(
+                "XREADGROUP", "GROUP", "group", "one", "COUNT", BATCH, "STREAMS", "raw", ">"
+            )
+            entries = next(iter(reply.values()))[0] if isinstance(reply, dict) else reply[0][1]
+            await bench.redis.execute_command("XACK", "raw", "group", *(one[0] for one in entries))
+        read = time.perf_counter() - begin
+    return [
+        Figure("raw redis-py, XADD pipelined", COUNT / added, "entries/s"),
+        Figure("raw redis-py, XREADGROUP and XACK", COUNT / read, "entries/s"),
+    ]

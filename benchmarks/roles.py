@@ -1,0 +1,27 @@
+"""The roles a benchmark needs, as real processes."""
+
+import socket
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+
+from millstream.projections.migrations import migrate
+
+from .bench import Bench
+
+
+@asynccontextmanager
+async def api(bench: Bench) -> AsyncGenerator[int]:
+    """An API process over migrated tables; yields its port."""
+    await migrate(bench.settings.postgres_dsn)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with bench.role("api", "--port", str(port)):
+        yield port
+
+
+@contextmanager
+def projector(bench: Bench) -> Generator[int]:
+    """A projector process (tables must be migrated); yields its pid."""
+    with bench.role("projector") as process:
+        yield process.pid
