@@ -1,0 +1,161 @@
+"""Problem details (RFC 9457): the one shape of everything that goes wrong over HTTP."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+import structlog
+from litestar import Request
+from litestar.exceptions import HTTPException
+from litestar.response.base import ASGIResponse
+
+from ..core.errors import LogLost, MemoryFull, MillstreamError, Unavailable
+
+MEDIA_TYPE = "application/problem+json"
+
+Place = Literal["body", "query", "path", "header"]
+
+log = structlog.get_logger(__name__)
+
+
+class Fault(msgspec.Struct, frozen=True, rename={"where": "in"}):
+    """One thing wrong with a request: where (`$.jobs[3].priority`), and what was expected."""
+
+    path: str
+    message: str
+    where: Place = "body"
+
+
+class ProblemDetails(msgspec.Struct, omit_defaults=True):
+    """What a client is sent when a request fails; `errors` names each fault found."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str = ""
+    errors: Sequence[Fault] = ()
+
+
+class Kind(NamedTuple):
+    """A sort of problem: the last part of its `type`, its status and its title."""
+
+    name: str
+    status: int
+    title: str
+    retry_after: int = 0
+
+
+INVALID = Kind("invalid-request", 400, "The request is not valid")
+NOT_JSON = Kind("not-json", 400, "The body is not acceptable JSON")
+TOO_DEEP = Kind("too-deep", 400, "The payload is nested too deep")
+UNKNOWN_TYPE = Kind("unknown-job-type", 422, "No worker knows this job type")
+UNPROCESSABLE = Kind("unacceptable-value", 422, "A value cannot be accepted")
+TOO_LARGE = Kind("too-large", 413, "The body is too large")
+MEDIA = Kind("unsupported-media-type", 415, "The body is not of a type taken here")
+NOT_FOUND = Kind("not-found", 404, "There is no such thing")
+CONFLICT = Kind("conflict", 409, "The job's state does not allow that")
+FORBIDDEN = Kind("cross-origin", 403, "Pages of other origins may not do that")
+REDIS_DOWN = Kind("redis-unavailable", 503, "Redis does not answer", 2)
+TABLES_DOWN = Kind("postgresql-unavailable", 503, "PostgreSQL does not answer", 5)
+BEHIND = Kind("projection-behind", 503, "The tables have not caught up", 2)
+BUSY = Kind("too-many-waiting", 503, "Too many submissions wait for Redis", 1)
+MEMORY_FULL = Kind("memory-full", 503, "No memory for new jobs", 10)
+LOG_LOST = Kind("log-lost", 503, "The event log of a queue is lost", 60)
+DRAINING = Kind("draining", 503, "This server is shutting down", 1)
+INTERNAL = Kind("internal-error", 500, "Something went wrong here")
+
+
+class Problem(Exception):
+    """A request that fails; `more` adds members to the problem details."""
+
+    def __init__(
+        self, kind: Kind, detail: str, errors: Sequence[Fault] = (), **more: object
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.errors = errors
+        self.more = more
+
+
+def response_of(problem: Problem, instance: str = "") -> ASGIResponse:
+    """The answer that tells a client of `problem`."""
+    kind = problem.kind
+    details = ProblemDetails(
+        type=f"urn:millstream:problem:{kind.name}",
+        title=kind.title,
+        status=kind.status,
+        detail=problem.detail,
+        instance=instance,
+        errors=problem.errors,
+    )
+    body: Any = details
+    if problem.more:
+        body = msgspec.to_builtins(details) | msgspec.to_builtins(problem.more)
+    headers = {"retry-after": str(kind.retry_after)} if kind.retry_after else {}
+    return ASGIResponse(
+        body=msgspec.json.encode(body),
+        status_code=kind.status,
+        media_type=MEDIA_TYPE,
+        headers=headers,
+    )
+
+
+def problem_of(error: MillstreamError) -> Problem:
+    """What an error of ours means to a client."""
+    match error:
+        case MemoryFull():
+            return Problem(MEMORY_FULL, "Redis has reached its memory bound; nothing was accepted.")
+        case LogLost():
+            return Problem(
+                LOG_LOST, f"{error}. Nothing is accepted for this queue before a restore."
+            )
+        case Unavailable():
+            return Problem(
+                REDIS_DOWN, f"{error}. Whether the request was carried out is not known."
+            )
+        case _:
+            log.error("request failed", error=str(error), kind=type(error).__name__)
+            return Problem(INTERNAL, "The server could not do what was asked; its log says why.")
+
+
+def _problem(request: Request[Any, Any, Any], error: Problem) -> ASGIResponse:
+    return response_of(error, request.scope["path"])
+
+
+def _ours(request: Request[Any, Any, Any], error: MillstreamError) -> ASGIResponse:
+    return response_of(problem_of(error), request.scope["path"])
+
+
+def _http(request: Request[Any, Any, Any], error: HTTPException) -> ASGIResponse:
+    status = error.status_code
+    if status >= 500:
+        return _unforeseen(request, error)
+    path, method = request.scope["path"], request.scope["method"]
+    detail = {
+        404: f"There is nothing at {path}.",
+        405: f"{method} is not a method of {path}.",
+    }.get(status, error.detail)
+    kind = Kind(f"http-{status}", status, HTTPStatus(status).phrase)
+    response = response_of(Problem(kind, detail), path)
+    for name, value in (error.headers or {}).items():
+        response.headers.add(name.lower(), value)
+    return response
+
+
+def _unforeseen(request: Request[Any, Any, Any], error: Exception) -> ASGIResponse:
+    path, method = request.scope["path"], request.scope["method"]
+    log.error("unforeseen error", method=method, path=path, exc_info=error)
+    problem = Problem(INTERNAL, "The server failed in a way nobody foresaw; its log says more.")
+    return response_of(problem, path)
+
+
+HANDLERS: Mapping[type[Exception], Any] = {
+    Problem: _problem,
+    MillstreamError: _ours,
+    HTTPException: _http,
+    Exception: _unforeseen,
+}
+"""Exception → answer, for the application."""

@@ -1,0 +1,215 @@
+"""What a client may say about a job, and the spec that makes of it. Pure.
+
+Two steps: the shape (msgspec, from the body), then the values that depend on the clock, on bounds
+and on what workers announced. Faults carry the path of the field.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Annotated, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from ..core.codec import NULL, Data
+from ..core.errors import InvalidName
+from ..core.events import JobSubmitted
+from ..core.keys import check_job_type, check_queue
+from ..core.retry import MAX_DELAY, Backoff
+from .problems import Fault
+from .strict import deeper_than
+
+MAX_BATCH = 10_000
+PAST_MS = 60_000
+"""How far in the past a `run_at` may lie and still mean now: clocks differ, requests take time."""
+
+NO_NUL = "^[^\\x00]*$"
+"""PostgreSQL's text cannot hold NUL; a payload may, since it is kept as JSON."""
+
+Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_NUL)]
+MetadataKey = Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_NUL)]
+MetadataValue = Annotated[str, Meta(max_length=1024, pattern=NO_NUL)]
+Seconds = Annotated[float, Meta(ge=0, le=MAX_DELAY)]
+Instant = Annotated[datetime, Meta(tz=True)]
+
+
+class Submission(Struct, forbid_unknown_fields=True, gc=False):
+    """A job as a client submits it. Durations are seconds, times RFC 3339 with an offset."""
+
+    type: Annotated[str, Meta(description="Which handler is to run it.", examples=["email.send"])]
+    payload: msgspec.Raw = NULL
+    queue: (
+        Annotated[str, Meta(description="Default: that of the job type, else `default`.")] | None
+    ) = None
+    priority: Annotated[int, Meta(ge=0, le=9, description="0 is served first.")] = 5
+    run_at: Instant | None = None
+    delay: Seconds | None = None
+    max_attempts: (
+        Annotated[int, Meta(ge=1, le=1000, description="Default: that of the job type, else 5.")]
+        | None
+    ) = None
+    backoff: Backoff | None = None
+    timeout: Annotated[float, Meta(gt=0, le=MAX_DELAY)] | None = None
+    expires_at: Instant | None = None
+    tags: Annotated[list[Tag], Meta(max_length=32)] | UnsetType = UNSET
+    metadata: Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=64)] | UnsetType = UNSET
+
+
+class Batch(Struct, forbid_unknown_fields=True, gc=False):
+    """Many jobs in one request: all are checked before any is accepted."""
+
+    jobs: Annotated[list[Submission], Meta(min_length=1, max_length=MAX_BATCH)]
+
+
+class LooseBatch(Struct):
+    """The same, not looked into: so that the faults of a bad batch can be told job by job."""
+
+    jobs: list[msgspec.Raw]
+
+
+class Accepted(Struct, gc=False):
+    """What a client is told of a job that was accepted."""
+
+    id: str
+    queue: str
+    state: str
+    position: str
+    deduplicated: bool = False
+
+
+class Bounds(NamedTuple):
+    """What values are held against; `now` in ms since 1970."""
+
+    now: int
+    max_depth: int
+    horizon_ms: int
+
+
+class Defaults(NamedTuple):
+    """What a job gets that does not say it itself."""
+
+    queue: str
+    max_attempts: int
+
+
+class Unacceptable(Exception):
+    """A value of the right shape that cannot be taken; `deep` if it nests too far."""
+
+    def __init__(self, field: str, message: str, *, deep: bool = False) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+        self.deep = deep
+
+    def fault(self, under: str = "$") -> Fault:
+        """The fault, for a job that stands at the path `under`."""
+        return Fault(f"{under}.{self.field}", self.message)
+
+
+decode = msgspec.json.Decoder(Submission).decode
+decode_batch = msgspec.json.Decoder(Batch).decode
+decode_loosely = msgspec.json.Decoder(LooseBatch).decode
+
+
+@lru_cache(8192)
+def _valid_queue(name: str) -> str:
+    return check_queue(name)
+
+
+@lru_cache(8192)
+def _valid_type(name: str) -> str:
+    return check_job_type(name)
+
+
+def check_names(given: Submission) -> None:
+    """Refuse names that cannot be. Raises Unacceptable."""
+    field = "type"
+    try:
+        _valid_type(given.type)
+        if given.queue is not None:
+            field = "queue"
+            _valid_queue(given.queue)
+    except InvalidName as error:
+        raise Unacceptable(field, f"expected {error.expected}, got {error.given[:80]!r}") from None
+
+
+def spec_of(given: Submission, defaults: Defaults, bounds: Bounds) -> JobSubmitted:
+    """The spec of a submission whose names are valid. Raises Unacceptable."""
+    payload = given.payload
+    if deeper_than(bytes(payload), bounds.max_depth):
+        message = f"expected at most {bounds.max_depth} levels of nesting"
+        raise Unacceptable("payload", message, deep=True)
+    run_at = delay_ms = expires_at = timeout_ms = None
+    if given.delay is not None:
+        delay_ms = _delay(given, bounds)
+    elif given.run_at is not None:
+        run_at = _run_at(given.run_at, bounds)
+    if given.expires_at is not None:
+        expires_at = _expires_at(given.expires_at, run_at or bounds.now + (delay_ms or 0))
+    if given.timeout is not None:
+        timeout_ms = max(1, round(given.timeout * 1000))
+    return JobSubmitted(
+        given.type,
+        Data(payload),
+        given.priority,
+        given.max_attempts or defaults.max_attempts,
+        given.backoff,
+        timeout_ms,
+        delay_ms,
+        run_at,
+        expires_at,
+        [] if given.tags is UNSET else list(dict.fromkeys(given.tags)),
+        {} if given.metadata is UNSET else given.metadata,
+    )
+
+
+def _delay(given: Submission, bounds: Bounds) -> int | None:
+    if given.run_at is not None:
+        raise Unacceptable("delay", "expected either run_at or delay, got both")
+    delay_ms = round((given.delay or 0) * 1000)
+    if delay_ms > bounds.horizon_ms:
+        raise Unacceptable("delay", f"expected at most {bounds.horizon_ms // 1000} seconds")
+    return delay_ms or None
+
+
+def _run_at(given: datetime, bounds: Bounds) -> int | None:
+    at = milliseconds(given)
+    if at < bounds.now - PAST_MS:
+        raise Unacceptable("run_at", f"expected a time to come, got {given.isoformat()}")
+    if at > bounds.now + bounds.horizon_ms:
+        days = bounds.horizon_ms // 86_400_000
+        raise Unacceptable("run_at", f"expected at most {days} days ahead, got {given.isoformat()}")
+    return at if at > bounds.now else None
+
+
+def _expires_at(given: datetime, start: int) -> int:
+    at = milliseconds(given)
+    if at <= start:
+        raise Unacceptable(
+            "expires_at", f"expected a time after the job may start, got {given.isoformat()}"
+        )
+    return at
+
+
+def milliseconds(time: datetime) -> int:
+    """Whole ms since 1970 of a time that has an offset."""
+    return round(time.timestamp() * 1000)
+
+
+def state_of(spec: JobSubmitted) -> str:
+    """The state a job of that spec begins in."""
+    return "queued" if spec.delay_ms is None and spec.run_at is None else "scheduled"
+
+
+def faults_of_batch(jobs: Sequence[msgspec.Raw], most: int = 20) -> list[tuple[int, Exception]]:
+    """The jobs that are of the wrong shape: index and fault, the first `most` of them."""
+    found: list[tuple[int, Exception]] = []
+    for index, raw in enumerate(jobs[:MAX_BATCH]):
+        try:
+            decode(raw)
+        except msgspec.ValidationError as error:
+            found.append((index, error))
+            if len(found) == most:
+                break
+    return found
