@@ -62,6 +62,10 @@ class ServerProcess:
     def command(self, port: int) -> Sequence[str]:
         raise NotImplementedError
 
+    def environment(self) -> dict[str, str]:
+        """What the server's environment has beside ours."""
+        return {}
+
     def answers(self, state: State) -> bool:
         """Whether the server of THIS folder serves on that port under that pid."""
         raise NotImplementedError
@@ -143,6 +147,7 @@ class ServerProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.root,
+                env=os.environ | self.environment(),
                 start_new_session=True,  # the terminal's Ctrl-C is for us, not for the servers
             )
         self._state = State(self._child.pid, port)
