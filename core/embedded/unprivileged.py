@@ -21,8 +21,10 @@ USER = "nobody"
 _CAP_DAC_OVERRIDE = 1
 _CAPABILITY_VERSION_3 = 0x20080522
 _PR_SET_KEEPCAPS = 8
+_PR_SET_SECUREBITS = 28
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
+_SECBIT_NO_SETUID_FIXUP = 4
 _UNREACHABLE = 77
 
 
@@ -43,11 +45,14 @@ def main(command: list[str]) -> int:
     libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
     if libc is not None:
         libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
+        # initdb looks for its sibling binaries with access(2), which disregards the capabilities
+        # of an ordinary user unless this is set
+        libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     os.setgroups([])
     os.setgid(user.pw_gid)
     os.setuid(user.pw_uid)
     kept = libc is not None and _keep_dac_override(libc)
-    try:  # to run it is the only honest question: access(2) leaves the kept capability out
+    try:
         os.execv(command[0], command)  # noqa: S606 (there is no shell to want here)
     except OSError as error:
         hint = "" if kept else " (and the system does not let it pass file permissions)"
