@@ -11,7 +11,7 @@ import msgspec
 from .events import JobSubmitted
 from .jobs import JobState
 
-_HEADER = struct.Struct(">BBBHIIIQQI")
+_HEADER = struct.Struct(">BBBHIIIQ24s")
 _unpack = _HEADER.unpack_from
 _spec = msgspec.json.Decoder(JobSubmitted).decode
 
@@ -62,13 +62,13 @@ class HotJob(msgspec.Struct, frozen=True):
 
 def read_lease(partition: str, job: str, raw: bytes, now: int) -> Lease:
     """The lease a claim gave, from the hot state it found."""
-    _, _, _, crashes, attempt, _, fence, _, _, _ = _unpack(raw)
+    _, _, _, crashes, attempt, _, fence, _, _ = _unpack(raw)
     return Lease(partition, job, fence, attempt + 1, crashes, now, raw[_HEADER.size :])
 
 
 def read_job(job: str, raw: bytes) -> HotJob:
     """A live job from its hot state."""
-    state, _, flags, crashes, attempt, version, _, _, _, _ = _unpack(raw)
+    state, _, flags, crashes, attempt, version, _, _, _ = _unpack(raw)
     return HotJob(
         id=job,
         state=STATES[state],

@@ -18,8 +18,7 @@ if fault then return fault end
 local before = seq
 local gone, replies = {}, {}
 
-local function leased(priority, ms, n)
-  local entry = string.format('%d-%d', ms, n)
+local function leased(priority, entry)
   return #redis.call('XPENDING', ready_key(priority), GROUP, entry, entry, 1) > 0
 end
 
@@ -29,23 +28,23 @@ local function cancel(id)
   if not raw then
     return 'missing'
   end
-  local state, priority, flags, crashes, attempt, version, fence, expires, ms, n =
+  local state, priority, flags, crashes, attempt, version, fence, expires, entry =
     struct.unpack(FORMAT, raw)
   if flags % 2 == CANCEL then
     return 'pending'
   end
-  if fence > 0 and leased(priority, ms, n) then
+  if fence > 0 and leased(priority, entry) then
     version = math.max(version, fence) + 1
     append('job.cancel_requested', id, version, ARGV[1])
     redis.call('SETRANGE', key, 0, pack(RUNNING, priority, flags + CANCEL, crashes, attempt,
-      version, fence, expires, ms, n))
+      version, fence, expires, entry))
     return 'requested'
   end
   version = version + 1
   append('job.cancelled', id, version, ARGV[1])
   redis.call('UNLINK', key)
   if fence > 0 then
-    note(gone, priority, ms, n)
+    note(gone, priority, entry)
   else
     redis.call('ZREM', DUE, id)
   end

@@ -35,13 +35,13 @@ for k = 1, #keys do
   local raw = raws[k]
   local accepted = 0
   if raw and not done[id] then
-    local state, priority, flags, crashes, attempt, version, current, expires, ms, n =
+    local state, priority, flags, crashes, attempt, version, current, expires, entry =
       struct.unpack(FORMAT, raw)
     if current == fence and fence > 0 then
       accepted = 1
       done[id] = true
       version = math.max(version, fence)
-      note(gone, priority, ms, n)
+      note(gone, priority, entry)
       local finished = true
       if kind == 'failed' then
         if ARGV[at + 5] ~= '' then
@@ -71,13 +71,13 @@ for k = 1, #keys do
         local delay = tonumber(ARGV[at + 4])
         local tries = kind == 'retry' and attempt + 1 or attempt
         if kind == 'released' and delay == 0 then
-          ms, n = enter(priority, id)
+          entry = enter(priority, id)
           redis.call('SETRANGE', keys[k], 0, pack(QUEUED, priority, flags, crashes, tries,
-            version, version + 1, expires, ms, n))
+            version, version + 1, expires, entry))
           ring()
         else
           redis.call('SETRANGE', keys[k], 0, pack(kind == 'retry' and RETRYING or SCHEDULED,
-            priority, flags, crashes, tries, version, 0, expires, 0, 0))
+            priority, flags, crashes, tries, version, 0, expires, ''))
           wait_until(id, now + delay)
         end
       end

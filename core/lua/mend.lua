@@ -38,9 +38,9 @@ local function enter_anew(id, started)
   end
   version = version + 1
   append('job.queued', id, version, '{"cause":"group_lost"}')
-  local ms, n = enter(priority, id)
+  local entry = enter(priority, id)
   redis.call('SETRANGE', job_key(id), 0, pack(QUEUED, priority, flags, crashes, attempt, version,
-    version + 1, expires, ms, n))
+    version + 1, expires, entry))
   moved = moved + 1
 end
 

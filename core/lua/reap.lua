@@ -21,7 +21,7 @@ local lease, budget, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local before = seq
 local gone, reaped, more = {}, 0, 0
 
--- One expired lease of the entry (ms, n): decides what becomes of the job.
+-- One expired lease: decides what becomes of the job.
 local function expire(id, key, raw, worker)
   local _, priority, flags, crashes, attempt, version, fence, expires = struct.unpack(FORMAT, raw)
   version = math.max(version, fence) + 1
@@ -43,9 +43,9 @@ local function expire(id, key, raw, worker)
     end
     return
   end
-  local ms, n = enter(priority, id)
+  local entry = enter(priority, id)
   redis.call('SETRANGE', key, 0, pack(QUEUED, priority, flags, crashes, attempt, version,
-    version + 1, expires, ms, n))
+    version + 1, expires, entry))
 end
 
 for priority in string.gmatch(lanes, '.') do

@@ -32,9 +32,9 @@ for i = 2, #ARGV, 4 do
   else
     redis.call('DEL', gone)
     append('job.redriven', id, version + 1, ARGV[1])
-    local ms, n = enter(priority, id)
+    local entry = enter(priority, id)
     redis.call('SET', key, pack(QUEUED, priority, REDRIVEN, 0, 0, version + 1, version + 2, 0,
-      ms, n) .. spec)
+      entry) .. spec)
   end
   replies[#replies + 1] = reply
 end

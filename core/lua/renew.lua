@@ -23,10 +23,10 @@ local replies, lanes_of, entry_of = {}, {}, {}
 for k = 1, #keys do
   replies[k] = 0
   if raws[k] then
-    local _, priority, flags, _, _, _, current, _, ms, n = struct.unpack(FORMAT, raws[k])
+    local _, priority, flags, _, _, _, current, _, entry = struct.unpack(FORMAT, raws[k])
     if current == tonumber(ARGV[1 + k * 2]) then
-      note(lanes_of, priority, ms, n)
-      entry_of[k] = priority .. '/' .. string.format('%d-%d', ms, n)
+      note(lanes_of, priority, entry)
+      entry_of[k] = priority .. '/' .. entry
       replies[k] = 1 + flags % 2
     end
   end

@@ -50,12 +50,12 @@ for i = 3, #ARGV, 5 do
   k = k + 1
   append('job.submitted', id, 1, body)
   if due == '0' then
-    local ms, n = enter(priority, id)
-    redis.call('SET', keys[k], pack(QUEUED, priority, 0, 0, 0, 1, 2, expires, ms, n) .. body)
+    local entry = enter(priority, id)
+    redis.call('SET', keys[k], pack(QUEUED, priority, 0, 0, 0, 1, 2, expires, entry) .. body)
     any_ready = true
   else
     local at = string.byte(due) == 43 and now + tonumber(due) or tonumber(due)
-    redis.call('SET', keys[k], pack(SCHEDULED, priority, 0, 0, 0, 1, 0, expires, 0, 0) .. body)
+    redis.call('SET', keys[k], pack(SCHEDULED, priority, 0, 0, 0, 1, 0, expires, '') .. body)
     wait_until(id, at)
     past = past or at <= now
   end

@@ -34,12 +34,10 @@ local function ensure_lane(priority)
   redis.call('HSET', META, 'lanes', lanes)
 end
 
--- Puts a job into its ready stream; returns the two parts of the entry's id.
+-- Puts a job into its ready stream; returns the entry's id.
 local function enter(priority, id)
   ensure_lane(priority)
-  local entry = redis.call('XADD', ready_key(priority), '*', 'job', id)
-  local dash = string.find(entry, '-', 1, true)
-  return tonumber(string.sub(entry, 1, dash - 1)), tonumber(string.sub(entry, dash + 1))
+  return redis.call('XADD', ready_key(priority), '*', 'job', id)
 end
 
 -- Takes ready entries away, batched by priority: gone[priority] = {entry id, ...}.
@@ -53,13 +51,13 @@ local function leave(gone)
   end
 end
 
-local function note(gone, priority, ms, n)
+local function note(gone, priority, entry)
   local entries = gone[priority]
   if not entries then
     entries = {}
     gone[priority] = entries
   end
-  entries[#entries + 1] = string.format('%d-%d', ms, n)
+  entries[#entries + 1] = entry
 end
 
 -- Lets a job wait until `at`; rings if it is now the first, for who waits may wait too long.
@@ -93,9 +91,8 @@ local function promote(now, limit)
       else
         local cause = state == RETRYING and 'retry' or 'due'
         append('job.queued', id, version + 1, '{"cause":"' .. cause .. '"}')
-        local ms, n = enter(priority, id)
         redis.call('SETRANGE', keys[i], 0, pack(QUEUED, priority, flags, crashes, attempt,
-          version + 1, version + 2, expires, ms, n))
+          version + 1, version + 2, expires, enter(priority, id)))
       end
     end
   end
