@@ -1,0 +1,165 @@
+"""Writes effects into the tables: one transaction per batch, so that each counts exactly once."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from ..core.errors import MillstreamError
+from ..core.jobs import Job
+from .connection import connect_once, translated
+from .fold import MINUTE_FIELDS, Effect, Parked
+from .partitions import Partitions, event_day, job_day
+from .rows import EVENT_COLUMNS, NEW_COLUMNS, changed_row, event_rows, new_row
+from .statements import statement
+
+STATEMENT_TIMEOUT = 60.0
+"""Seconds a statement of the projector may take before its connection is given up."""
+
+
+class Corrupt(MillstreamError):
+    """The archive holds already what is to be written: projecting on would double it."""
+
+
+class Unstorable(MillstreamError):
+    """The database does not take a value of this batch."""
+
+
+class Step(NamedTuple):
+    """From where to where a batch moves the checkpoint of its partition."""
+
+    partition: str
+    epoch: int
+    old_seq: int
+    new_seq: int
+    entry: str
+
+
+class Tables:
+    """The projector's connection for writing; made again after any trouble."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: Any = None
+        self.partitions = Partitions()
+
+    async def open(self) -> Any:
+        """The connection. Raises Unavailable."""
+        if self._connection is None or self._connection.is_closed():
+            # Every statement here finds its rows by key. A hash join over millions of jobs, chosen
+            # for want of statistics on a new partition, would stop the projection for minutes.
+            self._connection = await connect_once(
+                self._dsn,
+                timeout=STATEMENT_TIMEOUT,
+                role="projector",
+                enable_hashjoin="off",
+                enable_mergejoin="off",
+                plan_cache_mode="force_custom_plan",
+            )
+        return self._connection
+
+    def close(self) -> None:
+        """Give the connection up at once; what it had not committed is undone."""
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    async def apply(self, effect: Effect, step: Step) -> bool:
+        """Write `effect` and move the checkpoint; False if another projector had moved it.
+
+        Raises Unavailable (whether it was done is not known), Unstorable or Corrupt (it was not).
+        """
+        try:
+            with translated():
+                connection = await self.open()
+                await self._make_partitions(connection, effect)
+                return await _write(connection, effect, step)
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        except asyncpg.UniqueViolationError as error:
+            if str(error.table_name).startswith("jobs"):
+                raise Unstorable(f"a job of that id is there already: {error.detail}") from error
+            raise Corrupt(f"{error}: {error.detail}") from error
+        except _UNSTORABLE as error:
+            self.partitions.forget()  # one may have been dropped: that too is a value not taken
+            raise Unstorable(f"{type(error).__name__}: {error}") from error
+        except Exception:
+            self.close()
+            raise
+
+    async def _make_partitions(self, connection: Any, effect: Effect) -> None:
+        first, last = event_day(effect.records[0].time), event_day(effect.records[-1].time)
+        events = {first, last}
+        if last != first:
+            events = {event_day(record.time) for record in effect.records}
+        jobs = {job_day(job.id) for job in effect.created}
+        if self.partitions.missing(events, jobs):
+            await self.partitions.ensure(connection, events, jobs)
+
+
+_UNSTORABLE = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    asyncpg.UntranslatableCharacterError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
+
+
+async def _write(connection: Any, effect: Effect, step: Step) -> bool:
+    async with connection.transaction():
+        # First, so that a second projector waits for this row, and then does nothing.
+        if not await connection.fetch(statement("take_checkpoint"), *step):
+            return False
+        await connection.copy_records_to_table(
+            "job_events", records=event_rows(effect.records, effect.raw), columns=EVENT_COLUMNS
+        )
+        if effect.created:
+            await connection.copy_records_to_table(
+                "jobs", records=map(new_row, effect.created), columns=NEW_COLUMNS
+            )
+        if effect.changed:
+            await _change(connection, effect.changed)
+        await _add(connection, effect)
+        if effect.parked:
+            await connection.fetch(statement("park_events"), *columns(map(_parked, effect.parked)))
+    return True
+
+
+async def _change(connection: Any, jobs: Sequence[Job]) -> None:
+    ids = jobs[0].id, jobs[-1].id
+    await connection.fetch(statement("change_jobs"), *ids, *columns(map(changed_row, jobs)))
+
+
+async def _add(connection: Any, effect: Effect) -> None:
+    """Add to the sums, in the order of their keys: two projectors then never wait in a circle."""
+    if effect.counts:
+        await connection.fetch(statement("add_counts"), *columns(_sums(effect.counts)))
+    if effect.minutes:
+        rows = ((*key, *effect.minutes[key]) for key in sorted(effect.minutes))
+        await connection.fetch(statement("add_minutes"), *columns(rows))
+    if effect.durations:
+        await connection.fetch(statement("add_durations"), *columns(_sums(effect.durations)))
+
+
+def _sums(counts: Mapping[Any, int]) -> Iterator[tuple[Any, ...]]:
+    return ((*key, counts[key]) for key in sorted(counts))
+
+
+def columns(rows: Any) -> list[list[Any]]:
+    """Rows as the arrays `unnest` takes."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _parked(parked: Parked) -> tuple[Any, ...]:
+    r, reason = parked
+    job, kind = r.job.encode(), r.type.encode()
+    position = r.partition, r.epoch, r.seq, r.version, r.time, r.entry
+    return (*position, job, kind, r.body, reason.replace("\0", "")[:2000])
+
+
+assert len(MINUTE_FIELDS) == 6, "add_minutes.sql names each"
