@@ -1,1 +1,27 @@
-"""Workers and the handlers they run."""
+"""Workers and the handlers they run.
+
+    from millstream.consumers import Context, job
+
+    @job("greet")
+    async def greet(ctx: Context, name: str) -> str:
+        return f"Hello {name}"
+"""
+
+from ..core.retry import Backoff
+from .context import Context
+from .errors import AppError, HandlerError
+from .handlers import Handler, Registry, job
+from .verdicts import Fail, Retry, Snooze
+
+__all__ = [
+    "AppError",
+    "Backoff",
+    "Context",
+    "Fail",
+    "Handler",
+    "HandlerError",
+    "Registry",
+    "Retry",
+    "Snooze",
+    "job",
+]

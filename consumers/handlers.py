@@ -1,0 +1,146 @@
+"""Handlers and the registry that knows them by job type."""
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import msgspec
+
+from ..core.errors import InvalidName
+from ..core.keys import check_job_type, check_queue
+from ..core.retry import Backoff
+from .errors import HandlerError
+from .signatures import Signature, read_signature
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Handler(msgspec.Struct, frozen=True, kw_only=True):
+    """A function that runs the jobs of one type, and the defaults of those jobs.
+
+    function      (context, payload) → result; a coroutine function if `is_async`
+    max_attempts  default for jobs submitted without their own
+    backoff       for jobs without their own; None: the general one
+    timeout       seconds an attempt may take, for jobs without their own; None: no bound
+    decode        payload bytes → payload
+    where         file and line, for people
+    """
+
+    type: str
+    queue: str
+    function: Callable[..., Any]
+    is_async: bool
+    payload_type: Any
+    result_type: Any
+    max_attempts: int
+    backoff: Backoff | None
+    timeout: float | None
+    decode: Callable[[msgspec.Raw], Any]
+    where: str
+
+    def announcement(self) -> dict[str, Any]:
+        """What whoever submits such jobs should know (JSON values; durations in seconds)."""
+        told: dict[str, Any] = {"queue": self.queue, "max_attempts": self.max_attempts}
+        if self.backoff is not None:
+            told["backoff"] = msgspec.to_builtins(self.backoff)
+        if self.timeout is not None:
+            told["timeout"] = self.timeout
+        for name, kind in (("payload", self.payload_type), ("result", self.result_type)):
+            if kind is not Any:
+                told[f"{name}_schema"] = msgspec.json.schema(kind)
+        return told
+
+
+class Registry:
+    """The handlers of one worker, at most one per job type."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, Handler] = {}
+
+    def job(
+        self,
+        type: str,  # noqa: A002
+        *,
+        queue: str = "default",
+        max_attempts: int = 5,
+        backoff: Backoff | None = None,
+        timeout: float | None = None,
+    ) -> Callable[[Function], Function]:
+        """Register the decorated function for jobs of `type`; the function itself is unchanged.
+
+        It takes (ctx, payload): what msgspec can decode into payload's annotation is accepted,
+        everything else fails the job at once. An `async def` runs on the event loop, a plain
+        function in a thread. Raises HandlerError.
+        """
+        scope = sys._getframe(1).f_locals  # annotations may name what is local to the caller
+
+        def register(function: Function) -> Function:
+            signature = read_signature(type, function, scope)
+            options = _checked(type, queue, max_attempts, timeout)
+            self.add(_handler(type, function, signature, backoff=backoff, **options))
+            return function
+
+        return register
+
+    def add(self, handler: Handler) -> None:
+        """Add a handler. Raises HandlerError if its type has one already."""
+        known = self._handlers.get(handler.type)
+        if known is not None:
+            raise HandlerError(
+                handler.type,
+                "one handler per job type",
+                f"a second one at {handler.where}; the first is at {known.where}",
+            )
+        self._handlers[handler.type] = handler
+
+    def get(self, type: str) -> Handler | None:  # noqa: A002
+        """The handler of a job type, if there is one."""
+        return self._handlers.get(type)
+
+    @property
+    def queues(self) -> set[str]:
+        """The queues that handlers name."""
+        return {handler.queue for handler in self}
+
+    def __iter__(self) -> Iterator[Handler]:
+        return iter(self._handlers.values())
+
+    def __len__(self) -> int:
+        return len(self._handlers)
+
+    def __contains__(self, type: object) -> bool:  # noqa: A002
+        return type in self._handlers
+
+
+default = Registry()
+"""The registry behind the plain `job` decorator."""
+
+job = default.job
+
+
+def _checked(type: str, queue: str, max_attempts: int, timeout: float | None) -> dict[str, Any]:  # noqa: A002
+    try:
+        check_job_type(type)
+        check_queue(queue)
+    except InvalidName as error:
+        raise HandlerError(type, f"a valid name ({error.expected})", repr(error.given)) from None
+    if not isinstance(max_attempts, int) or not 1 <= max_attempts <= 10_000:
+        raise HandlerError(type, "max_attempts from 1 to 10000", repr(max_attempts))
+    if timeout is not None and not 0 < timeout <= 366 * 86400:
+        raise HandlerError(type, "a timeout of more than 0 seconds, at most 366 days", timeout)
+    return {"queue": queue, "max_attempts": max_attempts, "timeout": timeout}
+
+
+def _handler(type: str, function: Any, signature: Signature, **options: Any) -> Handler:  # noqa: A002
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return Handler(
+        type=type,
+        function=function,
+        is_async=inspect.iscoroutinefunction(function),
+        payload_type=signature.payload,
+        result_type=signature.result,
+        decode=msgspec.json.Decoder(signature.payload).decode,
+        where=f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function),
+        **options,
+    )
