@@ -62,9 +62,8 @@ class Catalog:
             self._of_queue.pop(found.queue, None)
             found = self._defaults(given)
             if not await self._known(given.type, found.queue):
-                raise Unacceptable(
-                    "type", f"no worker of queue {found.queue!r} ever announced {given.type!r}"
-                )
+                message = f"no worker of queue {found.queue!r} ever announced {given.type!r}"
+                raise Unacceptable("type", message, unknown_type=True)
         if len(self._memo) < MEMO:
             self._memo[given.type, given.queue] = found
         return found

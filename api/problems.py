@@ -113,12 +113,23 @@ def problem_of(error: MillstreamError) -> Problem:
                 LOG_LOST, f"{error}. Nothing is accepted for this queue before a restore."
             )
         case Unavailable():
-            return Problem(
-                REDIS_DOWN, f"{error}. Whether the request was carried out is not known."
-            )
+            return Problem(REDIS_DOWN, f"{error}. What was asked may have been done.")
         case _:
             log.error("request failed", error=str(error), kind=type(error).__name__)
             return Problem(INTERNAL, "The server could not do what was asked; its log says why.")
+
+
+def status_of(error: Exception) -> int:
+    """The status an error is answered with."""
+    match error:
+        case Problem():
+            return error.kind.status
+        case MillstreamError():
+            return problem_of(error).kind.status
+        case HTTPException():
+            return error.status_code
+        case _:
+            return INTERNAL.status
 
 
 def _problem(request: Request[Any, Any, Any], error: Problem) -> ASGIResponse:

@@ -88,9 +88,8 @@ def _fault_in(data: bytes) -> NotStrict | None:
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        return NotStrict(
-            "$", f"expected UTF-8, got the byte 0x{data[error.start]:02x} at offset {error.start}"
-        )
+        where = f"the byte 0x{data[error.start]:02x} at offset {error.start}"
+        return NotStrict("$", f"expected UTF-8, got {where}")
     try:
         tree = json.loads(
             text,

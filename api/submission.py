@@ -32,6 +32,8 @@ MetadataKey = Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_NUL)]
 MetadataValue = Annotated[str, Meta(max_length=1024, pattern=NO_NUL)]
 Seconds = Annotated[float, Meta(ge=0, le=MAX_DELAY)]
 Instant = Annotated[datetime, Meta(tz=True)]
+Queue = Annotated[str, Meta(description="Default: that of the job type, else `default`.")]
+Attempts = Annotated[int, Meta(ge=1, le=1000, description="Default: that of the job type, else 5.")]
 
 
 class Submission(Struct, forbid_unknown_fields=True, gc=False):
@@ -39,16 +41,11 @@ class Submission(Struct, forbid_unknown_fields=True, gc=False):
 
     type: Annotated[str, Meta(description="Which handler is to run it.", examples=["email.send"])]
     payload: msgspec.Raw = NULL
-    queue: (
-        Annotated[str, Meta(description="Default: that of the job type, else `default`.")] | None
-    ) = None
+    queue: Queue | None = None
     priority: Annotated[int, Meta(ge=0, le=9, description="0 is served first.")] = 5
     run_at: Instant | None = None
     delay: Seconds | None = None
-    max_attempts: (
-        Annotated[int, Meta(ge=1, le=1000, description="Default: that of the job type, else 5.")]
-        | None
-    ) = None
+    max_attempts: Attempts | None = None
     backoff: Backoff | None = None
     timeout: Annotated[float, Meta(gt=0, le=MAX_DELAY)] | None = None
     expires_at: Instant | None = None
@@ -94,13 +91,20 @@ class Defaults(NamedTuple):
 
 
 class Unacceptable(Exception):
-    """A value of the right shape that cannot be taken; `deep` if it nests too far."""
+    """A value of the right shape that cannot be taken.
 
-    def __init__(self, field: str, message: str, *, deep: bool = False) -> None:
+    deep          the payload nests too far
+    unknown_type  no worker of the queue knows the job type
+    """
+
+    def __init__(
+        self, field: str, message: str, *, deep: bool = False, unknown_type: bool = False
+    ) -> None:
         super().__init__(f"{field}: {message}")
         self.field = field
         self.message = message
         self.deep = deep
+        self.unknown_type = unknown_type
 
     def fault(self, under: str = "$") -> Fault:
         """The fault, for a job that stands at the path `under`."""

@@ -44,6 +44,13 @@ class Place(NamedTuple):
     position: str
 
 
+class Chunk(NamedTuple):
+    """A part of a batch: how many jobs, and their places or why they were not accepted."""
+
+    size: int
+    outcome: list[Place] | MillstreamError
+
+
 class _Waiting(NamedTuple):
     spec: JobSubmitted
     body: bytes
@@ -68,21 +75,25 @@ class Submitter:
             room = self._rooms[partition] = _Room(self, partition)
         return await room.enter(spec)
 
-    async def submit_many(
-        self, partition: str, specs: Sequence[JobSubmitted]
-    ) -> list[list[Place] | MillstreamError]:
-        """Submit many jobs in chunks: per chunk of `MAX_BATCH` its places, or why it failed."""
+    async def submit_many(self, partition: str, specs: Sequence[JobSubmitted]) -> list[Chunk]:
+        """Submit many jobs in chunks of `MAX_BATCH`, in order; none is sent after a failed one."""
         slots = asyncio.Semaphore(IN_FLIGHT)
+        failure: MillstreamError | None = None
 
-        async def chunk(part: Sequence[JobSubmitted]) -> list[Place] | MillstreamError:
+        async def send(part: Sequence[JobSubmitted]) -> Chunk:
+            nonlocal failure
             async with slots:
+                if failure is not None:
+                    return Chunk(len(part), failure)
                 try:
-                    return await self.send(partition, part, [body_of(spec) for spec in part])
+                    bodies = [body_of(spec) for spec in part]
+                    return Chunk(len(part), await self.send(partition, part, bodies))
                 except MillstreamError as error:
-                    return error
+                    failure = failure or error
+                    return Chunk(len(part), error)
 
         parts = [specs[i : i + MAX_BATCH] for i in range(0, len(specs), MAX_BATCH)]
-        return await asyncio.gather(*map(chunk, parts))
+        return await asyncio.gather(*map(send, parts))
 
     async def send(
         self, partition: str, specs: Sequence[JobSubmitted], bodies: Sequence[bytes]

@@ -1,0 +1,170 @@
+"""GET /health, /livez, /readyz and /metrics: each dependency, and how far the tables lag."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from litestar import Request, get
+from litestar.response.base import ASGIResponse
+from msgspec import Struct
+
+from ..core.connection import translated
+from ..core.errors import MillstreamError
+from ..projections.queries import Checkpoint
+from . import metrics
+from .answers import answer
+from .parameters import NoParameters, read
+from .problems import DRAINING, Problem
+from .resources import Resources, resources_of
+
+PATIENCE = 2.0
+"""Seconds after which a dependency that did not answer counts as down."""
+
+Status = Literal["ok", "degraded", "down"]
+
+
+class Dependency(Struct, omit_defaults=True):
+    """A server we need: whether it answers, and how fast."""
+
+    status: Status
+    latency_ms: float | None = None
+    detail: str = ""
+
+
+class PartitionHealth(Struct):
+    """How far the tables have a partition's log. `lag`: events; null if it cannot be told."""
+
+    partition: str
+    head: str
+    projected: str | None
+    lag: int | None
+    halted: str | None
+
+
+class Projection(Struct):
+    """How far the tables are behind; `degraded` if a partition is halted or cannot be told."""
+
+    status: Status
+    lag: int | None
+    partitions: Sequence[PartitionHealth]
+
+
+class Health(Struct):
+    """`down`: no job can be submitted. `degraded`: jobs run, but not all is shown."""
+
+    status: Status
+    redis: Dependency
+    postgres: Dependency
+    projection: Projection
+
+
+@get("/health")
+async def health(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """Every dependency, with the projection's lag per partition."""
+    read(request, NoParameters)
+    found = await examine(resources_of(request))
+    return answer(found, 503 if found.status == "down" else 200)
+
+
+@get("/livez")
+async def livez(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """This process serves; says nothing of others."""
+    read(request, NoParameters)
+    return answer({"status": "ok"})
+
+
+@get("/readyz")
+async def readyz(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """Whether requests should be sent here: jobs can be submitted, and it is not shutting down.
+
+    PostgreSQL does not count, since submissions go on without it.
+    """
+    read(request, NoParameters)
+    resources = resources_of(request)
+    if resources.draining.is_set():
+        raise Problem(DRAINING, "This server is shutting down.")
+    redis = await _redis(resources)
+    return answer({"status": redis.status}, 200 if redis.status == "ok" else 503)
+
+
+@get("/metrics")
+async def prometheus(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """Counters of this process, and the projection's lag, for Prometheus."""
+    resources = resources_of(request)
+    found = await examine(resources)
+    resources.metrics.up("redis", answers=found.redis.status == "ok")
+    resources.metrics.up("postgres", answers=found.postgres.status == "ok")
+    for one in found.projection.partitions:
+        resources.metrics.lag(one.partition, one.lag, halted=one.halted is not None)
+    return ASGIResponse(body=resources.metrics.text(), media_type=metrics.CONTENT_TYPE)
+
+
+async def examine(resources: Resources) -> Health:
+    """Ask every dependency."""
+    redis, (postgres, checkpoints) = await asyncio.gather(_redis(resources), _postgres(resources))
+    projection = await _projection(resources, checkpoints if redis.status == "ok" else None)
+    if redis.status == "down":
+        status: Status = "down"
+    elif postgres.status == "down" or projection.status != "ok":
+        status = "degraded"
+    else:
+        status = "ok"
+    return Health(status, redis, postgres, projection)
+
+
+async def _redis(resources: Resources) -> Dependency:
+    started = time.perf_counter()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            with translated():
+                await resources.redis.ping()
+    except (MillstreamError, TimeoutError) as error:
+        return Dependency("down", detail=_text(error))
+    return Dependency("ok", latency_ms=_since(started))
+
+
+async def _postgres(resources: Resources) -> tuple[Dependency, list[Checkpoint] | None]:
+    started = time.perf_counter()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            found = await resources.tables.checkpoints()
+    except (Problem, TimeoutError) as error:
+        return Dependency("down", detail=_text(error)), None
+    return Dependency("ok", latency_ms=_since(started)), found
+
+
+async def _projection(resources: Resources, found: list[Checkpoint] | None) -> Projection:
+    if found is None:
+        return Projection("down", None, [])
+    by_name = {one.partition: one for one in found}
+    try:
+        async with asyncio.timeout(PATIENCE):
+            names = await resources.directory.partitions()
+            each = [await _partition(resources, name, by_name.get(name)) for name in names]
+    except (MillstreamError, TimeoutError):
+        return Projection("down", None, [])
+    lags = [one.lag for one in each if one.lag is not None]
+    fit = all(one.halted is None and one.lag is not None for one in each)
+    return Projection("ok" if fit else "degraded", sum(lags), each)
+
+
+async def _partition(
+    resources: Resources, name: str, checkpoint: Checkpoint | None
+) -> PartitionHealth:
+    head = await resources.logs.head(name)
+    at = f"{name}:{head.epoch}:{head.seq}"
+    if checkpoint is None:
+        return PartitionHealth(name, at, None, head.seq, None)
+    projected = f"{name}:{checkpoint.epoch}:{checkpoint.seq}"
+    same = checkpoint.epoch == head.epoch and checkpoint.seq <= head.seq
+    lag = head.seq - checkpoint.seq if same else None
+    return PartitionHealth(name, at, projected, lag, checkpoint.halted)
+
+
+def _since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 3)
+
+
+def _text(error: BaseException) -> str:
+    return str(error) or f"no answer within {PATIENCE:g} seconds"

@@ -1,0 +1,124 @@
+"""GET /jobs, /jobs/{id} and /jobs/{id}/events, and the one address both submit and list share."""
+
+import time
+from typing import Any
+
+from litestar import Request, asgi, get
+from litestar.exceptions import MethodNotAllowedException
+from litestar.response.base import ASGIResponse
+
+from ..core.ids import is_id
+from ..core.jobs import JobState
+from ..projections.queries import JobFilter
+from . import lookup
+from .answers import answer
+from .parameters import EventParameters, JobParameters, ListParameters, read
+from .problems import INVALID, Fault, Problem, status_of
+from .resources import Resources, resources_of
+from .submission import milliseconds
+from .submissions import submit
+from .views import Page, event_of, view_of
+
+PATH = "/api/v1/jobs"
+KNOWN = ("GET", "OPTIONS", "POST")
+ALLOW = ", ".join(KNOWN)
+
+
+@asgi("/jobs", copy_scope=False)
+async def collection(scope: Any, receive: Any, send: Any) -> None:
+    """POST submits a job, GET lists them. Bare ASGI, for the sake of the former."""
+    started = time.perf_counter()
+    resources: Resources = scope["litestar_app"].state.resources
+    method = scope["method"]
+    status = 200
+    try:
+        match method:
+            case "POST":
+                status = 201
+                await submit(scope, receive, send, resources)
+            case "GET":
+                response = await list_jobs(Request(scope, receive, send))
+                await response(scope, receive, send)
+            case "OPTIONS":
+                status = 204
+                response = ASGIResponse(status_code=204, headers={"allow": ALLOW})
+                await response(scope, receive, send)
+            case _:
+                raise MethodNotAllowedException(headers={"allow": ALLOW})
+    except Exception as error:
+        status = status_of(error)
+        raise
+    finally:
+        resources.metrics.answered(method if method in KNOWN else "other", PATH, status, started)
+
+
+async def list_jobs(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """Jobs that match all filters, newest first."""
+    given = read(request, ListParameters)
+    wanted = JobFilter(
+        states=_states(given.state),
+        type=given.type,
+        queue=given.queue,
+        tag=given.tag,
+        created_after=given.created_after and milliseconds(given.created_after),
+        created_before=given.created_before and milliseconds(given.created_before),
+        error=given.error,
+    )
+    try:
+        page = await resources_of(request).tables.jobs(wanted, given.cursor, given.limit)
+    except ValueError as error:
+        raise _bad_cursor(str(error)) from None
+    return answer(Page([view_of(job) for job in page.items], page.next_cursor))
+
+
+@get("/jobs/{job_id:str}")
+async def get_job(request: Request[Any, Any, Any], job_id: str) -> ASGIResponse:
+    """One job; with `wait` once it has ended, with `after` not older than that position."""
+    given = read(request, JobParameters)
+    resources = resources_of(request)
+    if given.wait and is_id(job_id):
+        found = await lookup.find_ended(resources, job_id, given.wait, given.after)
+    elif given.after:
+        found = await lookup.find_after(resources, job_id, given.after)
+    else:
+        found = await lookup.find(resources, job_id)
+    return answer(found.view())
+
+
+@get("/jobs/{job_id:str}/events")
+async def get_events(request: Request[Any, Any, Any], job_id: str) -> ASGIResponse:
+    """The history of a job, from its submission on."""
+    given = read(request, EventParameters)
+    resources = resources_of(request)
+    after = _version(given.cursor)
+    found = await lookup.find(resources, job_id)
+    if found.hot is not None:
+        # A history is told by the archive alone; the job is so new that it is not there yet.
+        await lookup.catch_up(resources, found.partition)
+    records = await resources.tables.events(job_id, after, given.limit + 1)
+    more = len(records) > given.limit
+    shown = records[: given.limit]
+    cursor = str(shown[-1].version) if more else None
+    return answer(Page([event_of(record) for record in shown], cursor))
+
+
+def _states(given: list[str]) -> tuple[JobState, ...]:
+    known = [state.value for state in JobState]
+    for state in given:
+        if state not in known:
+            message = f"expected one of {', '.join(known)}, got {state[:40]!r}"
+            raise Problem(INVALID, f"{message}.", [Fault("$.state", message, "query")])
+    return tuple(JobState(state) for state in dict.fromkeys(given))
+
+
+def _version(cursor: str | None) -> int:
+    """The cursor of a history is the version of the last event shown."""
+    if cursor is None:
+        return 0
+    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 10):
+        raise _bad_cursor(f"expected a next_cursor of this history, got {cursor[:40]!r}")
+    return int(cursor)
+
+
+def _bad_cursor(message: str) -> Problem:
+    return Problem(INVALID, f"{message}.", [Fault("$.cursor", message, "query")])

@@ -1,0 +1,90 @@
+"""Query parameters, read into structs: unknown, repeated and malformed ones are refused by name."""
+
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from litestar import Request
+from msgspec import Meta, Struct
+
+from ..core.events import parse_position
+from .bodies import invalid
+from .problems import INVALID, Fault, Problem
+from .submission import NO_NUL, Instant
+
+S = TypeVar("S", bound=Struct)
+
+MAX_WAIT = 60
+MAX_LIMIT = 500
+
+Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=NO_NUL)]
+Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="Most items of one answer.")]
+_CURSOR = "`next_cursor` of the answer before."
+Cursor = Annotated[str, Meta(min_length=1, max_length=512, pattern=NO_NUL, description=_CURSOR)]
+Position = Annotated[str, Meta(max_length=200, description="The answer must include this event.")]
+
+
+class JobParameters(Struct, forbid_unknown_fields=True):
+    """Of GET /jobs/{id}."""
+
+    wait: Annotated[
+        float, Meta(ge=0, le=MAX_WAIT, description="Seconds to wait for the job to end.")
+    ] = 0
+    after: Position | None = None
+
+
+class ListParameters(Struct, forbid_unknown_fields=True):
+    """Of GET /jobs; `state` may be repeated, or hold several with commas."""
+
+    state: Annotated[list[str], Meta(description="One or more states.")] = []
+    type: Name | None = None
+    queue: Name | None = None
+    tag: Name | None = None
+    created_after: Instant | None = None
+    created_before: Instant | None = None
+    error: Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)] | None = None
+    cursor: Cursor | None = None
+    limit: Limit = 50
+
+
+class EventParameters(Struct, forbid_unknown_fields=True):
+    """Of GET /jobs/{id}/events."""
+
+    cursor: Cursor | None = None
+    limit: Limit = 100
+
+
+class SummaryParameters(Struct, forbid_unknown_fields=True):
+    """Of GET /jobs/stats/summary."""
+
+    queue: Name | None = None
+    type: Name | None = None
+
+
+class NoParameters(Struct, forbid_unknown_fields=True):
+    """Of routes that take none."""
+
+
+def read(request: Request[Any, Any, Any], shape: type[S]) -> S:
+    """The query parameters as `shape`. Raises Problem."""
+    given: dict[str, Any] = {}
+    lists = {field.name for field in msgspec.structs.fields(shape) if field.default_factory is list}
+    for name, value in request.query_params.multi_items():
+        if name in lists:
+            given.setdefault(name, []).extend(part for part in value.split(",") if part)
+        elif name in given:
+            fault = Fault(f"$.{name}", "expected the parameter once, got it again", "query")
+            raise Problem(INVALID, f"The query parameter {name} is given twice.", [fault])
+        else:
+            given[name] = value
+    try:
+        return msgspec.convert(given, shape, strict=False)
+    except msgspec.ValidationError as error:
+        raise invalid(error, "query") from None
+
+
+def read_position(text: str) -> tuple[str, int, int]:
+    """Partition, epoch and seq of a position. Raises Problem."""
+    try:
+        return parse_position(text)
+    except ValueError as error:
+        raise Problem(INVALID, f"{error}.", [Fault("$.after", str(error), "query")]) from None

@@ -1,0 +1,83 @@
+"""What requests share: connections, caches, counters. Opened with the app, closed with it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from litestar import Litestar
+
+from ..core import connection
+from ..core.config import Settings
+from ..core.keys import Keys
+from ..core.log import LogReader
+from ..core.queue import Directory
+from ..projections.changes import Changes
+from .catalog import Catalog
+from .metrics import Metrics
+from .submitter import Submitter
+from .tables import Tables
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Resources:
+    """One set per application."""
+
+    settings: Settings
+    redis: Any
+    directory: Directory
+    logs: LogReader
+    catalog: Catalog
+    submitter: Submitter
+    tables: Tables
+    changes: Changes
+    metrics: Metrics
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def unless_draining(self, waiting: Awaitable[T], otherwise: T) -> T:
+        """Wait, but no longer than this server means to live."""
+        if self.draining.is_set():
+            if asyncio.iscoroutine(waiting):
+                waiting.close()
+            return otherwise
+        task = asyncio.ensure_future(waiting)
+        drained = asyncio.create_task(self.draining.wait())
+        try:
+            await asyncio.wait({task, drained}, return_when=asyncio.FIRST_COMPLETED)
+            return task.result() if task.done() else otherwise
+        finally:
+            drained.cancel()
+            task.cancel()
+
+
+def resources_of(request: Any) -> Resources:
+    """The resources of the app that serves `request`."""
+    return request.app.state.resources
+
+
+@asynccontextmanager
+async def lifespan(app: Litestar) -> AsyncGenerator[None]:
+    """Open everything before the first request, close it after the last. Servers may be down."""
+    settings: Settings = app.state.settings
+    redis = connection.connect(settings.redis_url, timeout=settings.command_timeout)
+    keys = Keys(settings.namespace)
+    directory = Directory(redis, keys)
+    try:
+        async with Tables.opened(settings) as tables, Changes.opened(settings) as changes:
+            app.state.resources = Resources(
+                settings=settings,
+                redis=redis,
+                directory=directory,
+                logs=LogReader(redis, keys),
+                catalog=Catalog(directory, settings.unknown_types),
+                submitter=Submitter(directory),
+                tables=tables,
+                changes=changes,
+                metrics=Metrics(),
+            )
+            yield
+    finally:
+        await redis.aclose()

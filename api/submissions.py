@@ -1,0 +1,207 @@
+"""POST /jobs and POST /jobs/batch: the way in, kept short, since it is the one walked most."""
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from litestar import Request, post
+from litestar.response.base import ASGIResponse
+
+from ..core.errors import MillstreamError
+from ..core.events import JobSubmitted
+from . import submission as sub
+from .answers import answer
+from .bodies import check_strict, fault_of, invalid, read_json
+from .problems import (
+    INVALID,
+    TOO_DEEP,
+    UNKNOWN_TYPE,
+    UNPROCESSABLE,
+    Fault,
+    Kind,
+    Problem,
+    problem_of,
+)
+from .resources import Resources, resources_of
+from .submission import Accepted, Bounds, Defaults, Submission, Unacceptable, spec_of, state_of
+from .submitter import Place
+
+MAX_FAULTS = 20
+
+encode = msgspec.json.Encoder().encode
+
+
+class Receipts(msgspec.Struct, gc=False):
+    """The answer to a batch: one item per job, in order."""
+
+    items: Sequence[Accepted]
+
+
+async def submit(scope: Any, receive: Any, send: Any, resources: Resources) -> None:
+    """POST /jobs, on bare ASGI. Raises Problem and errors of core."""
+    settings = resources.settings
+    body = await read_json(scope, receive, settings.max_body)
+    check_strict(body, settings.max_depth)
+    try:
+        given = sub.decode(body)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from None
+    try:
+        sub.check_names(given)
+        defaults = resources.catalog.remembered(given) or await resources.catalog.resolve(given)
+        spec = spec_of(given, defaults, _bounds(resources))
+    except Unacceptable as error:
+        raise _problem_of(error, [error.fault()]) from None
+    place = await resources.submitter.submit(defaults.queue, spec)
+    resources.metrics.submitted(1)
+    answer = encode(Accepted(place.id, defaults.queue, state_of(spec), place.position))
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 201,
+            "headers": [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(answer)).encode()),
+                (b"location", f"/api/v1/jobs/{place.id}".encode()),
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": answer})
+
+
+@post("/jobs/batch")
+async def submit_batch(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """Submit up to 10,000 jobs; all are checked before any is accepted."""
+    resources = resources_of(request)
+    settings = resources.settings
+    body = await read_json(request.scope, request.receive, settings.max_body)
+    check_strict(body, settings.max_depth)
+    try:
+        jobs = sub.decode_batch(body).jobs
+    except msgspec.ValidationError as error:
+        raise _bad_batch(body, error) from None
+    found = await _defaults_of(resources, jobs)
+    specs = _specs_of(jobs, found, _bounds(resources))
+    places = await _send(resources, [defaults.queue for defaults in found], specs)
+    items = [
+        Accepted(place.id, defaults.queue, state_of(spec), place.position)
+        for place, defaults, spec in zip(places, found, specs, strict=True)
+    ]
+    return answer(Receipts(items), 201)
+
+
+def _bounds(resources: Resources) -> Bounds:
+    settings = resources.settings
+    now = time.time_ns() // 1_000_000
+    return Bounds(now, settings.max_depth, settings.max_horizon_days * 86_400_000)
+
+
+async def _defaults_of(resources: Resources, jobs: Sequence[Submission]) -> list[Defaults]:
+    """Queue and defaults of each job. Raises Problem that names all types not known."""
+    faults: list[Fault] = []
+    for index, job in enumerate(jobs):
+        try:
+            sub.check_names(job)
+        except Unacceptable as error:
+            faults.append(error.fault(f"$.jobs[{index}]"))
+            if len(faults) == MAX_FAULTS:
+                break
+    if faults:
+        raise _problem(UNPROCESSABLE, faults)
+    by_pair = await resources.catalog.resolve_all(jobs)
+    found: list[Defaults] = []
+    for index, job in enumerate(jobs):
+        defaults = by_pair[job.type, job.queue]
+        if isinstance(defaults, Unacceptable):
+            faults.append(defaults.fault(f"$.jobs[{index}]"))
+        else:
+            found.append(defaults)
+    if faults:
+        raise _problem(UNKNOWN_TYPE, faults)
+    return found
+
+
+def _specs_of(
+    jobs: Sequence[Submission], found: Sequence[Defaults], bounds: Bounds
+) -> list[JobSubmitted]:
+    try:
+        return [spec_of(job, one, bounds) for job, one in zip(jobs, found, strict=True)]
+    except Unacceptable:
+        pass
+    faults: list[tuple[int, Unacceptable]] = []
+    for index, (job, one) in enumerate(zip(jobs, found, strict=True)):
+        try:
+            spec_of(job, one, bounds)
+        except Unacceptable as error:
+            faults.append((index, error))
+    raise _problem_of(faults[0][1], [error.fault(f"$.jobs[{i}]") for i, error in faults])
+
+
+async def _send(
+    resources: Resources, queues: Sequence[str], specs: Sequence[JobSubmitted]
+) -> list[Place]:
+    """Submit the jobs, queue by queue; the places in the order of the request."""
+    members: dict[str, list[int]] = defaultdict(list)
+    for index, queue in enumerate(queues):
+        members[queue].append(index)
+    places: list[Place | None] = [None] * len(specs)
+    failure: MillstreamError | None = None
+    for queue, indexes in members.items():
+        chunks = await resources.submitter.submit_many(queue, [specs[i] for i in indexes])
+        remaining = iter(indexes)
+        for chunk in chunks:
+            if isinstance(chunk.outcome, MillstreamError):
+                failure = failure or chunk.outcome
+                for _ in range(chunk.size):
+                    next(remaining)
+            else:
+                for place in chunk.outcome:
+                    places[next(remaining)] = place
+        if failure is not None:
+            break
+    accepted = [place for place in places if place is not None]
+    resources.metrics.submitted(len(accepted))
+    if failure is not None:
+        raise _interrupted(failure, places, len(accepted))
+    return accepted
+
+
+def _interrupted(
+    failure: MillstreamError, places: Sequence[Place | None], accepted: int
+) -> Problem:
+    """The problem of a batch that Redis took in part: says which jobs it has for certain."""
+    problem = problem_of(failure)
+    if accepted:
+        problem.more = {
+            "accepted": accepted,
+            "items": [None if place is None else place._asdict() for place in places],
+        }
+        problem.detail += f" {accepted} of {len(places)} jobs were accepted before; see items."
+    return problem
+
+
+def _bad_batch(body: bytes, error: msgspec.ValidationError) -> Problem:
+    """The faults of a batch of the wrong shape, job by job where it is the jobs."""
+    try:
+        jobs = sub.decode_loosely(body).jobs
+    except msgspec.ValidationError:
+        return invalid(error)
+    bad = sub.faults_of_batch(jobs, MAX_FAULTS)
+    if len(jobs) > sub.MAX_BATCH or not bad:
+        return invalid(error)
+    faults = [fault_of(one, under=f"$.jobs[{index}]") for index, one in bad]
+    return _problem(INVALID, faults)
+
+
+def _problem_of(error: Unacceptable, faults: Sequence[Fault]) -> Problem:
+    if error.deep:
+        return _problem(TOO_DEEP, faults)
+    return _problem(UNKNOWN_TYPE if error.unknown_type else UNPROCESSABLE, faults)
+
+
+def _problem(kind: Kind, faults: Sequence[Fault]) -> Problem:
+    first, more = faults[0], len(faults) - 1
+    detail = f"{first.message} (at {first.path})" + (f", and {more} more faults." if more else ".")
+    return Problem(kind, detail, faults[:MAX_FAULTS])
