@@ -1,5 +1,7 @@
 """The application: routes, problem details, CORS, and what is opened and closed with it."""
 
+from typing import Any
+
 from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
@@ -9,6 +11,40 @@ from . import commands, counting, health, jobs, openapi, problems, stats, submis
 from .resources import lifespan
 
 PREFIX = "/api/v1"
+
+
+class Api(Litestar):
+    """Litestar, but for one route: a submission goes straight to its handler.
+
+    Routing and error middleware take a sixth of the time of a submission, the call made most.
+    """
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if (
+            scope["type"] == "http"
+            and scope["path"] == jobs.PATH
+            and scope["method"] == "POST"
+            and self.cors_config is None  # its headers are added by Litestar's middleware
+        ):
+            scope["litestar_app"] = self
+            await self._submit(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    async def _submit(self, scope: Any, receive: Any, send: Any) -> None:
+        started = False
+
+        async def answer(message: Any) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await jobs.collection.fn(scope, receive, answer)
+        except Exception as error:
+            if started:
+                raise
+            await problems.answer_to(error, "POST", jobs.PATH)(scope, receive, send)
 
 
 def create_app(settings: Settings) -> Litestar:
@@ -29,7 +65,7 @@ def create_app(settings: Settings) -> Litestar:
         ],
     )
     routes = Router(path=PREFIX, route_handlers=[jobs.collection, counted])
-    return Litestar(
+    return Api(
         route_handlers=[routes, health.prometheus, *openapi.ROUTES],
         state=State({"settings": settings}),
         lifespan=[lifespan],

@@ -132,19 +132,23 @@ def status_of(error: Exception) -> int:
             return INTERNAL.status
 
 
-def _problem(request: Request[Any, Any, Any], error: Problem) -> ASGIResponse:
-    return response_of(error, request.scope["path"])
+def answer_to(error: Exception, method: str, path: str) -> ASGIResponse:
+    """The answer to a request that ended in `error`; what nobody foresaw is logged."""
+    match error:
+        case Problem():
+            return response_of(error, path)
+        case MillstreamError():
+            return response_of(problem_of(error), path)
+        case HTTPException() if error.status_code < 500:
+            return _http(error, method, path)
+        case _:
+            log.error("unforeseen error", method=method, path=path, exc_info=error)
+            detail = "The server failed in a way nobody foresaw; its log says more."
+            return response_of(Problem(INTERNAL, detail), path)
 
 
-def _ours(request: Request[Any, Any, Any], error: MillstreamError) -> ASGIResponse:
-    return response_of(problem_of(error), request.scope["path"])
-
-
-def _http(request: Request[Any, Any, Any], error: HTTPException) -> ASGIResponse:
+def _http(error: HTTPException, method: str, path: str) -> ASGIResponse:
     status = error.status_code
-    if status >= 500:
-        return _unforeseen(request, error)
-    path, method = request.scope["path"], request.scope["method"]
     detail = {
         404: f"There is nothing at {path}.",
         405: f"{method} is not a method of {path}.",
@@ -156,17 +160,14 @@ def _http(request: Request[Any, Any, Any], error: HTTPException) -> ASGIResponse
     return response
 
 
-def _unforeseen(request: Request[Any, Any, Any], error: Exception) -> ASGIResponse:
-    path, method = request.scope["path"], request.scope["method"]
-    log.error("unforeseen error", method=method, path=path, exc_info=error)
-    problem = Problem(INTERNAL, "The server failed in a way nobody foresaw; its log says more.")
-    return response_of(problem, path)
+def _answer(request: Request[Any, Any, Any], error: Exception) -> ASGIResponse:
+    return answer_to(error, request.scope["method"], request.scope["path"])
 
 
 HANDLERS: Mapping[type[Exception], Any] = {
-    Problem: _problem,
-    MillstreamError: _ours,
-    HTTPException: _http,
-    Exception: _unforeseen,
+    Problem: _answer,
+    MillstreamError: _answer,
+    HTTPException: _answer,
+    Exception: _answer,
 }
 """Exception → answer, for the application."""

@@ -80,6 +80,7 @@ def configure(settings: Settings) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         date_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=max(1, round(settings.grace)),
         timeout_keep_alive=75,
     )
