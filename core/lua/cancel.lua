@@ -18,10 +18,6 @@ if fault then return fault end
 local before = seq
 local gone, replies = {}, {}
 
-local function leased(priority, entry)
-  return #redis.call('XPENDING', ready_key(priority), GROUP, entry, entry, 1) > 0
-end
-
 local function cancel(id)
   local key = job_key(id)
   local raw = redis.call('GET', key)
@@ -33,7 +29,7 @@ local function cancel(id)
   if flags % 2 == CANCEL then
     return 'pending'
   end
-  if fence > 0 and leased(priority, entry) then
+  if fence > 0 and started(priority, entry) then
     version = math.max(version, fence) + 1
     append('job.cancel_requested', id, version, ARGV[1])
     redis.call('SETRANGE', key, 0, pack(RUNNING, priority, flags + CANCEL, crashes, attempt,

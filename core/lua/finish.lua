@@ -7,8 +7,10 @@
 --          body  of the event of that name (retry: of job.attempt_failed; failed: of the last
 --                job.attempt_failed, or '' for none, and the second body is that of job.failed)
 --
--- Replies  one per verdict: 1 accepted, 0 refused (the lease was lost, or the job has ended)
+-- Replies  one per verdict: 1 accepted, 0 refused (the lease was lost, or the job has ended, or
+--          the server lost the job.started of that lease in a crash)
 --          LOGLOST …   the log is gone
+--          INVALID …   a kind or delay that is none: nothing was done
 -- Appends  job.succeeded · job.attempt_failed · job.failed · job.snoozed · job.released ·
 --          job.cancelled (also after any verdict that would run a job again whose cancellation was
 --          requested)
@@ -18,16 +20,20 @@
 local fault = open_log()
 if fault then return fault end
 
+local EVENT = {succeeded = 'job.succeeded', retry = 'job.attempt_failed', failed = 'job.failed',
+  snoozed = 'job.snoozed', released = 'job.released', cancelled = 'job.cancelled'}
 local keys = {}
 for i = 1, #ARGV, 6 do
   keys[#keys + 1] = job_key(ARGV[i])
+  if not EVENT[ARGV[i + 2]] or not tonumber(ARGV[i + 3]) then
+    return redis.error_reply('INVALID verdict on job ' .. ARGV[i] .. ': ' .. ARGV[i + 2]
+      .. ' with delay ' .. ARGV[i + 3])
+  end
 end
 local raws = redis.call('MGET', unpack(keys))
 local now = now_ms()
 local before = seq
 local replies, gone, ended, done = {}, {}, {}, {}
-local EVENT = {succeeded = 'job.succeeded', retry = 'job.attempt_failed', snoozed = 'job.snoozed',
-  released = 'job.released', cancelled = 'job.cancelled'}
 
 for k = 1, #keys do
   local at = (k - 1) * 6
@@ -37,7 +43,7 @@ for k = 1, #keys do
   if raw and not done[id] then
     local state, priority, flags, crashes, attempt, version, current, expires, entry =
       struct.unpack(FORMAT, raw)
-    if current == fence and fence > 0 then
+    if current == fence and fence > 0 and started(priority, entry) then
       accepted = 1
       done[id] = true
       version = math.max(version, fence)

@@ -7,6 +7,8 @@
 --
 -- Replies  one per lease: 1 renewed · 2 renewed, cancellation was requested · 0 lost: the job has
 --          ended or another lease has begun
+--          LOGLOST …   the log is gone
+--          NOGROUP …   a consumer group is gone: `mend` makes it again
 -- Appends  nothing
 --@include header
 --@include log

@@ -40,6 +40,22 @@ local function enter(priority, id)
   return redis.call('XADD', ready_key(priority), '*', 'job', id)
 end
 
+-- Whether a ready entry was given to a worker: entries are given in their order, and a
+-- claim notes the last. The group's own list of pending entries may be gone when this is asked.
+local delivered = {}
+local function started(priority, entry)
+  local last = delivered[priority]
+  if not last then
+    local ms, n = string.match(
+      redis.call('HGET', META, 'delivered:' .. priority) or '0-0', '(%d+)-(%d+)')
+    last = {tonumber(ms), tonumber(n)}
+    delivered[priority] = last
+  end
+  local ms, n = string.match(entry, '(%d+)-(%d+)')
+  ms = tonumber(ms)
+  return ms < last[1] or (ms == last[1] and tonumber(n) <= last[2])
+end
+
 -- Takes ready entries away, batched by priority: gone[priority] = {entry id, ...}.
 local function leave(gone)
   for priority, entries in pairs(gone) do
@@ -68,9 +84,10 @@ local function wait_until(id, at)
   end
 end
 
--- Moves jobs whose time has come into their ready streams, at most `limit`; returns how many.
--- An expired one fails instead.
+-- Moves jobs whose time has come into their ready streams, at most `limit` and at most 1000, for
+-- Lua cannot unpack many more; returns how many. An expired one fails instead.
 local function promote(now, limit)
+  limit = math.min(limit, 1000)
   local ids = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit)
   if #ids == 0 then
     return 0
