@@ -10,9 +10,15 @@ local seq, epoch, lanes
 local function open_log()
   local meta = redis.call('HMGET', META, 'seq', 'epoch', 'lanes')
   seq, epoch, lanes = tonumber(meta[1] or 0), meta[2] or '1', meta[3] or ''
-  if seq > 0 and redis.call('EXISTS', LOG) == 0 then
+  local exists = redis.call('EXISTS', LOG) == 1
+  if seq > 0 and not exists then
     return redis.error_reply('LOGLOST the log ' .. LOG .. ' is gone, expected it to end at seq '
       .. seq .. ' of epoch ' .. epoch)
+  end
+  if seq == 0 and exists then
+    -- Going on from seq 1 would number events twice.
+    return redis.error_reply('LOGLOST ' .. META .. ' is gone, expected it to tell where the log '
+      .. LOG .. ' ends')
   end
 end
 
