@@ -10,7 +10,8 @@
 --
 -- Replies  {epoch, first seq, again}: job i has seq `first + i - 1`; again: 1 if seen before
 --          LOGLOST …     the log is gone
---          IDTAKEN id    a job of that id lives here: nothing was accepted
+--          IDTAKEN id    a job of that id lives here, or it is there twice: nothing was accepted
+--          INVALID …     a due that is no time: nothing was accepted
 --          OOM …         memory is full: nothing was accepted
 -- Appends  job.submitted (one each, in order); then job.queued{due} for due times already past
 --@include header
@@ -25,9 +26,25 @@ if seen then
   local colon = string.find(seen, ':', 1, true)
   return {string.sub(seen, 1, colon - 1), tonumber(string.sub(seen, colon + 1)), 1}
 end
-local keys = {}
+local now = now_ms()
+local keys, dues, known = {}, {}, {}
 for i = 3, #ARGV, 5 do
-  keys[#keys + 1] = job_key(ARGV[i])
+  local id, due = ARGV[i], ARGV[i + 2]
+  local k = #keys + 1
+  if known[id] then
+    return redis.error_reply('IDTAKEN ' .. id)
+  end
+  known[id] = true
+  keys[k] = job_key(id)
+  if due ~= '0' then
+    dues[k] = tonumber(due)
+    if not dues[k] then
+      return redis.error_reply('INVALID due of job ' .. id .. ': ' .. due)
+    end
+    if string.byte(due) == 43 then
+      dues[k] = now + dues[k]
+    end
+  end
 end
 for first = 1, #keys, 5000 do
   local last = math.min(first + 4999, #keys)
@@ -40,21 +57,20 @@ for first = 1, #keys, 5000 do
   end
 end
 
-local now = now_ms()
 local first_seq = seq + 1
 local any_ready = false
 local past = false
 local k = 0
 for i = 3, #ARGV, 5 do
-  local id, priority, due, expires, body = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
+  local id, priority, expires, body = ARGV[i], ARGV[i + 1], ARGV[i + 3], ARGV[i + 4]
   k = k + 1
+  local at = dues[k]
   append('job.submitted', id, 1, body)
-  if due == '0' then
+  if not at then
     local entry = enter(priority, id)
     redis.call('SET', keys[k], pack(QUEUED, priority, 0, 0, 0, 1, 2, expires, entry) .. body)
     any_ready = true
   else
-    local at = string.byte(due) == 43 and now + tonumber(due) or tonumber(due)
     redis.call('SET', keys[k], pack(SCHEDULED, priority, 0, 0, 0, 1, 0, expires, '') .. body)
     wait_until(id, at)
     past = past or at <= now
