@@ -64,10 +64,11 @@ end
 
 for priority in string.gmatch(lanes, '.') do
   -- A lane may hold entries to drop, so it is asked until it gives nothing or all slots are full.
+  local from = held and '0' or '>'
   while #ids < limit do
-    local wanted = limit - #ids
+    local wanted = math.min(limit - #ids, 1000)
     local reply = redis.pcall('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', wanted, 'STREAMS',
-      ready_key(priority), held and '0' or '>')
+      ready_key(priority), from)
     if reply and reply.err then
       if seq > before then close_log() end
       leave(gone)
@@ -76,11 +77,13 @@ for priority in string.gmatch(lanes, '.') do
     local entries = reply and reply[1][2] or {}
     if #entries > 0 then
       start(priority, entries)
-      if not held then
+      if held then
+        from = entries[#entries][1]
+      else
         redis.call('HSET', META, 'delivered:' .. priority, entries[#entries][1])
       end
     end
-    if held or #entries < wanted then break end
+    if #entries < wanted then break end
   end
 end
 leave(gone)
