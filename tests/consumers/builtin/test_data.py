@@ -47,7 +47,7 @@ def rows(table: Table) -> list[list[object]]:
 
 async def test_a_query_reads_a_file_by_its_relative_path(sandboxes: Sandboxes) -> None:
     table = await run(
-        sandboxes, Query("SELECT name, height FROM 'towns.csv' ORDER BY 2 DESC; -- x")
+        sandboxes, Query("SELECT name, height FROM 'towns.csv' ORDER BY 2 DESC -- highest first")
     )
     assert table.columns == ["name", "height"]
     assert table.types == ["VARCHAR", "BIGINT"]
