@@ -1,6 +1,5 @@
 """Connections to PostgreSQL, and the one place where its errors become ours."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -53,26 +52,31 @@ async def set_codecs(connection: Any) -> None:
     )
 
 
+_TROUBLE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InternalServerError,
+    TimeoutError,
+    OSError,
+)
+"""What passes when the server is back, mended, migrated or asked again."""
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn connection trouble into Unavailable; other errors of the driver pass as they are."""
     try:
         yield
-    except (
-        asyncpg.PostgresConnectionError,
-        asyncpg.InterfaceError,
-        asyncpg.OperatorInterventionError,
-        asyncpg.InsufficientResourcesError,
-        asyncpg.TransactionRollbackError,
-        asyncpg.InvalidAuthorizationSpecificationError,
-        asyncpg.InvalidCatalogNameError,
-        asyncpg.UndefinedTableError,
-        asyncpg.UndefinedFunctionError,
-        asyncpg.ReadOnlySQLTransactionError,
-        asyncpg.InternalServerError,
-        asyncio.TimeoutError,
-        OSError,
-    ) as error:
+    except _TROUBLE as error:
         raise Unavailable(f"PostgreSQL cannot do this now: {_text(error)}") from error
 
 

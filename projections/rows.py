@@ -31,11 +31,11 @@ _record = msgspec.json.Decoder(Record).decode
 def event_rows(records: Sequence[Record], raw: Container[int]) -> Iterator[tuple[Any, ...]]:
     """Rows of the archive; those whose seq is in `raw` go in as they are, in one column."""
     for r in records:
+        head = (r.time, r.seq, r.epoch)
         if r.seq in raw:
-            yield (r.time, r.seq, r.epoch, 0, None, r.partition, r.entry, "", None, encode(r))
+            yield (*head, 0, None, r.partition, r.entry, "", None, encode(r))
         else:
-            job = r.job or None
-            yield (r.time, r.seq, r.epoch, r.version, job, r.partition, r.entry, r.type, r.body, None)
+            yield (*head, r.version, r.job or None, r.partition, r.entry, r.type, r.body, None)
 
 
 def read_record(row: Any) -> Record:

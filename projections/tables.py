@@ -65,6 +65,10 @@ class Tables:
             self._connection.terminate()
             self._connection = None
 
+    async def make_partitions_ahead(self) -> None:
+        """Make the partitions of the next days. Raises Unavailable."""
+        await self.partitions.ensure_ahead(await self.open())
+
     async def apply(self, effect: Effect, step: Step) -> bool:
         """Write `effect` and move the checkpoint; False if another projector had moved it.
 
@@ -132,7 +136,11 @@ async def _write(connection: Any, effect: Effect, step: Step) -> bool:
 
 async def _change(connection: Any, jobs: Sequence[Job]) -> None:
     ids = jobs[0].id, jobs[-1].id
-    await connection.fetch(statement("change_jobs"), *ids, *columns(map(changed_row, jobs)))
+    done = await connection.execute(
+        statement("change_jobs"), *ids, *columns(map(changed_row, jobs))
+    )
+    if done != f"UPDATE {len(jobs)}":
+        raise Corrupt(f"expected to change {len(jobs)} jobs that the tables had, got: {done}")
 
 
 async def _add(connection: Any, effect: Effect) -> None:

@@ -1,3 +1,2 @@
--- The stream id of an event that is some way behind: what the log may be cut off below.
-SELECT seq, entry FROM job_events
- WHERE partition = $1 AND epoch = $2 AND seq = $3 AND time <= $4
+-- The stream id of an archived event, below which the log may be cut off.
+SELECT seq, entry FROM job_events WHERE partition = $1 AND epoch = $2 AND seq = $3

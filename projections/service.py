@@ -1,0 +1,49 @@
+"""The role `projector`: one process that projects all partitions until it is told to stop."""
+
+import asyncio
+import contextlib
+import signal
+
+import uvloop
+
+from ..core import logs, ready
+from ..core.config import Settings
+from ..core.connection import check_server, connect, connect_blocking
+from ..core.errors import Unavailable
+from ..core.keys import Keys
+from ..core.log import LogReader
+from ..core.queue import Directory
+from .projector import BLOCK_MS, Projector
+
+
+def serve(settings: Settings) -> None:
+    """Project until SIGTERM or SIGINT; the batch being written is finished first."""
+    logs.configure(settings.log_level, settings.log_format, role="projector")
+    ready.follow_supervisor()
+    uvloop.run(_until_stopped(settings))
+
+
+async def _until_stopped(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await project(settings, stop)
+
+
+async def project(settings: Settings, stop: asyncio.Event) -> None:
+    """Project until `stop` is set; announces readiness once both servers answered."""
+    keys = Keys(settings.namespace)
+    blocking = connect_blocking(
+        settings.redis_url, block=BLOCK_MS / 1000, timeout=settings.command_timeout
+    )
+    commands = connect(settings.redis_url, timeout=settings.command_timeout)
+    try:
+        with contextlib.suppress(Unavailable):
+            await check_server(commands)
+        await Projector(
+            settings, LogReader(blocking, keys), Directory(commands, keys), ready.notify_ready
+        ).run(stop)
+    finally:
+        await blocking.aclose()
+        await commands.aclose()
