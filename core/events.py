@@ -212,8 +212,12 @@ def parse_position(text: str) -> tuple[str, int, int]:
 
 
 def body_of(event: Event) -> bytes:
-    """Encode an event's body for the log."""
-    return msgspec.json.encode(event)
+    """Encode an event's body for the log; from schema 2 on it says which it is, in ``_v``."""
+    body = msgspec.json.encode(event)
+    if event.schema > 1:
+        mark = b'{"_v":%d' % event.schema
+        return mark + b"}" if body == b"{}" else mark + b"," + body[1:]
+    return body
 
 
 def as_dict(event: Event) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 A body written under an older schema carries no marker (schema 1) or ``"_v": n``. Upcasters are
 pure steps dict → dict, one per version, applied on read; what stands in the log never changes.
+A payload or result is not taken apart on the way: it stays the bytes it is, as `msgspec.Raw`.
 """
 
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from .codec import encode
 from .errors import UnknownEvent, UnreadableEvent
 from .events import KINDS, Event, Record
 
@@ -16,7 +18,15 @@ UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
 """(event type, schema) → step to the next schema."""
 
 _decoders = {name: msgspec.json.Decoder(kind).decode for name, kind in KINDS.items()}
-_plain = msgspec.json.Decoder(dict[str, Any]).decode
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_SEALED = frozenset({"payload", "result"})
+
+
+class _Marker(msgspec.Struct):
+    schema: int = msgspec.field(name="_v", default=1)
+
+
+_marker = msgspec.json.Decoder(_Marker).decode
 
 
 def decode(record: Record) -> Event:
@@ -26,13 +36,20 @@ def decode(record: Record) -> Event:
         raise UnknownEvent(record.position, record.type)
     try:
         if KINDS[record.type].schema > 1:
-            return msgspec.convert(_upcast(record.type, _plain(record.body)), KINDS[record.type])
+            return decoder(_upcast(record.type, record.body))
         return decoder(record.body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise UnreadableEvent(record.position, record.type, str(error)) from error
 
 
-def _upcast(name: str, body: dict[str, Any]) -> dict[str, Any]:
-    for schema in range(body.pop("_v", 1), KINDS[name].schema):
+def _upcast(name: str, raw: bytes) -> bytes:
+    written, known = _marker(raw).schema, KINDS[name].schema
+    if written >= known:
+        return raw
+    body: dict[str, Any] = {
+        field: value if field in _SEALED else msgspec.json.decode(value)
+        for field, value in _fields(raw).items()
+    }
+    for schema in range(written, known):
         body = UPCASTERS[name, schema](body)
-    return body
+    return encode(body)
