@@ -15,7 +15,7 @@ from .connection import translated
 from .events import Command, JobSubmitted, WorkerStarted, WorkerStopped, body_of, position
 from .hot import HotJob, Lease, read_job, read_lease
 from .ids import code_of
-from .keys import PRIORITIES, Keys, partition_code
+from .keys import Keys, partition_code
 from .scripts import Script, script
 
 MAX_BATCH = 1000
@@ -92,7 +92,7 @@ def submit_args(command: str, jobs: Iterable[NewJob]) -> list[Any]:
         if spec.delay_ms is not None:
             due = f"+{spec.delay_ms}"
         elif spec.run_at is not None:
-            due = spec.run_at
+            due = spec.run_at or "-0"  # '0' would say that it has no run time
         args += (job, spec.priority, due, spec.expires_at or 0, body)
     return args
 
@@ -123,7 +123,7 @@ class PartitionQueue:
 
     async def claim(self, worker: str, limit: int, *, held: bool = False) -> Claim:
         """Lease up to `limit` jobs to `worker`; with `held`, those it holds already."""
-        args = [worker, min(limit, MAX_BATCH), int(held)]
+        args = [worker, limit if held else min(limit, MAX_BATCH), int(held)]
         now, next_due, ids, states = await self._run("claim", args)
         partition = self.partition
         leases = [
@@ -133,10 +133,15 @@ class PartitionQueue:
         return Claim(now, next_due, leases)
 
     async def finish(self, verdicts: Sequence[Finish]) -> list[bool]:
-        """Say what became of leased jobs; True where the lease was still good."""
-        if not verdicts:
-            return []
-        return [reply == 1 for reply in await self._run("finish", finish_args(verdicts))]
+        """Say what became of leased jobs; True where the lease was still good.
+
+        More than `MAX_BATCH` are not one step: when it fails, the first of them may be done.
+        """
+        accepted: list[bool] = []
+        for first in range(0, len(verdicts), MAX_BATCH):
+            args = finish_args(verdicts[first : first + MAX_BATCH])
+            accepted += [reply == 1 for reply in await self._run("finish", args)]
+        return accepted
 
     async def reap(self, lease_ms: int, max_crashes: int, limit: int = 200) -> tuple[int, bool]:
         """Take expired leases back: how many, and whether there may be more."""
@@ -186,8 +191,9 @@ class PartitionQueue:
         """Hand a wake-up on to another worker."""
         with translated():
             bell = self._keys.bell(self.partition)
-            if await self._redis.llen(bell) == 0:
-                await self._redis.rpush(bell, b"1")
+            # In one step: two that ring at once must not leave two tokens.
+            pipeline = self._redis.pipeline(transaction=True)
+            await pipeline.rpush(bell, b"1").ltrim(bell, 0, 0).execute()
 
     async def _run(self, verb: str, args: list[Any]) -> Any:
         loaded = script(verb)
@@ -221,6 +227,12 @@ class LeaseRenewer:
 
     def renew(self, partition: str, leases: Sequence[tuple[str, int]]) -> list[int]:
         """Renew (id, fence) pairs; per lease: 0 lost, 1 renewed, 2 renewed but to be cancelled."""
+        replies: list[int] = []
+        for first in range(0, len(leases), MAX_BATCH):
+            replies += self._renew(partition, leases[first : first + MAX_BATCH])
+        return replies
+
+    def _renew(self, partition: str, leases: Sequence[tuple[str, int]]) -> list[int]:
         loaded = script("renew")
         args: list[Any] = [self._worker]
         for lease in leases:
@@ -283,10 +295,3 @@ class Directory:
             return {
                 _text(name) for name in await self._redis.hkeys(self._keys.announced(partition))
             }
-
-
-def check_priority(priority: int) -> int:
-    """Return `priority` if it is one, else raise ValueError."""
-    if priority not in PRIORITIES:
-        raise ValueError(f"expected a priority from 0 (first) to 9, got {priority}")
-    return priority
