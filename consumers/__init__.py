@@ -1,10 +1,10 @@
 """Workers and the handlers they run.
 
-    from millstream.consumers import Context, job
+from millstream.consumers import Context, job
 
-    @job("greet")
-    async def greet(ctx: Context, name: str) -> str:
-        return f"Hello {name}"
+@job("greet")
+async def greet(ctx: Context, name: str) -> str:
+    return f"Hello {name}"
 """
 
 from ..core.retry import Backoff

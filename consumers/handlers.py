@@ -60,7 +60,7 @@ class Registry:
 
     def job(
         self,
-        type: str,  # noqa: A002
+        type: str,
         *,
         queue: str = "default",
         max_attempts: int = 5,
@@ -94,7 +94,7 @@ class Registry:
             )
         self._handlers[handler.type] = handler
 
-    def get(self, type: str) -> Handler | None:  # noqa: A002
+    def get(self, type: str) -> Handler | None:
         """The handler of a job type, if there is one."""
         return self._handlers.get(type)
 
@@ -109,7 +109,7 @@ class Registry:
     def __len__(self) -> int:
         return len(self._handlers)
 
-    def __contains__(self, type: object) -> bool:  # noqa: A002
+    def __contains__(self, type: object) -> bool:
         return type in self._handlers
 
 
@@ -119,7 +119,7 @@ default = Registry()
 job = default.job
 
 
-def _checked(type: str, queue: str, max_attempts: int, timeout: float | None) -> dict[str, Any]:  # noqa: A002
+def _checked(type: str, queue: str, max_attempts: int, timeout: float | None) -> dict[str, Any]:
     try:
         check_job_type(type)
         check_queue(queue)
@@ -132,7 +132,7 @@ def _checked(type: str, queue: str, max_attempts: int, timeout: float | None) ->
     return {"queue": queue, "max_attempts": max_attempts, "timeout": timeout}
 
 
-def _handler(type: str, function: Any, signature: Signature, **options: Any) -> Handler:  # noqa: A002
+def _handler(type: str, function: Any, signature: Signature, **options: Any) -> Handler:
     code = getattr(inspect.unwrap(function), "__code__", None)
     return Handler(
         type=type,

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -10,7 +11,7 @@ from .errors import AppError, HandlerError
 from .handlers import Registry, default
 
 
-def load_apps(apps: list[str] | tuple[str, ...]) -> Registry:
+def load_apps(apps: Sequence[str]) -> Registry:
     """Import every app, and return all handlers they brought.
 
     An app is ``package.module`` or ``path/to/file.py``, whose `@job` handlers are taken; with

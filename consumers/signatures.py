@@ -19,9 +19,7 @@ class Signature(NamedTuple):
     result: Any
 
 
-def read_signature(
-    name: str, function: Callable[..., Any], scope: Mapping[str, Any]
-) -> Signature:
+def read_signature(name: str, function: Callable[..., Any], scope: Mapping[str, Any]) -> Signature:
     """The types in the signature of the handler `name`. Raises HandlerError.
 
     `scope` holds the names that are local where the handler is defined.
@@ -33,11 +31,15 @@ def read_signature(
     try:
         found = inspect.signature(function, eval_str=True, locals=dict(scope))
     except (NameError, TypeError, SyntaxError, AttributeError) as error:
-        raise HandlerError(name, "annotations that can be resolved where it is defined", error) from error
+        raise HandlerError(
+            name, "annotations that can be resolved where it is defined", error
+        ) from error
     context, payload = _two(name, found)
     if context.annotation not in (inspect.Parameter.empty, Any, Context):
         raise HandlerError(
-            name, "a first parameter that takes the Context", f"{context.name}: {context.annotation!r}"
+            name,
+            "a first parameter that takes the Context",
+            f"{context.name}: {context.annotation!r}",
         )
     return Signature(
         _known(name, f"payload ({payload.name})", payload.annotation),
@@ -62,5 +64,7 @@ def _known(name: str, what: str, kind: Any) -> Any:
         msgspec.json.Decoder(kind)
         msgspec.json.schema(kind)
     except Exception as error:
-        raise HandlerError(name, f"a {what} of a type msgspec knows", f"{kind!r} ({error})") from error
+        raise HandlerError(
+            name, f"a {what} of a type msgspec knows", f"{kind!r} ({error})"
+        ) from error
     return kind

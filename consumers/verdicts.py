@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 Seconds = float | int | timedelta
 
 
-class Verdict(Exception):  # noqa: N818 (a verdict is no error)
+class Verdict(Exception):
     """Base of the verdicts a handler can raise."""
 
 
@@ -32,8 +32,10 @@ class Snooze(Verdict):
 
     def __init__(self, seconds: Seconds | None = None, *, until: datetime | None = None) -> None:
         if (seconds is None) == (until is None):
-            raise TypeError("Snooze: expected either seconds or until, got "
-                            + ("neither" if seconds is None else "both"))
+            raise TypeError(
+                "Snooze: expected either seconds or until, got "
+                + ("neither" if seconds is None else "both")
+            )
         if until is not None and until.tzinfo is None:
             raise ValueError(f"Snooze(until=…): expected a time with its zone, got {until!r}")
         super().__init__(seconds if until is None else until)

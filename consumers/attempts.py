@@ -1,0 +1,44 @@
+"""One attempt at one job: the value that passes through the executor's steps."""
+
+import asyncio
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from ..core.events import JobSubmitted
+from ..core.hot import Lease
+from .context import Context
+from .handlers import Handler
+
+
+class Stop(StrEnum):
+    """Why an attempt was told to stop."""
+
+    TIMEOUT = "timeout"
+    CANCEL = "cancel"
+    DRAIN = "drain"
+    LOST = "lost"
+
+
+class Attempt(msgspec.Struct, eq=False):
+    """A lease, and what is known of its run.
+
+    since     when the lease was given, `time.monotonic`
+    task      the task that runs its handler, only while an async handler runs
+    stop      why it is to stop
+    ended     its handler has returned or raised in a thread
+    settled   its verdict was given (or will never be): whatever else comes is dropped
+    """
+
+    lease: Lease
+    since: float
+    spec: JobSubmitted | None = None
+    handler: Handler | None = None
+    context: Context | None = None
+    payload: Any = None
+    task: asyncio.Task[None] | None = None
+    stop: Stop | None = None
+    in_thread: bool = False
+    ended: bool = False
+    settled: bool = False

@@ -1,0 +1,211 @@
+"""Fetching work: claims what free slots can take, and waits when there is none."""
+
+import asyncio
+import math
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+
+import structlog
+
+from ..core.errors import GroupLost, MillstreamError
+from ..core.hot import Lease
+from ..core.queue import MAX_BATCH, PartitionQueue
+from .attempts import Attempt
+from .bells import Bells
+from .maintenance import mend
+from .slots import Slots
+from .stats import Stats
+
+_log = structlog.stdlib.get_logger("millstream.worker")
+
+FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
+
+
+class Source:
+    """One partition the worker serves, and what is known of its work.
+
+    hot       there may be work
+    backlog   the last claim gave as much as it asked for
+    recover   a claim's reply may have been lost: ask first for what is held already
+    at        when to look again (`time.monotonic`): the next due job, or the end of a pause
+    """
+
+    __slots__ = ("at", "backlog", "hot", "pause", "queue", "recover")
+
+    def __init__(self, queue: PartitionQueue) -> None:
+        self.queue = queue
+        self.hot = False
+        self.backlog = False
+        self.recover = False
+        self.at = math.inf
+        self.pause = FIRST_PAUSE
+
+
+class Fetcher:
+    """The fetch loop of a worker over its partitions, each in its turn.
+
+    `start` is given the attempts of each claim. A periodic look at every partition is the truth;
+    bells and known due times only make it fast.
+    """
+
+    def __init__(
+        self,
+        worker: str,
+        slots: Slots,
+        start: Callable[[list[Attempt]], None],
+        stats: Stats,
+        *,
+        batch: int,
+        sweep: float,
+    ) -> None:
+        self._worker = worker
+        self._slots = slots
+        self._start = start
+        self._stats = stats
+        # Half of the slots at most, so that the next claim is on its way while these jobs run;
+        # and with a backlog at least a quarter, since small claims cost as much as large ones.
+        self._most = min(batch, MAX_BATCH, max(1, slots.limit // 2))
+        self._least = max(1, min(batch, MAX_BATCH, slots.limit // 4))
+        self._sweep = sweep
+        self._next_sweep = 0.0
+        self._sources: dict[str, Source] = {}
+        self._hot: deque[Source] = deque()
+        self._woken: asyncio.Future[None] | None = None
+        self._stopping = False
+        self.bells: Bells | None = None
+
+    def add(self, queue: PartitionQueue) -> None:
+        """Serve one more partition."""
+        source = self._sources[queue.partition] = Source(queue)
+        self._heat(source)
+
+    def rung(self, partition: str) -> None:
+        """A bell's token was taken: claim, or hand it on if there is no room."""
+        source = self._sources[partition]
+        if self._slots.free > 0:
+            self._heat(source)
+        elif not source.hot:
+            asyncio.ensure_future(self._hand_on(source))  # noqa: RUF006 (its loss costs a sweep)
+
+    def stop(self) -> None:
+        """Have `run` return after the claim on its way."""
+        self._stopping = True
+        self._wake()
+        self._slots.wake()
+
+    async def run(self) -> None:
+        """Fetch until `stop`."""
+        while not self._stopping:
+            self._stats.progress = time.monotonic()
+            if not self._hot:
+                await self._idle()
+                continue
+            # Only a known backlog is worth waiting for more slots.
+            await self._slots.wait(self._least if self._hot[0].backlog else 1)
+            if self._slots.free > 0 and not self._stopping:
+                source = self._hot.popleft()
+                source.hot = False
+                await self._claim(source, min(self._slots.free, self._most))
+                self._look_again()
+
+    async def _claim(self, source: Source, limit: int) -> None:
+        try:
+            if source.recover:
+                await self._recover(source)
+            self._stats.claims += 1
+            claim = await source.queue.claim(self._worker, limit)
+        except Exception as error:
+            await self._failed(source, error)
+            return
+        received = time.monotonic()
+        source.pause = FIRST_PAUSE
+        # Counted from the reply: a little late, never early, and no clock of ours is asked.
+        source.at = received + (claim.next_due - claim.now) / 1000 if claim.next_due else math.inf
+        source.backlog = len(claim.leases) == limit
+        if source.backlog:
+            self._heat(source)
+        if claim.leases:
+            self._take(claim.leases, received)
+
+    async def _recover(self, source: Source) -> None:
+        """Take the jobs of a claim whose reply was lost: held by this worker, and not known."""
+        known = {(attempt.lease.id, attempt.lease.fence) for attempt in self._slots.held}
+        claim = await source.queue.claim(self._worker, MAX_BATCH, held=True)
+        found = [lease for lease in claim.leases if (lease.id, lease.fence) not in known]
+        # A full reply may hide others behind those that run: ask again until it is not.
+        source.recover = len(claim.leases) == MAX_BATCH
+        if found:
+            _log.info("jobs recovered", queue=source.queue.partition, count=len(found))
+            self._stats.recovered += len(found)
+            self._take(found, time.monotonic())
+
+    async def _failed(self, source: Source, error: Exception) -> None:
+        source.recover = True
+        source.backlog = False
+        if isinstance(error, GroupLost):
+            await mend(source.queue)
+        if isinstance(error, MillstreamError):
+            _log.warning("cannot fetch", queue=source.queue.partition, error=str(error))
+        else:
+            _log.error("cannot fetch", queue=source.queue.partition, exc_info=error)
+        source.at = time.monotonic() + source.pause * random.uniform(0.5, 1)
+        source.pause = min(source.pause * 2, LAST_PAUSE)
+
+    def _take(self, leases: list[Lease], since: float) -> None:
+        attempts = [Attempt(lease, since) for lease in leases]
+        self._stats.claimed += len(attempts)
+        self._slots.take(attempts)
+        self._start(attempts)
+
+    async def _idle(self) -> None:
+        """Wait for a bell, a due job or the sweep, whichever is first."""
+        if self._slots.free <= 0:
+            await self._slots.wait(1)
+        loop = asyncio.get_running_loop()
+        self._look_again()
+        if self._hot or self._stopping:
+            return
+        self._woken = loop.create_future()
+        at = min(self._next_sweep, min(source.at for source in self._sources.values()))
+        timer = loop.call_later(max(0.0, at - time.monotonic()), self._wake)
+        if self.bells is not None:
+            self.bells.want(True)
+        try:
+            await self._woken
+        finally:
+            timer.cancel()
+            self._woken = None
+            if self.bells is not None:
+                self.bells.want(False)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """Note which partitions may have work by now."""
+        now = time.monotonic()
+        swept = now >= self._next_sweep
+        if swept:
+            self._next_sweep = now + self._sweep * random.uniform(0.75, 1)
+        for source in self._sources.values():
+            # A partition that failed keeps its pause: a sweep must not hammer a dead server.
+            paused = source.recover and now < source.at
+            if now >= source.at or (swept and not paused):
+                self._heat(source)
+
+    def _heat(self, source: Source) -> None:
+        if not source.hot:
+            source.hot = True
+            source.at = math.inf
+            self._hot.append(source)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+
+    async def _hand_on(self, source: Source) -> None:
+        try:
+            await source.queue.ring()
+        except Exception as error:
+            _log.debug("a bell could not be handed on", error=str(error))

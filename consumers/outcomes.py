@@ -1,0 +1,131 @@
+"""From how an attempt went to the verdict that the log takes."""
+
+import time
+from typing import Any
+
+import msgspec
+
+from ..core.codec import Data, encode
+from ..core.events import (
+    Event,
+    Fault,
+    JobAttemptFailed,
+    JobCancelled,
+    JobFailed,
+    JobReleased,
+    JobSnoozed,
+    JobSucceeded,
+    body_of,
+)
+from ..core.queue import Finish
+from ..core.retry import DEFAULT, delay_after
+from .attempts import Attempt, Stop
+from .faults import MAX_MESSAGE, bounded, fault_of
+from .verdicts import Fail, Retry, Snooze, Verdict
+
+_NOTHING = body_of(JobSucceeded())
+_CANCELLED = body_of(JobCancelled())
+_DRAINED = body_of(JobReleased("drain"))
+_EXHAUSTED = body_of(JobFailed("exhausted"))
+_NON_RETRYABLE = body_of(JobFailed("non_retryable"))
+
+MIN_RELEASE, MAX_RELEASE = 1_000, 60_000
+"""Bounds (ms) of the wait before a job without a handler here is offered again."""
+
+
+def returned(attempt: Attempt, value: Any) -> Finish:
+    """The handler returned `value`."""
+    lease = attempt.lease
+    if value is None:
+        return Finish(lease.id, lease.fence, "succeeded", _NOTHING)
+    if isinstance(value, Verdict):
+        return raised(attempt, value)
+    try:
+        body = encode(JobSucceeded(Data(msgspec.Raw(encode(value)))))
+    except Exception as error:  # whatever msgspec, or a property of the value, raises
+        message = (
+            f"expected a result that can be written as JSON, got {type(value).__name__}: {error}"
+        )
+        return hopeless(attempt, Fault("InvalidResult", bounded(message, MAX_MESSAGE)))
+    return Finish(lease.id, lease.fence, "succeeded", body)
+
+
+def raised(attempt: Attempt, error: BaseException) -> Finish:
+    """The handler raised `error`, a verdict or anything else."""
+    match error:
+        case Snooze():
+            delay = _snooze_ms(attempt, error)
+            return _finish(attempt, "snoozed", JobSnoozed(delay), delay)
+        case Fail():
+            return hopeless(attempt, _cause(error, error.reason))
+        case Retry():
+            return failed(attempt, _cause(error, error.reason), error.after)
+        case _:
+            return failed(attempt, fault_of(error))
+
+
+def failed(attempt: Attempt, fault: Fault, after: float | None = None) -> Finish:
+    """The attempt failed: it is tried again `after` seconds or by the job's backoff, if it may."""
+    lease, spec, handler = attempt.lease, attempt.spec, attempt.handler
+    if spec is None or lease.attempt >= spec.max_attempts:
+        body = body_of(JobAttemptFailed(fault))
+        return Finish(lease.id, lease.fence, "failed", body, 0, _EXHAUSTED)
+    if after is None:
+        backoff = spec.backoff or (handler.backoff if handler else None) or DEFAULT
+        after = delay_after(lease.attempt, backoff)
+    delay = round(after * 1000)
+    return _finish(attempt, "retry", JobAttemptFailed(fault, delay), delay)
+
+
+def hopeless(attempt: Attempt, fault: Fault) -> Finish:
+    """The attempt failed, and no other can do better."""
+    lease = attempt.lease
+    body = body_of(JobAttemptFailed(fault))
+    return Finish(lease.id, lease.fence, "failed", body, 0, _NON_RETRYABLE)
+
+
+def stopped(attempt: Attempt, timeout: float | None) -> Finish:
+    """The attempt was stopped: why it was counts, whatever its handler then made of it."""
+    lease = attempt.lease
+    match attempt.stop:
+        case Stop.TIMEOUT:
+            return failed(attempt, Fault("Timeout", f"the attempt took longer than {timeout:g} s"))
+        case Stop.CANCEL:
+            return Finish(lease.id, lease.fence, "cancelled", _CANCELLED)
+        case _:
+            return Finish(lease.id, lease.fence, "released", _DRAINED)
+
+
+def not_mine(attempt: Attempt, fault: str, give_up_after: float) -> Finish:
+    """No handler here can run it: offer it again later, or give up after seconds of waiting.
+
+    The wait is half of the job's age, so that a deployment finds it soon and a forgotten job
+    costs little. Its age counts from when it could first run, by the server's clock.
+    """
+    lease, spec = attempt.lease, attempt.spec
+    since = int(lease.id[:8] + lease.id[9:13], 16)  # the ms in its UUIDv7
+    if spec is not None:
+        since = max(since + (spec.delay_ms or 0), spec.run_at or 0)
+    age = lease.now - since
+    if age >= give_up_after * 1000:
+        end = body_of(JobFailed("handler_missing", Fault("HandlerMissing", fault)))
+        return Finish(lease.id, lease.fence, "failed", b"", 0, end)
+    delay = max(MIN_RELEASE, min(age // 2, MAX_RELEASE))
+    return _finish(attempt, "released", JobReleased("handler_missing", delay), delay)
+
+
+def _finish(attempt: Attempt, verdict: Any, event: Event, delay: int) -> Finish:
+    return Finish(attempt.lease.id, attempt.lease.fence, verdict, body_of(event), delay)
+
+
+def _cause(error: Verdict, reason: str) -> Fault:
+    """The fault behind a verdict: what it was raised from, else the verdict itself."""
+    fault = fault_of(error.__cause__ or error)
+    return Fault(fault.type, bounded(reason, MAX_MESSAGE) or fault.message, fault.traceback)
+
+
+def _snooze_ms(attempt: Attempt, snooze: Snooze) -> int:
+    if snooze.until is None:
+        return round((snooze.seconds or 0) * 1000)
+    now = attempt.lease.now + (time.monotonic() - attempt.since) * 1000
+    return max(0, round(snooze.until.timestamp() * 1000 - now))

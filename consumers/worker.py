@@ -1,0 +1,261 @@
+"""A worker: its parts, and their life from start to drain."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+
+from ..core.config import Settings
+from ..core.connection import check_server, connect, connect_blocking, connect_sync
+from ..core.errors import MillstreamError, Unavailable
+from ..core.events import WorkerStarted, WorkerStopped
+from ..core.keys import Keys
+from ..core.queue import Directory, Finish, LeaseRenewer
+from .attempts import Attempt, Stop
+from .bells import BLOCK, Bells
+from .committer import Committer
+from .executor import Executor
+from .fetching import Fetcher
+from .handlers import Registry
+from .identity import worker_name
+from .leases import TO_CANCEL, LeaseKeeper
+from .maintenance import Maintenance
+from .runners import Runners
+from .slots import Slots
+from .stats import Stats
+from .threads import Threads
+
+_log = structlog.stdlib.get_logger("millstream.worker")
+
+GIVE_IN = 1.0
+"""Seconds interrupted handlers have at the end of a drain."""
+
+FLUSH = 2.0
+"""Seconds the last verdicts may take; a server that is gone must not keep the worker."""
+
+
+class Worker:
+    """Runs the jobs of its queues with the handlers of a registry.
+
+    `await start()`, then `await drain()`; `stats` counts what happened. One per event loop task
+    that starts it; all its work is done in tasks of its own.
+    """
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        self.name = worker_name()
+        self.stats = Stats()
+        self.settings = settings
+        self.registry = registry
+        url, timeout = settings.redis_url, settings.command_timeout
+        self._redis = connect(url, timeout=timeout)
+        self._blocking = connect_blocking(url, block=BLOCK, timeout=timeout)
+        self._keys = Keys(settings.namespace)
+        self.directory = Directory(self._redis, self._keys)
+        self.slots = Slots(settings.concurrency)
+        self._threads = Threads(settings.concurrency)
+        self._executor = Executor(
+            registry, self._deliver, self._threads, self.stats, settings.handler_missing_after
+        )
+        self._runners = Runners(self.slots, self._executor.execute)
+        self._fetcher = Fetcher(
+            self.name, self.slots, self._runners.put, self.stats,
+            batch=settings.fetch_batch, sweep=settings.sweep,
+        )  # fmt: skip
+        self._bells = self._fetcher.bells = Bells(self._blocking, self._keys, self._fetcher.rung)
+        self._committers: dict[str, Committer] = {}
+        self._keeper: LeaseKeeper | None = None
+        self._fetching: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._committing: list[asyncio.Task[None]] = []
+
+    @property
+    def queues(self) -> list[str]:
+        """The partitions served now."""
+        return list(self._committers)
+
+    async def start(self) -> None:
+        """Serve. Waits while Redis cannot be reached; raises ServerUnfit."""
+        await _until_reached(self._prepare)
+        client = connect_sync(self.settings.redis_url, timeout=self.settings.command_timeout)
+        renewer = LeaseRenewer(client, self._keys, self.name)
+        loop = asyncio.get_running_loop()
+        self._keeper = LeaseKeeper(
+            client, renewer, self.slots.held, self.settings.lease,
+            lambda news: loop.call_soon_threadsafe(self._told, news) and None,
+        )  # fmt: skip
+        self._keeper.start()
+        self._fetching = loop.create_task(self._supervise("fetch", self._fetcher.run))
+        self._spawn("bells", self._bells.run)
+        if "*" in self.settings.queues:
+            self._spawn("queues", self._find_queues)
+        _log.info("serving", worker=self.name, queues=sorted(self.queues),
+                  types=len(self.registry), concurrency=self.settings.concurrency)  # fmt: skip
+
+    async def drain(self, grace: float | None = None) -> None:
+        """Stop in good order: fetch no more, let handlers finish, hand back the rest.
+
+        Takes at most `grace` seconds (by default that of the settings) and a few more, also when
+        Redis is gone.
+        """
+        grace = self.settings.grace if grace is None else grace
+        _log.info("draining", worker=self.name, running=self.slots.taken, grace=grace)
+        await self._stop_fetching()
+        self._stop_all(self._runners.take_waiting())
+        if not await self._until_settled(grace):
+            self._stop_all(list(self.slots.held))
+            if not await self._until_settled(GIVE_IN):
+                for attempt in list(self.slots.held):
+                    self._executor.settle_stopped(attempt)
+        await self._flush()
+        await self._leave()
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop at once: what runs is left to the expiry of its lease."""
+        if self._keeper is not None:
+            self._keeper.stop()
+        tasks = [*self._tasks, *self._committing, *([self._fetching] if self._fetching else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._runners.stop()
+        self._threads.stop()
+        await self._blocking.aclose()
+        await self._redis.aclose()
+
+    async def _prepare(self) -> None:
+        await check_server(self._redis)
+        for partition in await self._wanted_queues():
+            await self._serve(partition)
+        types = {handler.type: handler.announcement() for handler in self.registry}
+        await self.directory.announce_types(types)
+
+    async def _wanted_queues(self) -> set[str]:
+        named = {"default"} | self.registry.queues
+        if "*" in self.settings.queues:
+            return named | set(await self.directory.partitions())
+        return set(self.settings.queues) if "queues" in self.settings.explicit else named
+
+    async def _serve(self, partition: str) -> None:
+        """Begin to serve a partition, once."""
+        if partition in self._committers:
+            return
+        queue = self.directory.queue(partition)
+        await self.directory.register(partition)
+        types = {handler.type: handler.announcement() for handler in self.registry}
+        await queue.announce(WorkerStarted(self.name, sorted(types)), types)
+        committer = self._committers[partition] = Committer(queue, self.slots, self.stats)
+        self._committing.append(self._task(f"committer {partition}", committer.run))
+        settings = self.settings
+        maintenance = Maintenance(
+            queue, sweep=settings.sweep, lease=settings.lease, max_crashes=settings.max_crashes
+        )
+        self._spawn(f"maintenance {partition}", maintenance.run)
+        self._bells.add(partition)
+        self._fetcher.add(queue)
+
+    async def _find_queues(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.sweep)
+            try:
+                for partition in await self._wanted_queues():
+                    await self._serve(partition)
+            except MillstreamError as error:
+                _log.warning("new queues cannot be looked for", error=str(error))
+
+    def _deliver(self, attempt: Attempt, finish: Finish) -> None:
+        setattr(self.stats, finish.verdict, getattr(self.stats, finish.verdict) + 1)
+        self._committers[attempt.lease.partition].add(attempt, finish)
+
+    def _told(self, news: list[tuple[Attempt, int]]) -> None:
+        """The lease thread's news, on the loop."""
+        for attempt, reply in news:
+            if attempt.settled:
+                continue  # its verdict is on its way, and will be answered for itself
+            if reply == TO_CANCEL:
+                self._executor.stop(attempt, Stop.CANCEL)
+            else:
+                _log.warning("lease lost", job=attempt.lease.id, fence=attempt.lease.fence)
+                self._executor.stop(attempt, Stop.LOST)
+                self.slots.settle([attempt])
+
+    async def _stop_fetching(self) -> None:
+        listening = self._bells.listening
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._fetcher.stop()
+        if self._fetching is not None:
+            await self._fetching
+        if listening:
+            # The read we broke off may have taken a token somebody else should have.
+            await self._politely(lambda: self._each_queue("ring"))
+
+    def _stop_all(self, attempts: list[Attempt]) -> None:
+        for attempt in attempts:
+            self._executor.stop(attempt, Stop.DRAIN)
+            if attempt.task is None and not attempt.in_thread:
+                self._executor.settle_stopped(attempt)
+
+    async def _until_settled(self, seconds: float) -> bool:
+        """Wait until no handler's verdict is missing; False if that takes too long."""
+        ends = time.monotonic() + seconds
+        while any(not attempt.settled for attempt in self.slots.held):
+            if time.monotonic() >= ends:
+                return False
+            await asyncio.sleep(0.01)
+        return True
+
+    async def _flush(self) -> None:
+        try:
+            async with asyncio.timeout(FLUSH):
+                for committer in self._committers.values():
+                    await committer.flushed()
+        except TimeoutError:
+            _log.error("verdicts are lost: Redis takes none; their jobs run again",
+                       count=len(self.slots.held))  # fmt: skip
+
+    async def _leave(self) -> None:
+        event = WorkerStopped(self.name)
+        await self._politely(lambda: self._each_queue("announce", event))
+
+    async def _each_queue(self, verb: str, *args: Any) -> None:
+        queues = map(self.directory.queue, self._committers)
+        await asyncio.gather(*(getattr(queue, verb)(*args) for queue in queues))
+
+    async def _politely(self, call: Callable[[], Awaitable[None]]) -> None:
+        """Do what others can do without, if it is quick."""
+        try:
+            async with asyncio.timeout(1):
+                await call()
+        except (MillstreamError, TimeoutError) as error:
+            _log.warning("left without a word", worker=self.name, error=str(error))
+
+    def _spawn(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        self._tasks.append(self._task(name, run))
+
+    def _task(self, name: str, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(self._supervise(name, run), name=name)
+
+    async def _supervise(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Keep a part going: whatever it dies of, it is started again."""
+        while True:
+            try:
+                return await run()
+            except Exception as error:
+                _log.error("a part of the worker failed and begins again", part=name,
+                           exc_info=error)  # fmt: skip
+                await asyncio.sleep(1)
+
+
+async def _until_reached(call: Callable[[], Awaitable[None]]) -> None:
+    pause = 0.1
+    while True:
+        try:
+            return await call()
+        except Unavailable as error:
+            _log.warning("waiting for Redis", error=str(error), again_in=pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 5.0)
