@@ -7,8 +7,10 @@ timeout is the block plus a margin.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
+import hiredis
 from redis import Redis as SyncRedis
 from redis import exceptions
 from redis.asyncio import Redis
@@ -46,7 +48,27 @@ def connect(url: str, *, timeout: float, connections: int = 64) -> "Redis":
     for command in ("XREAD", "XRANGE"):
         # Entries are read as they come: a dict of each costs more than all else about it.
         client.response_callbacks.pop(command, None)
+    pool = client.connection_pool
+    pool.connection_class = _packing(pool.connection_class)
     return client
+
+
+@cache
+def _packing(kind: Any) -> Any:
+    """The kind of connection (TCP, TLS or Unix) that packs commands in C.
+
+    redis-py's async connections pack in Python: half of the time of a call with a thousand jobs.
+    """
+
+    class Packing(kind):
+        def pack_command(self, *args: Any) -> list[bytes]:
+            name = args[0].encode() if isinstance(args[0], str) else args[0]
+            try:
+                return [hiredis.pack_command((*name.split(), *args[1:]))]
+            except TypeError as error:
+                raise exceptions.DataError(str(error)) from error
+
+    return Packing
 
 
 def connect_blocking(url: str, *, block: float, timeout: float) -> "Redis":
