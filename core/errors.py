@@ -26,6 +26,14 @@ class InvalidName(MillstreamError):
         self.given = given
 
 
+class InvalidCursor(MillstreamError, ValueError):
+    """A cursor that no list gave."""
+
+    def __init__(self, given: str) -> None:
+        super().__init__(f"cursor: expected a next_cursor of a list, got: {given!r}")
+        self.given = given
+
+
 class Unavailable(MillstreamError):
     """A server could not be reached or did not answer; what was asked may have been done."""
 
