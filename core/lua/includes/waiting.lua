@@ -42,18 +42,17 @@ end
 
 -- Whether a ready entry was given to a worker: entries are given in their order, and a
 -- claim notes the last. The group's own list of pending entries may be gone when this is asked.
+-- The first 13 characters of an id are its ms, until the year 2286: they compare as text.
 local delivered = {}
 local function started(priority, entry)
   local last = delivered[priority]
   if not last then
-    local ms, n = string.match(
-      redis.call('HGET', META, 'delivered:' .. priority) or '0-0', '(%d+)-(%d+)')
-    last = {tonumber(ms), tonumber(n)}
+    local id = redis.call('HGET', META, 'delivered:' .. priority) or '0000000000000-0'
+    last = {ms = string.sub(id, 1, 13), n = tonumber(string.sub(id, 15))}
     delivered[priority] = last
   end
-  local ms, n = string.match(entry, '(%d+)-(%d+)')
-  ms = tonumber(ms)
-  return ms < last[1] or (ms == last[1] and tonumber(n) <= last[2])
+  local ms = string.sub(entry, 1, 13)
+  return ms < last.ms or (ms == last.ms and tonumber(string.sub(entry, 15)) <= last.n)
 end
 
 -- Takes ready entries away, batched by priority: gone[priority] = {entry id, ...}.
