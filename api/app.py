@@ -69,7 +69,7 @@ def create_app(settings: Settings) -> Litestar:
         route_handlers=[routes, health.prometheus, *openapi.ROUTES],
         state=State({"settings": settings}),
         lifespan=[lifespan],
-        exception_handlers=dict(problems.HANDLERS),
+        exception_handlers=dict(problems.HANDLERS.items()),
         cors_config=_cors(settings),
         request_max_body_size=settings.max_body,
         openapi_config=None,  # ours, see openapi: no signature tells what is read by hand

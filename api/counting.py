@@ -16,7 +16,7 @@ def counted(app: ASGIApp) -> ASGIApp:
             if message["type"] == "http.response.start":
                 metrics = scope["litestar_app"].state.resources.metrics
                 route = scope.get("path_template") or "other"
-                metrics.answered(scope["method"], route, message["status"], started)
+                metrics.answered(scope.get("method", ""), route, message["status"], started)
             await send(message)
 
         await app(scope, receive, observed)

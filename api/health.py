@@ -124,7 +124,7 @@ async def _redis(resources: Resources) -> Dependency:
     return Dependency("ok", latency_ms=_since(started))
 
 
-async def _postgres(resources: Resources) -> tuple[Dependency, list[Checkpoint] | None]:
+async def _postgres(resources: Resources) -> tuple[Dependency, dict[str, Checkpoint] | None]:
     started = time.perf_counter()
     try:
         async with asyncio.timeout(PATIENCE):
@@ -134,14 +134,13 @@ async def _postgres(resources: Resources) -> tuple[Dependency, list[Checkpoint] 
     return Dependency("ok", latency_ms=_since(started)), found
 
 
-async def _projection(resources: Resources, found: list[Checkpoint] | None) -> Projection:
+async def _projection(resources: Resources, found: dict[str, Checkpoint] | None) -> Projection:
     if found is None:
         return Projection("down", None, [])
-    by_name = {one.partition: one for one in found}
     try:
         async with asyncio.timeout(PATIENCE):
             names = await resources.directory.partitions()
-            each = [await _partition(resources, name, by_name.get(name)) for name in names]
+            each = [await _partition(resources, name, found.get(name)) for name in names]
     except (MillstreamError, TimeoutError):
         return Projection("down", None, [])
     lags = [one.lag for one in each if one.lag is not None]

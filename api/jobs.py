@@ -7,9 +7,10 @@ from litestar import Request, asgi, get
 from litestar.exceptions import MethodNotAllowedException
 from litestar.response.base import ASGIResponse
 
+from ..core.errors import InvalidCursor
 from ..core.ids import is_id
 from ..core.jobs import JobState
-from ..projections.queries import JobFilter
+from ..projections.listing import JobFilter
 from . import lookup
 from .answers import answer
 from .parameters import EventParameters, JobParameters, ListParameters, read
@@ -66,7 +67,7 @@ async def list_jobs(request: Request[Any, Any, Any]) -> ASGIResponse:
     )
     try:
         page = await resources_of(request).tables.jobs(wanted, given.cursor, given.limit)
-    except ValueError as error:
+    except InvalidCursor as error:
         raise _bad_cursor(str(error)) from None
     return answer(Page([view_of(job) for job in page.items], page.next_cursor))
 

@@ -33,7 +33,7 @@ def document() -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
     types = {shape for one in OPERATIONS for shape in (one.answer, one.body) if shape is not None}
     ordered = sorted(types, key=lambda shape: shape.__name__)
-    _, components = msgspec.json.schema_components([*ordered, ProblemDetails], _REF)
+    _, components = msgspec.json.schema_components([*ordered, ProblemDetails], ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
     for one in OPERATIONS:
         paths.setdefault(PREFIX + one.path, {})[one.method] = _operation(one)
@@ -77,10 +77,9 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
 
 
 def _query_parameters(shape: type[msgspec.Struct]) -> list[dict[str, Any]]:
-    schema, components = msgspec.json.schema_components([shape], _REF)
+    _, components = msgspec.json.schema_components([shape], ref_template=_REF)
     properties = components[shape.__name__].get("properties", {})
     assert len(components) == 1, "query parameters are plain values"
-    del schema
     return [
         {
             "name": name,
@@ -169,7 +168,7 @@ def _file(name: str, media_type: str) -> ASGIResponse:
 
 @cache
 def _read(name: str) -> bytes:
-    return (files(__package__) / "static" / name).read_bytes()
+    return (files("millstream.api") / "static" / name).read_bytes()
 
 
 ROUTES = (openapi_json, page, script, style)

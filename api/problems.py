@@ -164,7 +164,7 @@ def _answer(request: Request[Any, Any, Any], error: Exception) -> ASGIResponse:
     return answer_to(error, request.scope["method"], request.scope["path"])
 
 
-HANDLERS: Mapping[type[Exception], Any] = {
+HANDLERS: Mapping[int | type[Exception], Any] = {
     Problem: _answer,
     MillstreamError: _answer,
     HTTPException: _answer,

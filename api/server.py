@@ -5,6 +5,7 @@ import contextlib
 import gc
 import signal
 import socket
+import threading
 from collections.abc import Generator
 from typing import Any
 
@@ -42,6 +43,9 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield  # who runs it in a thread stops it by `handle_exit`
+            return
         # uvicorn's own raises the signal again at the end, so that a drain done well would still
         # look like death by signal to a supervisor.
         loop = asyncio.get_running_loop()

@@ -206,9 +206,11 @@ def state_of(spec: JobSubmitted) -> str:
     return "queued" if spec.delay_ms is None and spec.run_at is None else "scheduled"
 
 
-def faults_of_batch(jobs: Sequence[msgspec.Raw], most: int = 20) -> list[tuple[int, Exception]]:
+def faults_of_batch(
+    jobs: Sequence[msgspec.Raw], most: int = 20
+) -> list[tuple[int, msgspec.ValidationError]]:
     """The jobs that are of the wrong shape: index and fault, the first `most` of them."""
-    found: list[tuple[int, Exception]] = []
+    found: list[tuple[int, msgspec.ValidationError]] = []
     for index, raw in enumerate(jobs[:MAX_BATCH]):
         try:
             decode(raw)

@@ -173,13 +173,11 @@ def _interrupted(
 ) -> Problem:
     """The problem of a batch that Redis took in part: says which jobs it has for certain."""
     problem = problem_of(failure)
-    if accepted:
-        problem.more = {
-            "accepted": accepted,
-            "items": [None if place is None else place._asdict() for place in places],
-        }
-        problem.detail += f" {accepted} of {len(places)} jobs were accepted before; see items."
-    return problem
+    if not accepted:
+        return problem
+    detail = f"{problem.detail} {accepted} of {len(places)} jobs are accepted: see items."
+    items = [None if place is None else place._asdict() for place in places]
+    return Problem(problem.kind, detail, accepted=accepted, items=items)
 
 
 def _bad_batch(body: bytes, error: msgspec.ValidationError) -> Problem:

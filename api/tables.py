@@ -9,7 +9,8 @@ from ..core.errors import Unavailable
 from ..core.events import Record
 from ..core.jobs import Job
 from ..projections import queries
-from ..projections.queries import Checkpoint, JobFilter, JobPage, Summary
+from ..projections.listing import JobFilter
+from ..projections.queries import Checkpoint, JobPage, Summary
 from .problems import TABLES_DOWN, Problem
 
 
@@ -35,7 +36,7 @@ class Tables:
             return await queries.get_job(self._pool, job)
 
     async def jobs(self, wanted: JobFilter, cursor: str | None, limit: int) -> JobPage:
-        """A page of jobs, newest first."""
+        """A page of jobs, newest first. Raises InvalidCursor."""
         with _told():
             return await queries.list_jobs(self._pool, wanted, cursor, limit)
 
@@ -54,7 +55,7 @@ class Tables:
         with _told():
             return await queries.summary(self._pool, queue=queue, type=type)
 
-    async def checkpoints(self) -> list[Checkpoint]:
+    async def checkpoints(self) -> dict[str, Checkpoint]:
         """How far each partition is projected."""
         with _told():
             return await queries.checkpoints(self._pool)
