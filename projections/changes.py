@@ -7,6 +7,7 @@ asked now and then as well, so that nothing depends on a notification (poolers s
 
 import asyncio
 import contextlib
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from types import TracebackType
@@ -17,13 +18,15 @@ import structlog
 from ..core.config import Settings
 from ..core.errors import Unavailable
 from ..core.events import parse_position
+from ..core.ids import is_id
 from .connection import connect_once, translated
 from .statements import statement
 
 CHANNEL = "millstream"
 POLL_EVERY = 0.25
 PAUSE = 0.005
-"""Least seconds between two queries, so that notifications in a rush share one."""
+"""Least seconds between two queries, so that notifications in a rush share one; more if they take
+long, so that waiting takes a fifth of a connection at most."""
 
 log = structlog.get_logger("millstream.changes")
 
@@ -74,6 +77,8 @@ class Changes:
 
     async def wait_terminal(self, job_id: str, timeout: float) -> bool:
         """Wait up to `timeout` seconds until the tables say that the job has ended."""
+        if not is_id(job_id):
+            return False  # it would spoil the query for all
         return await self._wait(self._for_end, job_id, timeout)
 
     def _passed(self, partition: str, position: tuple[int, int]) -> bool:
@@ -113,8 +118,9 @@ class Changes:
                 await connection.add_listener(CHANNEL, self._notified)
                 connection.add_termination_listener(lambda _: self._wake.set())
                 while True:
+                    began = time.monotonic()
                     await self._look(connection)
-                    await asyncio.sleep(PAUSE)
+                    await asyncio.sleep(max(PAUSE, 4 * (time.monotonic() - began)))
                     await self._until_woken(connection)
         finally:
             connection.terminate()

@@ -1,6 +1,6 @@
 """Connections to PostgreSQL, and the one place where its errors become ours."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,7 +8,7 @@ import asyncpg
 
 from ..core.errors import Unavailable
 
-CONNECT_TIMEOUT = 5.0
+CONNECT_TIMEOUT = 5
 
 
 async def connect_pool(dsn: str, *, timeout: float, size: int = 10) -> asyncpg.Pool:
@@ -72,7 +72,7 @@ _TROUBLE = (
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated() -> Generator[None]:
     """Turn connection trouble into Unavailable; other errors of the driver pass as they are."""
     try:
         yield

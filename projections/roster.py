@@ -72,7 +72,7 @@ class Roster:
         self._look_at = 0.0
 
     async def refresh(self) -> None:
-        """Load lanes that are new or may be tried again; now and then compare all with their logs."""
+        """Load lanes that are new or may be tried again; now and then look at the ends of logs."""
         now = time.monotonic()
         self._look_at = now + LOOK_EVERY
         names = await self._directory.partitions()

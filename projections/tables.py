@@ -83,9 +83,11 @@ class Tables:
             self.close()
             raise
         except asyncpg.UniqueViolationError as error:
-            if str(error.table_name).startswith("jobs"):
-                raise Unstorable(f"a job of that id is there already: {error.detail}") from error
-            raise Corrupt(f"{error}: {error.detail}") from error
+            fields = error.as_dict()
+            text = f"{error}: {fields.get('detail')}"
+            if str(fields.get("table_name")).startswith("jobs"):
+                raise Unstorable(text) from error
+            raise Corrupt(text) from error
         except _UNSTORABLE as error:
             self.partitions.forget()  # one may have been dropped: that too is a value not taken
             raise Unstorable(f"{type(error).__name__}: {error}") from error
