@@ -15,7 +15,7 @@ from ..core.ready import follow_supervisor, notify_ready
 from .errors import AppError
 from .handlers import Registry
 from .loading import load_apps
-from .worker import Worker
+from .worker import Worker, end
 
 _log = structlog.stdlib.get_logger("millstream.worker")
 
@@ -43,8 +43,7 @@ async def _serve(settings: Settings, registry: Registry) -> None:
     waiting = asyncio.ensure_future(asked.wait())
     await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():  # Redis was never reached: there is nothing to drain
-        starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
+        await end([starting])
         await worker.close()
         return
     try:

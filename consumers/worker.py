@@ -117,9 +117,7 @@ class Worker:
         if self._keeper is not None:
             self._keeper.stop()
         tasks = [*self._tasks, *self._committing, *([self._fetching] if self._fetching else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
         await self._runners.stop()
         self._threads.stop()
         await self._blocking.aclose()
@@ -183,9 +181,7 @@ class Worker:
 
     async def _stop_fetching(self) -> None:
         listening = self._bells.listening
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         self._fetcher.stop()
         if self._fetching is not None:
             await self._fetching
@@ -248,6 +244,15 @@ class Worker:
                 _log.error("a part of the worker failed and begins again", part=name,
                            exc_info=error)  # fmt: skip
                 await asyncio.sleep(1)
+
+
+async def end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they end: redis-py drops a cancellation that meets it connecting."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.1)
 
 
 async def _until_reached(call: Callable[[], Awaitable[None]]) -> None:
