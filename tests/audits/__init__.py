@@ -1,0 +1,1 @@
+"""The parts of the invariant checker; its face is `tests.invariants`."""

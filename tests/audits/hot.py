@@ -1,0 +1,150 @@
+"""Audits what Redis holds of a partition against the fold of its events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis import exceptions
+
+from millstream.core.hot import _HEADER, STATES
+from millstream.core.jobs import JobState
+from millstream.core.keys import GROUP, Keys
+from millstream.core.log import Head
+
+from .history import Track
+from .report import Report
+
+DUE_TOLERANCE_MS = 1000
+WITH_ENTRY = (JobState.QUEUED, JobState.RUNNING)
+
+
+@dataclass
+class Hot:
+    """Everything Redis holds of a partition but its log."""
+
+    jobs: dict[str, bytes] = field(default_factory=dict)
+    ready: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Job → lane and entry."""
+    twice: list[str] = field(default_factory=list)
+    pending: set[tuple[str, str]] = field(default_factory=set)
+    due: dict[str, float] = field(default_factory=dict)
+    lost_groups: list[str] = field(default_factory=list)
+    bell: int = 0
+    others: list[str] = field(default_factory=list)
+    """Keys that nobody should have made."""
+
+
+async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
+    """Read it; the partition must be at rest meanwhile."""
+    hot, base = Hot(), keys.base(partition)
+    known = {"log", "meta", "due", "bell", "types"}
+    async for raw in redis.scan_iter(match=f"{base}:*", count=1000):
+        kind, _, rest = raw.decode()[len(base) + 1 :].partition(":")
+        if kind == "job":
+            hot.jobs[rest] = await redis.get(raw)
+        elif kind == "ready":
+            await _read_lane(redis, raw, rest, hot)
+        elif kind not in known and kind not in ("once", "gone"):
+            hot.others.append(raw.decode())
+    due = await redis.zrange(keys.due(partition), 0, -1, withscores=True)
+    hot.due = {job.decode(): score for job, score in due}
+    hot.bell = await redis.llen(keys.bell(partition))
+    return hot
+
+
+async def _read_lane(redis: Any, stream: bytes, lane: str, hot: Hot) -> None:
+    entries = await redis.execute_command("XRANGE", stream, "-", "+")
+    for entry, fields in entries:
+        job = fields[1].decode()
+        if job in hot.ready:
+            hot.twice.append(job)
+        hot.ready[job] = lane, entry.decode()
+    try:
+        pending = await redis.execute_command("XPENDING", stream, GROUP, "-", "+", 10_000_000)
+    except exceptions.ResponseError:
+        hot.lost_groups.append(lane)
+        return
+    for lost in pending:
+        entry = lost["message_id"] if isinstance(lost, dict) else lost[0]
+        hot.pending.add((lane, entry.decode()))
+
+
+def audit_hot(report: Report, partition: str, hot: Hot, tracks: dict[str, Track]) -> None:
+    """Compare it with the live jobs that the events of the partition tell of."""
+    live = {job: t for job, t in tracks.items() if not t.job.terminal and not t.broken}
+    broken = {job for job, track in tracks.items() if track.broken}
+    for job, track in live.items():
+        raw = hot.jobs.get(job)
+        if raw is None:
+            report.add("hot-missing", job, f"expected hot state in {track.job.state.value}")
+            continue
+        _audit_header(report, track, raw)
+        _audit_place(report, track, raw, hot)
+    for name, found in (("hot", hot.jobs), ("ready", hot.ready), ("due", hot.due)):
+        for job in set(found) - set(live) - broken:
+            report.add(f"{name}-orphan", job, "expected nothing of a job that does not live")
+    for job in hot.twice:
+        report.add("ready-twice", job, "expected one ready entry, got two")
+    for lane in hot.lost_groups:
+        report.add("group-missing", f"{partition}:ready:{lane}", "expected its consumer group")
+    if hot.bell > 1:
+        report.add("bell-too-long", partition, f"expected at most 1 token, got {hot.bell}")
+    for key in hot.others:
+        report.add("stray-key", key, "expected no such key")
+
+
+def audit_head(report: Report, partition: str, head: Head, last_seq: int) -> None:
+    """The partition's own count of its events against the log."""
+    if head.seq != last_seq:
+        report.add("head-differs", partition, f"expected seq {last_seq}, got {head.seq}")
+    if head.archived > last_seq:
+        report.add("archived-ahead", partition, f"expected {last_seq}, got {head.archived}")
+
+
+def _audit_header(report: Report, track: Track, raw: bytes) -> None:
+    job = track.job
+    state, priority, flags, crashes, attempt, version, fence, _, _ = _HEADER.unpack_from(raw)
+    running = job.state is JobState.RUNNING
+    found = {
+        "state": JobState.RUNNING
+        if running and STATES[state] is JobState.QUEUED
+        else STATES[state],
+        "priority": priority,
+        "cancel_requested": bool(flags & 1),
+        "crashes": crashes,
+        "tries": attempt,
+        # A claim does not write: the header is one event behind a lease.
+        "version": max(version, fence) if running else version,
+        "spec": raw[_HEADER.size :],
+    }
+    told = {
+        "state": job.state,
+        "priority": job.priority,
+        "cancel_requested": job.cancel_requested,
+        "crashes": job.crashes,
+        "tries": track.tries,
+        "version": job.version,
+        "spec": track.spec,
+    }
+    for name, value in told.items():
+        if found[name] != value:
+            detail = f"{name}: expected {value!r}, got {found[name]!r}"
+            report.add("hot-differs", job.id, detail)
+
+
+def _audit_place(report: Report, track: Track, raw: bytes, hot: Hot) -> None:
+    job = track.job
+    _, priority, _, _, _, _, _, _, entry = _HEADER.unpack_from(raw)
+    place = (str(priority), entry.rstrip(b"\0").decode())
+    if job.state not in WITH_ENTRY:
+        if job.id not in hot.due:
+            report.add("due-missing", job.id, f"expected it due, in {job.state.value}")
+        elif abs(hot.due[job.id] - (job.run_at or 0)) > DUE_TOLERANCE_MS:
+            report.add("due-differs", job.id, f"expected {job.run_at}, got {hot.due[job.id]}")
+        return
+    if hot.ready.get(job.id) != place:
+        report.add("ready-missing", job.id, f"expected {place}, got {hot.ready.get(job.id)}")
+    if (place in hot.pending) != (job.state is JobState.RUNNING):
+        name = "lease-orphan" if place in hot.pending else "lease-missing"
+        report.add(name, job.id, f"of the events it is {job.state.value}")

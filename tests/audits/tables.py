@@ -1,0 +1,139 @@
+"""Audits PostgreSQL: the archive against the log, the tables against the fold of the archive."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from millstream.core.events import Record
+from millstream.core.jobs import Job
+from millstream.projections.connection import connect_once
+from millstream.projections.fold import MINUTE_FIELDS, fold
+from millstream.projections.rows import read_job, read_record
+
+from .history import Track
+from .report import Report
+
+
+@dataclass
+class Stored:
+    """What PostgreSQL holds of some partitions, read at one instant."""
+
+    archive: list[Record]
+    jobs: dict[str, Job]
+    counts: dict[tuple[str, str, str], int]
+    minutes: dict[tuple[int, str, str], list[int]]
+    durations: dict[tuple[int, str, str, str, int], int]
+    totals: dict[tuple[str, str, str, int], int]
+    checkpoints: dict[str, tuple[int, int, str | None]]
+    parked: list[tuple[str, int, int, str]]
+
+
+async def read_stored(dsn: str, partitions: Sequence[str]) -> Stored:
+    """Read it in one snapshot."""
+    connection = await connect_once(dsn, timeout=60, role="audit")
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            return await _read(connection, list(partitions))
+    finally:
+        await connection.close()
+
+
+async def _read(connection: Any, partitions: list[str]) -> Stored:
+    async def rows(table: str, column: str = "queue", order: str = "") -> list[Any]:
+        query = f"SELECT * FROM {table} WHERE {column} = ANY ($1::text[]) {order}"
+        return await connection.fetch(query, partitions)
+
+    def sums(found: list[Any], *key: str) -> dict[Any, int]:
+        return {tuple(row[name] for name in key): row["count"] for row in found if row["count"]}
+
+    minute = ("minute", "queue", "type")
+    events = await rows("job_events", "partition", "ORDER BY partition, epoch, seq")
+    return Stored(
+        archive=[read_record(row) for row in events],
+        jobs={str(row["id"]): read_job(row) for row in await rows("jobs")},
+        counts=sums(await rows("job_counts"), "queue", "type", "state"),
+        minutes={
+            tuple(row[name] for name in minute): [row[name] for name in MINUTE_FIELDS]
+            for row in await rows("job_minutes")
+        },
+        durations=sums(await rows("job_minute_durations"), *minute, "kind", "bucket"),
+        totals=sums(await rows("job_durations"), "queue", "type", "kind", "bucket"),
+        checkpoints={
+            row["partition"]: (row["epoch"], row["seq"], row["halted"])
+            for row in await rows("checkpoints", "partition")
+        },
+        parked=[
+            (row["partition"], row["epoch"], row["seq"], row["reason"])
+            for row in await rows("parked_events", "partition")
+        ],
+    )
+
+
+def audit_archive(report: Report, archive: Sequence[Record], log: Sequence[Record]) -> None:
+    """Where the archive and the log both hold an event, it is the same, byte for byte."""
+    kept = {record.position: record for record in archive}
+    for record in log:
+        stored = kept.get(record.position)
+        if stored is not None and stored != record:
+            report.add("archive-differs", record.position, f"expected {record}, got {stored}")
+
+
+def audit_checkpoints(report: Report, stored: Stored, heads: Mapping[str, int] | None) -> None:
+    """Each checkpoint stands at the archive's end; with `heads`, at the log's."""
+    ends = {record.partition: record.seq for record in stored.archive}
+    for partition, end in ends.items():
+        _, seq, halted = stored.checkpoints.get(partition, (0, 0, None))
+        if seq != end:
+            report.add("checkpoint-differs", partition, f"expected seq {end}, got {seq}")
+        if halted is not None:
+            report.add("projection-halted", partition, halted)
+    for partition, head in (heads or {}).items():
+        if ends.get(partition, 0) != head:
+            got = ends.get(partition, 0)
+            report.add("projection-behind", partition, f"expected seq {head}, got {got}")
+
+
+def audit_tables(report: Report, stored: Stored, tracks: Mapping[str, Track]) -> None:
+    """The tables against the fold of the archive (`tracks`), counters against GROUP BY."""
+    for partition, epoch, seq, reason in stored.parked:
+        report.add("event-parked", f"{partition}:{epoch}:{seq}", reason)
+    for job, track in tracks.items():
+        row = stored.jobs.get(job)
+        if row is None:
+            report.add("row-missing", job, "expected a row in jobs")
+        elif row != track.job and not track.broken:
+            report.add("row-differs", job, _difference(track.job, row))
+    for job in set(stored.jobs) - set(tracks):
+        report.add("row-orphan", job, "expected its submission in the archive")
+    grouped = Counter((job.queue, job.type, job.state.value) for job in stored.jobs.values())
+    _compare(report, "counts-differ", grouped, stored.counts)
+    _audit_statistics(report, stored)
+
+
+def _audit_statistics(report: Report, stored: Stored) -> None:
+    minutes: dict[tuple[int, str, str], list[int]] = {}
+    durations: Counter[tuple[int, str, str, str, int]] = Counter()
+    for partition in {record.partition for record in stored.archive}:
+        effect = fold([one for one in stored.archive if one.partition == partition], {})
+        minutes.update(effect.minutes)
+        durations.update(effect.durations)
+    totals: Counter[tuple[str, str, str, int]] = Counter()
+    for (_, queue, kind, what, bucket), count in durations.items():
+        totals[queue, kind, what, bucket] += count
+    _compare(report, "minutes-differ", minutes, stored.minutes)
+    _compare(report, "durations-differ", durations, stored.durations)
+    _compare(report, "durations-differ", totals, stored.totals)
+
+
+def _compare(report: Report, name: str, told: Mapping[Any, Any], found: Mapping[Any, Any]) -> None:
+    for key in sorted(set(told) | set(found)):
+        if told.get(key) != found.get(key):
+            report.add(name, str(key), f"expected {told.get(key)}, got {found.get(key)}")
+
+
+def _difference(told: Job, found: Job) -> str:
+    pairs = ((name, getattr(told, name), getattr(found, name)) for name in told.__struct_fields__)
+    return "; ".join(f"{name}: expected {a!r}, got {b!r}" for name, a, b in pairs if a != b)

@@ -1,0 +1,298 @@
+"""The state machine: what each event changes, and laws that hold for every history."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from millstream.core import events as ev
+from millstream.core.codec import wrap
+from millstream.core.errors import IllegalTransition
+from millstream.core.jobs import (
+    ALLOWED,
+    LIVE,
+    TERMINAL,
+    Job,
+    JobState,
+    advance,
+    begin,
+    evolve,
+    fold,
+)
+from tests.strategies import START_MS, Pair, histories, job_id, record_of
+
+ID = job_id(1)
+FAULT = ev.Fault("ValueError", "no such file")
+
+SAMPLES: list[ev.Event] = [
+    ev.JobSubmitted("mail"),
+    ev.JobQueued("due"),
+    ev.JobStarted(1, "w1"),
+    ev.JobSucceeded(),
+    ev.JobAttemptFailed(FAULT, 500),
+    ev.JobFailed("exhausted"),
+    ev.JobSnoozed(500),
+    ev.JobReleased("drain"),
+    ev.JobLeaseExpired("w1", 1),
+    ev.JobCancelRequested("ada"),
+    ev.JobCancelled("ada"),
+    ev.JobRedriven("ada"),
+    ev.WorkerStarted("w1"),
+    ev.WorkerStopped("w1"),
+]
+
+
+def told(*events: ev.Event) -> Job:
+    """The job that `events` tell of; event number n happens n seconds after START_MS."""
+    job = fold((record_at(n, event), event) for n, event in enumerate(events))
+    assert job is not None
+    return job
+
+
+def record_at(number: int, event: ev.Event) -> ev.Record:
+    time = START_MS + 1000 * number
+    return record_of(event, job=ID, version=number + 1, seq=number + 10, time=time)
+
+
+SUBMITTED = ev.JobSubmitted("mail", wrap({"to": "ada"}), priority=3, tags=["a"])
+RUNNING = (SUBMITTED, ev.JobStarted(1, "w1"))
+
+
+def test_submitted_job_is_ready_at_once() -> None:
+    job = told(SUBMITTED)
+    assert (job.state, job.version, job.seq, job.epoch) == (JobState.QUEUED, 1, 10, 1)
+    assert (job.id, job.queue, job.type, job.priority) == (ID, "default", "mail", 3)
+    assert job.submitted_at == job.run_at == job.ready_at == START_MS
+    assert job.payload.decode() == {"to": "ada"}
+    assert job.tags == ["a"]
+    assert job.position == "default:1:10"
+
+
+@pytest.mark.parametrize(
+    ("spec", "run_at"),
+    [
+        (ev.JobSubmitted("mail", delay_ms=0), START_MS),
+        (ev.JobSubmitted("mail", delay_ms=90), START_MS + 90),
+        (ev.JobSubmitted("mail", run_at=START_MS + 7), START_MS + 7),
+        (ev.JobSubmitted("mail", run_at=0), 0),
+    ],
+)
+def test_submitted_with_a_time_waits_for_it(spec: ev.JobSubmitted, run_at: int) -> None:
+    job = told(spec)
+    assert (job.state, job.run_at, job.ready_at) == (JobState.SCHEDULED, run_at, None)
+
+
+def test_queued_when_due() -> None:
+    job = told(ev.JobSubmitted("mail", delay_ms=500), ev.JobQueued("due"))
+    assert (job.state, job.ready_at, job.run_at) == (
+        JobState.QUEUED,
+        START_MS + 1000,
+        START_MS + 500,
+    )
+
+
+def test_started() -> None:
+    job = told(*RUNNING)
+    assert (job.state, job.attempt, job.worker) == (JobState.RUNNING, 1, "w1")
+    assert job.started_at == START_MS + 1000
+    assert job.ready_at == START_MS  # so that its wait can be measured
+
+
+def test_succeeded() -> None:
+    job = told(*RUNNING, ev.JobSucceeded(wrap([1, 2])))
+    assert (job.state, job.finished_at) == (JobState.SUCCEEDED, START_MS + 2000)
+    assert job.result is not None
+    assert job.result.decode() == [1, 2]
+
+
+def test_success_after_a_failure_leaves_no_error() -> None:
+    again = ev.JobAttemptFailed(FAULT, 5), ev.JobQueued("retry"), ev.JobStarted(2, "w2")
+    assert told(*RUNNING, *again).error == FAULT
+    assert told(*RUNNING, *again, ev.JobSucceeded()).error is None
+
+
+def test_attempt_failed_waits_for_its_retry() -> None:
+    job = told(*RUNNING, ev.JobAttemptFailed(FAULT, 500))
+    assert (job.state, job.run_at) == (JobState.RETRYING, START_MS + 2500)
+    assert (job.error, job.finished_at) == (FAULT, None)
+
+
+def test_the_last_attempt_fails_and_the_job_with_it() -> None:
+    job = told(*RUNNING, ev.JobAttemptFailed(FAULT), ev.JobFailed("exhausted"))
+    assert (job.state, job.failure, job.error) == (JobState.FAILED, "exhausted", FAULT)
+    assert job.finished_at == START_MS + 3000
+
+
+def test_failed_with_an_error_of_its_own() -> None:
+    other = ev.Fault("Gone", "no handler")
+    assert told(SUBMITTED, ev.JobFailed("handler_missing", other)).error == other
+
+
+def test_snoozed_costs_no_attempt() -> None:
+    job = told(*RUNNING, ev.JobSnoozed(500), ev.JobQueued("due"), ev.JobStarted(1, "w1"))
+    assert (job.state, job.attempt) == (JobState.RUNNING, 1)
+    snoozed = told(*RUNNING, ev.JobSnoozed(500))
+    assert (snoozed.state, snoozed.run_at) == (JobState.SCHEDULED, START_MS + 2500)
+
+
+def test_released() -> None:
+    at_once = told(*RUNNING, ev.JobReleased("drain"))
+    assert (at_once.state, at_once.ready_at) == (JobState.QUEUED, START_MS + 2000)
+    later = told(*RUNNING, ev.JobReleased("handler_missing", 700))
+    assert (later.state, later.run_at) == (JobState.SCHEDULED, START_MS + 2700)
+
+
+def test_lease_expired_is_queued_one_crash_richer() -> None:
+    job = told(*RUNNING, ev.JobLeaseExpired("w1", 1))
+    assert (job.state, job.crashes, job.ready_at) == (JobState.QUEUED, 1, START_MS + 2000)
+
+
+def test_cancel_requested_goes_on_running() -> None:
+    job = told(*RUNNING, ev.JobCancelRequested("ada"))
+    assert (job.state, job.cancel_requested) == (JobState.RUNNING, True)
+
+
+def test_cancelled() -> None:
+    job = told(SUBMITTED, ev.JobCancelled("ada"))
+    assert (job.state, job.finished_at) == (JobState.CANCELLED, START_MS + 1000)
+
+
+def test_redriven_begins_afresh() -> None:
+    spec = ev.JobSubmitted("mail", expires_at=START_MS + 10**6)
+    job = told(
+        spec,
+        ev.JobStarted(1, "w1"),
+        ev.JobLeaseExpired("w1", 1),
+        ev.JobStarted(1, "w2"),
+        ev.JobCancelRequested("ada"),
+        ev.JobAttemptFailed(FAULT),
+        ev.JobFailed("exhausted"),
+        ev.JobRedriven("ada"),
+    )
+    assert (job.state, job.attempt, job.crashes) == (JobState.QUEUED, 0, 0)
+    assert (job.error, job.failure, job.result, job.finished_at) == (None, None, None, None)
+    assert (job.expires_at, job.cancel_requested) == (None, False)
+    assert job.run_at == job.ready_at == START_MS + 7000
+    assert job.submitted_at == START_MS
+
+
+def test_every_event_of_a_job_has_a_rule_and_every_live_state_a_way_out() -> None:
+    jobs = {kind for kind in ev.KINDS.values() if kind.name.startswith("job.")}
+    assert set(ALLOWED) == jobs
+    for state in LIVE:
+        assert any(state in before for before in ALLOWED.values())
+
+
+@pytest.mark.parametrize(
+    ("state", "event"),
+    [
+        (state, event)
+        for state, event in itertools.product(JobState, SAMPLES)
+        if state not in ALLOWED.get(type(event), ())
+    ],
+)
+def test_an_event_that_cannot_follow_is_refused_and_changes_nothing(
+    state: JobState, event: ev.Event
+) -> None:
+    job = told(SUBMITTED)
+    job.state = state
+    before = copy.deepcopy(job)
+    with pytest.raises(IllegalTransition, match=rf"at default:1:11: .*state {state.value}"):
+        advance(job, record_at(1, event), event)
+    assert job == before
+
+
+@pytest.mark.parametrize("event", SAMPLES[1:], ids=lambda event: event.name)
+def test_nothing_but_a_submission_begins_a_job(event: ev.Event) -> None:
+    with pytest.raises(IllegalTransition):
+        begin(record_at(0, event), event)
+
+
+def test_a_submission_is_version_1() -> None:
+    with pytest.raises(IllegalTransition, match="version 2 cannot follow version 0"):
+        begin(record_at(1, SUBMITTED), SUBMITTED)
+
+
+def test_nothing_gives_no_job() -> None:
+    assert fold([]) is None
+
+
+# ---------------------------------------------------------------- laws
+
+
+@given(histories())
+def test_any_legal_history_folds(history: Sequence[Pair]) -> None:
+    job = fold(history)
+    assert job is not None
+    assert (job.version, job.seq) == (len(history), history[-1][0].seq)
+    assert job.terminal == (job.state in TERMINAL)
+    assert job.terminal == (job.finished_at is not None)
+
+
+@given(histories())
+def test_evolve_leaves_its_argument_as_it_was(history: Sequence[Pair]) -> None:
+    job: Job | None = None
+    for record, event in history:
+        before = copy.deepcopy(job)
+        after = evolve(job, record, event)
+        assert job == before
+        job = after
+
+
+@given(histories())
+def test_evolve_and_advance_are_the_same(history: Sequence[Pair]) -> None:
+    evolved = owned = begin(*history[0])
+    owned = copy.deepcopy(owned)
+    for record, event in history[1:]:
+        evolved = evolve(evolved, record, event)
+        advance(owned, record, event)
+        assert owned == evolved
+
+
+@given(histories(max_size=20), st.data())
+def test_folding_is_the_same_however_it_is_cut(history: list[Pair], data: st.DataObject) -> None:
+    cut = data.draw(st.integers(1, len(history)))
+    job = fold(history[:cut])
+    for record, event in history[cut:]:
+        job = evolve(job, record, event)
+    assert job == fold(history)
+
+
+@given(histories(), st.integers(0, 40))
+def test_versions_are_contiguous(history: list[Pair], version: int) -> None:
+    job = fold(history)
+    assert job is not None
+    before = copy.deepcopy(job)
+    for event in SAMPLES:
+        record = record_of(event, job=ID, version=version, seq=99, time=START_MS)
+        legal = version == job.version + 1 and job.state in ALLOWED.get(type(event), ())
+        if legal:
+            assert evolve(job, record, event).version == version
+        else:
+            with pytest.raises(IllegalTransition):
+                evolve(job, record, event)
+        assert job == before
+
+
+@given(histories())
+def test_an_end_is_followed_by_a_redrive_or_by_nothing(history: list[Pair]) -> None:
+    for cut in range(1, len(history)):
+        job = fold(history[:cut])
+        assert job is not None
+        if job.terminal:
+            assert type(history[cut][1]) is ev.JobRedriven
+
+
+@given(histories(max_size=6), st.data())
+def test_no_event_can_be_left_out_or_doubled(history: list[Pair], data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(history) - 1))
+    with pytest.raises(IllegalTransition):
+        fold([*history[: at + 1], *history[at:]])
+    if at < len(history) - 1:
+        with pytest.raises(IllegalTransition):
+            fold(history[:at] + history[at + 1 :])
