@@ -1,0 +1,150 @@
+"""The whole past and present of the logs as one sequence: archive first, then the stream.
+
+The two overlap: the stream keeps a margin of what is archived. They are joined at the seq, so that
+no event is told twice and none is left out; where one should be missing, LogGap is raised.
+"""
+
+import heapq
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, aclosing
+from typing import Any, NamedTuple
+
+from ..core.errors import LogGap
+from ..core.events import Record
+from ..core.log import START, LogReader, check_contiguous
+from .queries import archived_events, checkpoints, job_events
+
+PAGE = 1000
+
+
+class Cursor(NamedTuple):
+    """Up to where a log was told: the seq, and a stream id at or before it."""
+
+    seq: int
+    entry: str
+
+
+class History:
+    """Tells the events of logs in order, and remembers up to where.
+
+    `pool` is of `projections.queries.connect`; `reader` allows for blocks of `block_ms`.
+    Raises Unavailable and LogGap.
+    """
+
+    def __init__(
+        self, pool: Any, reader: LogReader, *, page: int = PAGE, block_ms: int = 500
+    ) -> None:
+        self._pool = pool
+        self._reader = reader
+        self._page = page
+        self._block_ms = block_ms
+        self._at: dict[str, Cursor] = {}
+
+    async def start(self, partition: str, after_seq: int = 0) -> None:
+        """Tell this partition, too, from the event after `after_seq` on."""
+        entry = START
+        if after_seq:
+            known = await archived_events(self._pool, partition, after_seq - 1, 1)
+            if known and known[0].seq == after_seq:
+                entry = known[0].entry
+        self._at[partition] = Cursor(after_seq, entry)
+
+    async def start_at_job(self, partition: str, job: str) -> list[Record]:
+        """The archived events of a job; the partition is then told from the archive's end on."""
+        # Asked first: what is archived in between is then in both, and told by the job's version.
+        checkpoint = (await checkpoints(self._pool)).get(partition)
+        self._at[partition] = (
+            Cursor(0, START) if checkpoint is None else Cursor(checkpoint.seq, checkpoint.entry)
+        )
+        found: list[Record] = []
+        while page := await job_events(
+            self._pool, job, found[-1].version if found else 0, self._page
+        ):
+            found += page
+        return found
+
+    async def backlog(self) -> AsyncGenerator[Record]:
+        """What there is of all started partitions, by time: at least up to this moment."""
+        ends = {partition: (await self._reader.head(partition)).seq for partition in self._at}
+        async with AsyncExitStack() as stack:
+            parts = [
+                await stack.enter_async_context(aclosing(self._until(partition, end)))
+                for partition, end in ends.items()
+            ]
+            async for record in _by_time(parts):
+                yield record
+
+    async def coming(self) -> AsyncGenerator[list[Record]]:
+        """What comes after, for ever, as it comes: an empty list when nothing did for a while."""
+        while True:
+            after = {partition: cursor.entry for partition, cursor in self._at.items()}
+            found = await self._reader.read(after, self._page, self._block_ms)
+            fresh: list[Record] = []
+            for partition, records in found.items():
+                fresh += await self._join(partition, records)
+            yield fresh
+
+    async def _until(self, partition: str, end: int) -> AsyncGenerator[Record]:
+        """The events of one partition up to the seq `end`, and those that were read with it."""
+        while self._at[partition].seq < end:
+            seq = self._at[partition].seq
+            records = await archived_events(self._pool, partition, seq, self._page)
+            if records:
+                self._move(partition, records)
+            else:
+                records = await self._next_in_stream(partition)
+            for record in records:
+                yield record
+
+    async def _next_in_stream(self, partition: str) -> list[Record]:
+        """The next events, which the archive does not have."""
+        while True:
+            at = self._at[partition]
+            found = await self._reader.read({partition: at.entry}, self._page)
+            if partition not in found:
+                raise LogGap(partition, at.seq + 1, None)
+            records = await self._join(partition, found[partition])
+            if records:
+                return records
+
+    async def _join(self, partition: str, records: Sequence[Record]) -> list[Record]:
+        """Those of `records`, read from the stream, that were not told yet.
+
+        Where the stream was trimmed in the meantime, the archive has what is missing.
+        """
+        at = self._at[partition]
+        fresh = [record for record in records if record.seq > at.seq]
+        if not fresh:
+            self._at[partition] = Cursor(at.seq, records[-1].entry)
+            return []
+        missing: list[Record] = []
+        while (told := missing[-1].seq if missing else at.seq) < fresh[0].seq - 1:
+            page = await archived_events(self._pool, partition, told, self._page)
+            page = [record for record in page if record.seq < fresh[0].seq]
+            if not page:
+                raise LogGap(partition, told + 1, fresh[0].seq)
+            missing += page
+        joined = missing + fresh
+        self._move(partition, joined)
+        return joined
+
+    def _move(self, partition: str, records: Sequence[Record]) -> None:
+        check_contiguous(records, self._at[partition].seq)
+        self._at[partition] = Cursor(records[-1].seq, records[-1].entry)
+
+
+async def _by_time(parts: Sequence[AsyncIterator[Record]]) -> AsyncGenerator[Record]:
+    """Several ordered sequences as one; within each the order stays as it is."""
+    heap: list[tuple[int, int, Record]] = []
+    for number, part in enumerate(parts):
+        async for record in part:
+            heapq.heappush(heap, (record.time, number, record))
+            break
+    while heap:
+        _, number, record = heap[0]
+        yield record
+        following = await anext(parts[number], None)
+        if following is None:
+            heapq.heappop(heap)
+        else:
+            heapq.heapreplace(heap, (following.time, number, following))
