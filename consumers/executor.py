@@ -48,12 +48,12 @@ class Executor:
         self._stats = stats
         self._handler_missing_after = handler_missing_after
 
-    async def execute(self, attempt: Attempt) -> None:
-        """Run an attempt to its verdict. Never raises for what a job can do wrong."""
+    async def execute(self, attempt: Attempt, task: "asyncio.Task[None]") -> None:
+        """Run an attempt, in `task`, to its verdict. Never raises for what a job can do wrong."""
         if attempt.settled:
             return
         try:
-            finish = self.resolve(attempt) or self.decode(attempt) or await self.run(attempt)
+            finish = self.resolve(attempt) or self.decode(attempt) or await self.run(attempt, task)
         except GeneratorExit:
             raise
         except BaseException as error:
@@ -92,7 +92,7 @@ class Executor:
         attempt.context = Context(attempt.lease, spec)
         return None
 
-    async def run(self, attempt: Attempt) -> Finish:
+    async def run(self, attempt: Attempt, task: "asyncio.Task[None]") -> Finish:
         """Call the handler, on the loop or in a thread, and judge what came of it."""
         handler, context, spec = attempt.handler, attempt.context, attempt.spec
         assert handler is not None
@@ -102,7 +102,7 @@ class Executor:
         if not handler.is_async:
             return await self._run_in_thread(attempt, handler, context, timeout)
         timer = None if timeout is None else self._start_clock(attempt, context, timeout)
-        attempt.task = asyncio.current_task()
+        attempt.task = task
         try:
             value = await handler.function(context, attempt.payload)
         except GeneratorExit:

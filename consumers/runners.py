@@ -19,6 +19,9 @@ SLICE = 0.005
 """Seconds after which a runner lets the rest of the loop have a turn."""
 
 
+Execute = Callable[[Attempt, "asyncio.Task[None]"], Awaitable[None]]
+
+
 class Runners:
     """At most as many runners as slots, made when first needed.
 
@@ -26,7 +29,7 @@ class Runners:
     that never wait are run by one task in one go, and handlers that do all start within a breath.
     """
 
-    def __init__(self, slots: Slots, execute: Callable[[Attempt], Awaitable[None]]) -> None:
+    def __init__(self, slots: Slots, execute: Execute) -> None:
         self._slots = slots
         self._execute = execute
         self._ready: deque[Attempt] = deque()
@@ -102,7 +105,7 @@ class Runners:
             if ready and not self._waking:
                 self._wake_one()
             try:
-                await execute(attempt)
+                await execute(attempt, task)
             finally:
                 slots.give_back()
             if task.cancelling():

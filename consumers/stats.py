@@ -1,6 +1,7 @@
 """What a worker counts, for logs, tests and benchmarks."""
 
 import time
+from collections import Counter
 
 import msgspec
 
@@ -9,7 +10,8 @@ class Stats(msgspec.Struct):
     """Counters since the worker's start.
 
     claimed     leases taken, among them `recovered`: those of a claim whose reply was lost
-    succeeded … cancelled   verdicts given (not yet accepted)
+    verdicts    given (not yet accepted), by name: succeeded, retry, failed, snoozed, released,
+                cancelled
     accepted    verdicts the log took
     refused     verdicts that came from an overtaken lease
     unsure      refused when sent again after an unknown outcome: most were accepted before
@@ -21,12 +23,7 @@ class Stats(msgspec.Struct):
 
     claimed: int = 0
     recovered: int = 0
-    succeeded: int = 0
-    retry: int = 0
-    failed: int = 0
-    snoozed: int = 0
-    released: int = 0
-    cancelled: int = 0
+    verdicts: Counter[str] = msgspec.field(default_factory=Counter)
     accepted: int = 0
     refused: int = 0
     unsure: int = 0

@@ -164,7 +164,7 @@ class Worker:
                 _log.warning("new queues cannot be looked for", error=str(error))
 
     def _deliver(self, attempt: Attempt, finish: Finish) -> None:
-        setattr(self.stats, finish.verdict, getattr(self.stats, finish.verdict) + 1)
+        self.stats.verdicts[finish.verdict] += 1
         self._committers[attempt.lease.partition].add(attempt, finish)
 
     def _told(self, news: list[tuple[Attempt, int]]) -> None:
