@@ -4,7 +4,7 @@ An event's struct is the body alone. Who, where and when (partition, seq, epoch,
 time) is the envelope, `Record`, since the log gives those and nobody else can.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 
@@ -218,8 +218,3 @@ def body_of(event: Event) -> bytes:
         mark = b'{"_v":%d' % event.schema
         return mark + b"}" if body == b"{}" else mark + b"," + body[1:]
     return body
-
-
-def as_dict(event: Event) -> dict[str, Any]:
-    """An event's body as plain values, for people."""
-    return msgspec.to_builtins(event)

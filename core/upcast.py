@@ -18,6 +18,7 @@ UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
 """(event type, schema) → step to the next schema."""
 
 _decoders = {name: msgspec.json.Decoder(kind).decode for name, kind in KINDS.items()}
+_FAULTS = (msgspec.MsgspecError, RecursionError, LookupError, TypeError, ValueError)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _SEALED = frozenset({"payload", "result"})
 
@@ -38,7 +39,7 @@ def decode(record: Record) -> Event:
         if KINDS[record.type].schema > 1:
             return decoder(_upcast(record.type, record.body))
         return decoder(record.body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except _FAULTS as error:
         raise UnreadableEvent(record.position, record.type, str(error)) from error
 
 
