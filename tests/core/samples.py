@@ -1,0 +1,56 @@
+"""What the golden files hold: of each event type one with every field set, and one with the least."""
+
+from __future__ import annotations
+
+from millstream.core import events as ev
+from millstream.core.codec import Data, wrap
+from millstream.core.retry import Backoff
+
+_FAULT = ev.Fault("ValueError", "no “file”", "line 1\nline 2")
+
+FULL: list[ev.Event] = [
+    ev.JobSubmitted(
+        type="email.send",
+        payload=wrap({"to": ["ada"], "n": 2**63, "empty": [], "zero": "\0", "é": 1.5}),
+        priority=0,
+        max_attempts=3,
+        backoff=Backoff("linear", 2.5, 3.0, 60.0, 0.5),
+        timeout_ms=30_000,
+        delay_ms=1500,
+        run_at=1_750_000_000_000,
+        expires_at=1_750_000_100_000,
+        tags=["nightly", "é"],
+        metadata={"tenant": "7"},
+    ),
+    ev.JobQueued("due"),
+    ev.JobStarted(2, "host-1-abc"),
+    ev.JobSucceeded(wrap({"sent": True})),
+    ev.JobAttemptFailed(_FAULT, 1500),
+    ev.JobFailed("exhausted", _FAULT),
+    ev.JobSnoozed(60_000),
+    ev.JobReleased("handler_missing", 5000),
+    ev.JobLeaseExpired("host-1-abc", 2),
+    ev.JobCancelRequested("ada", "wrong address"),
+    ev.JobCancelled("ada", "wrong address"),
+    ev.JobRedriven("ada", "mail server is back"),
+    ev.WorkerStarted("host-1-abc", ["email.send", "noop"]),
+    ev.WorkerStopped("host-1-abc"),
+]
+
+LEAST: list[ev.Event] = [
+    ev.JobSubmitted("noop"),
+    ev.JobSucceeded(Data()),
+    ev.JobAttemptFailed(ev.Fault("E", "")),
+    ev.JobFailed("expired"),
+    ev.JobReleased("drain"),
+    ev.JobCancelRequested(),
+    ev.JobCancelled(),
+    ev.JobRedriven(),
+    ev.WorkerStarted("w"),
+]
+
+SAMPLES: dict[str, ev.Event] = {
+    **{f"{event.name}.{event.schema}.full": event for event in FULL},
+    **{f"{event.name}.{event.schema}.least": event for event in LEAST},
+}
+"""Name of its golden file → event. A new schema adds samples and files; none is ever changed."""
