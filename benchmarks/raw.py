@@ -1,6 +1,7 @@
 """What the machine and the server can do without us: the yardstick of all other figures."""
 
 import time
+from typing import Any
 
 from .bench import stage
 from .figures import Figure
@@ -12,7 +13,7 @@ BATCH = 500
 async def streams() -> list[Figure]:
     """redis-py alone: XADD in pipelines, then XREADGROUP and XACK in batches."""
     async with stage() as bench:
-        entry = {"job": "x" * 115}
+        entry: Any = {"job": "x" * 115}
         begin = time.perf_counter()
         for _ in range(COUNT // BATCH):
             pipeline = bench.redis.pipeline(transaction=False)
@@ -24,7 +25,7 @@ async def streams() -> list[Figure]:
         await bench.redis.xgroup_create("raw", "group", "0")
         begin = time.perf_counter()
         for _ in range(COUNT // BATCH):
-            reply = await bench.redis.execute_command(
+            reply: Any = await bench.redis.execute_command(
                 "XREADGROUP", "GROUP", "group", "one", "COUNT", BATCH, "STREAMS", "raw", ">"
             )
             ids = [entry_id for entry_id, _ in reply[0][1]]

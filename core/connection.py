@@ -5,7 +5,7 @@ a verb that can tell is safe to send again. Readers that block have connections 
 timeout is the block plus a margin.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -63,8 +63,9 @@ def _packing(kind: Any) -> Any:
     class Packing(kind):
         def pack_command(self, *args: Any) -> list[bytes]:
             name = args[0].encode() if isinstance(args[0], str) else args[0]
+            command: Any = (*name.split(), *args[1:])
             try:
-                return [hiredis.pack_command((*name.split(), *args[1:]))]
+                return [hiredis.pack_command(command)]
             except TypeError as error:
                 raise exceptions.DataError(str(error)) from error
 
@@ -99,7 +100,7 @@ _BY_PREFIX: dict[str, type[MillstreamError]] = {
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated() -> Generator[None]:
     """Turn the driver's errors into ours."""
     try:
         yield

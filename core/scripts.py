@@ -20,7 +20,7 @@ class Script(NamedTuple):
 @cache
 def script(name: str) -> Script:
     """The verb `name`, its includes taken in."""
-    folder = files(__package__) / "lua"
+    folder = files("millstream.core") / "lua"
     source = _INCLUDE.sub(
         lambda match: (folder / "includes" / f"{match[1]}.lua").read_text(),
         (folder / f"{name}.lua").read_text(),
