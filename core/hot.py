@@ -11,7 +11,7 @@ import msgspec
 from .events import JobSubmitted
 from .jobs import JobState
 
-_HEADER = struct.Struct(">BBBHIIIQ24s")
+_HEADER = struct.Struct(">BBBHIIIQ28s")
 _unpack = _HEADER.unpack_from
 _spec = msgspec.json.Decoder(JobSubmitted).decode
 

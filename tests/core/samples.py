@@ -1,4 +1,4 @@
-"""What the golden files hold: of each event type one with every field set, and one with the least."""
+"""What the golden files hold: each event type with every field set, and with the least."""
 
 from __future__ import annotations
 

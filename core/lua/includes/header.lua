@@ -1,4 +1,4 @@
--- The header of a job's hot state: 49 bytes before the spec, so that one value holds both.
+-- The header of a job's hot state: 53 bytes before the spec, so that one value holds both.
 -- core/hot.py reads and writes the same layout.
 --
 --   state     1 scheduled, 2 queued, 4 running, 5 retrying. A claim writes nothing: a queued job
@@ -11,13 +11,14 @@
 --   fence     version of the job.started event of the lease its ready entry gives: who finishes
 --             must name it, so an older lease is refused
 --   expires   ms since 1970 after which it must not start; 0: never
---   entry     its ready entry's id, zero-padded; empty without one
+--   entry     its ready entry's id, zero-padded; empty without one. Wide enough for 13 digits after
+--             the dash, and a zero: while the clock is behind the last id only those count up
 local FORMAT = '>BBBHI4I4I4I8s'
-local ZEROS = string.rep('\0', 24)
+local ZEROS = string.rep('\0', 28)
 local SCHEDULED, QUEUED, RUNNING, RETRYING = 1, 2, 4, 5
 local CANCEL, REDRIVEN = 1, 2
 
 local function pack(state, priority, flags, crashes, attempt, version, fence, expires, entry)
-  return struct.pack('>BBBHI4I4I4I8c24', state, priority, flags, crashes, attempt, version, fence,
+  return struct.pack('>BBBHI4I4I4I8c28', state, priority, flags, crashes, attempt, version, fence,
     expires, entry .. ZEROS)
 end
