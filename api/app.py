@@ -44,7 +44,8 @@ class Api(Litestar):
         except Exception as error:
             if started:
                 raise
-            await problems.answer_to(error, "POST", jobs.PATH)(scope, receive, send)
+            reply = problems.reply_to(error, "POST", jobs.PATH).as_asgi()
+            await reply(scope, receive, send)
 
 
 def create_app(settings: Settings) -> Litestar:

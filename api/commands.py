@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, post
+from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from msgspec import Meta, Struct
 
@@ -38,7 +39,7 @@ class Outcome(Struct):
 
 
 @post("/jobs/{job_id:str}/cancel", status_code=200)
-async def cancel(request: Request[Any, Any, Any], job_id: str) -> ASGIResponse:
+async def cancel(request: Request[Any, Any, Any], job_id: FromPath[str]) -> ASGIResponse:
     """Cancel a job: a waiting one at once, a running one by asking its worker."""
     resources = resources_of(request)
     read(request, NoParameters)
@@ -59,7 +60,7 @@ async def cancel(request: Request[Any, Any, Any], job_id: str) -> ASGIResponse:
 
 
 @post("/jobs/{job_id:str}/retry", status_code=200)
-async def retry(request: Request[Any, Any, Any], job_id: str) -> ASGIResponse:
+async def retry(request: Request[Any, Any, Any], job_id: FromPath[str]) -> ASGIResponse:
     """Run a failed or cancelled job again, with fresh attempts."""
     resources = resources_of(request)
     read(request, NoParameters)

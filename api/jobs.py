@@ -5,6 +5,7 @@ from typing import Any
 
 from litestar import Request, asgi, get
 from litestar.exceptions import MethodNotAllowedException
+from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 
 from ..core.errors import InvalidCursor
@@ -73,7 +74,7 @@ async def list_jobs(request: Request[Any, Any, Any]) -> ASGIResponse:
 
 
 @get("/jobs/{job_id:str}")
-async def get_job(request: Request[Any, Any, Any], job_id: str) -> ASGIResponse:
+async def get_job(request: Request[Any, Any, Any], job_id: FromPath[str]) -> ASGIResponse:
     """One job; with `wait` once it has ended, with `after` not older than that position."""
     given = read(request, JobParameters)
     resources = resources_of(request)
@@ -87,7 +88,7 @@ async def get_job(request: Request[Any, Any, Any], job_id: str) -> ASGIResponse:
 
 
 @get("/jobs/{job_id:str}/events")
-async def get_events(request: Request[Any, Any, Any], job_id: str) -> ASGIResponse:
+async def get_events(request: Request[Any, Any, Any], job_id: FromPath[str]) -> ASGIResponse:
     """The history of a job, from its submission on."""
     given = read(request, EventParameters)
     resources = resources_of(request)

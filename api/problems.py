@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Literal, NamedTuple
+from urllib.parse import quote
 
 import msgspec
 import structlog
-from litestar import Request
+from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.response.base import ASGIResponse
 
@@ -80,27 +81,44 @@ class Problem(Exception):
         self.more = more
 
 
-def response_of(problem: Problem, instance: str = "") -> ASGIResponse:
-    """The answer that tells a client of `problem`."""
+class Reply(NamedTuple):
+    """An answer before it is any framework's."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+    def as_asgi(self) -> ASGIResponse:
+        """To be sent by itself."""
+        return ASGIResponse(
+            body=self.body, status_code=self.status, media_type=MEDIA_TYPE, headers=self.headers
+        )
+
+    def as_response(self) -> Response[bytes]:
+        """To be returned to Litestar."""
+        return Response(
+            self.body, status_code=self.status, media_type=MEDIA_TYPE, headers=self.headers
+        )
+
+
+def reply_of(problem: Problem, path: str, headers: Mapping[str, str] | None = None) -> Reply:
+    """The answer that tells a client of `problem`, met at `path`."""
     kind = problem.kind
     details = ProblemDetails(
         type=f"urn:millstream:problem:{kind.name}",
         title=kind.title,
         status=kind.status,
         detail=problem.detail,
-        instance=instance,
+        instance=quote(path, safe="/"),
         errors=problem.errors,
     )
     body: Any = details
     if problem.more:
         body = msgspec.to_builtins(details) | msgspec.to_builtins(problem.more)
-    headers = {"retry-after": str(kind.retry_after)} if kind.retry_after else {}
-    return ASGIResponse(
-        body=msgspec.json.encode(body),
-        status_code=kind.status,
-        media_type=MEDIA_TYPE,
-        headers=headers,
-    )
+    sent = dict(headers or {}) | {"cache-control": "no-store"}
+    if kind.retry_after:
+        sent["retry-after"] = str(kind.retry_after)
+    return Reply(kind.status, msgspec.json.encode(body), sent)
 
 
 def problem_of(error: MillstreamError) -> Problem:
@@ -132,36 +150,34 @@ def status_of(error: Exception) -> int:
             return INTERNAL.status
 
 
-def answer_to(error: Exception, method: str, path: str) -> ASGIResponse:
+def reply_to(error: Exception, method: str, path: str) -> Reply:
     """The answer to a request that ended in `error`; what nobody foresaw is logged."""
     match error:
         case Problem():
-            return response_of(error, path)
+            return reply_of(error, path)
         case MillstreamError():
-            return response_of(problem_of(error), path)
+            return reply_of(problem_of(error), path)
         case HTTPException() if error.status_code < 500:
             return _http(error, method, path)
         case _:
             log.error("unforeseen error", method=method, path=path, exc_info=error)
             detail = "The server failed in a way nobody foresaw; its log says more."
-            return response_of(Problem(INTERNAL, detail), path)
+            return reply_of(Problem(INTERNAL, detail), path)
 
 
-def _http(error: HTTPException, method: str, path: str) -> ASGIResponse:
+def _http(error: HTTPException, method: str, path: str) -> Reply:
     status = error.status_code
     detail = {
         404: f"There is nothing at {path}.",
         405: f"{method} is not a method of {path}.",
     }.get(status, error.detail)
     kind = Kind(f"http-{status}", status, HTTPStatus(status).phrase)
-    response = response_of(Problem(kind, detail), path)
-    for name, value in (error.headers or {}).items():
-        response.headers.add(name.lower(), value)
-    return response
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    return reply_of(Problem(kind, detail), path, headers)
 
 
-def _answer(request: Request[Any, Any, Any], error: Exception) -> ASGIResponse:
-    return answer_to(error, request.scope["method"], request.scope["path"])
+def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    return reply_to(error, request.scope["method"], request.scope["path"]).as_response()
 
 
 HANDLERS: Mapping[int | type[Exception], Any] = {

@@ -40,7 +40,7 @@ class Submission(Struct, forbid_unknown_fields=True, gc=False):
     """A job as a client submits it. Durations are seconds, times RFC 3339 with an offset."""
 
     type: Annotated[str, Meta(description="Which handler is to run it.", examples=["email.send"])]
-    payload: msgspec.Raw = NULL
+    payload: msgspec.Raw = msgspec.field(default_factory=lambda: NULL)
     queue: Queue | None = None
     priority: Annotated[int, Meta(ge=0, le=9, description="0 is served first.")] = 5
     run_at: Instant | None = None
