@@ -21,7 +21,8 @@ def fault_of(error: BaseException) -> Fault:
         type=_name(type(error)),
         message=bounded(_message(error), MAX_MESSAGE),
         # The end of a traceback says where it happened, so the beginning is what goes.
-        traceback=bounded("".join(told.format()), MAX_TRACEBACK, keep_end=True),
+        # A long message at its end would leave nothing else, so each part is bounded as well.
+        traceback=bounded("".join(map(_part, told.format())), MAX_TRACEBACK, keep_end=True),
     )
 
 
@@ -31,6 +32,10 @@ def bounded(text: str, limit: int, *, keep_end: bool = False) -> str:
     if len(text) <= limit:
         return text
     return "…" + text[1 - limit :] if keep_end else text[: limit - 1] + "…"
+
+
+def _part(text: str) -> str:
+    return bounded(text.rstrip("\n"), MAX_MESSAGE) + "\n"
 
 
 def _below_ours(trace: TracebackType | None) -> TracebackType | None:
