@@ -161,13 +161,13 @@ class _Batch:
         changed: list[Job] = []
         counts: dict[tuple[str, str, str], int] = defaultdict(int)
         for job in self._jobs.values():
-            counts[job.queue, job.type, job.state.value] += 1
+            counts[job.queue, job.type, job.state] += 1
             before = self._previous.get(job.id)
             if before is None:
                 created.append(job)
             else:
                 changed.append(job)
-                counts[before.queue, before.type, before.state.value] -= 1
+                counts[before.queue, before.type, before.state] -= 1
         # By id: neighbours in the table are then written together.
         created.sort(key=_id_of)
         changed.sort(key=_id_of)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Collection
 
 from ..core.codec import Data
-from ..core.jobs import Job
+from ..core.jobs import TERMINAL, Job
 from .fold import Effect
 
 REMEMBERED = 100_000
@@ -68,11 +68,11 @@ class Lane:
         jobs = self._jobs
         latest = self._latest = {}
         for job in itertools.chain(effect.created, effect.changed):
-            slim = latest[job.id] = _slim(job)
-            if job.terminal:
+            latest[job.id] = job
+            if job.state in TERMINAL:
                 jobs.pop(job.id, None)
             elif len(jobs) < REMEMBERED or job.id in jobs:
-                jobs[job.id] = slim
+                jobs[job.id] = _slim(job)
 
     def commit(self, seq: int, entry: str) -> None:
         """The events up to `seq`, at stream id `entry`, are archived."""

@@ -6,6 +6,7 @@ of whoever submitted it gave; an event to the day of its time, which the log's s
 
 import time
 from collections.abc import Iterable
+from datetime import date, timedelta
 from typing import Any
 
 from .connection import translated
@@ -23,6 +24,11 @@ def event_day(time_ms: int) -> int:
 def job_day(job: str) -> int:
     """The day of a job: the first 48 bits of its id are ms since 1970."""
     return int(job[:8] + job[9:13], 16) // DAY_MS
+
+
+def jobs_table(day: int) -> str:
+    """The partition of `jobs` that holds a day."""
+    return f"jobs_{date(1970, 1, 1) + timedelta(days=day):%Y%m%d}"
 
 
 class Partitions:

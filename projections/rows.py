@@ -21,6 +21,13 @@ NEW_COLUMNS = (
 )  # fmt: skip
 """Columns of `jobs` in the order of `new_row`."""
 
+CHANGED_COLUMNS = (
+    "id", "state", "version", "epoch", "seq", "attempt", "crashes", "cancel_requested", "run_at",
+    "ready_at", "started_at", "finished_at", "expires_at", "worker", "failure", "error_text",
+    "error", "result", "result_codec",
+)  # fmt: skip
+"""Columns of `jobs` that can change, in the order of `changed_row`."""
+
 ERROR_TEXT_MAX = 2000
 
 _fault = msgspec.json.Decoder(Fault).decode
@@ -91,7 +98,7 @@ def new_row(job: Job) -> tuple[Any, ...]:
 
 
 def changed_row(job: Job) -> tuple[Any, ...]:
-    """What can change of a job, in the order of change_jobs.sql."""
+    """What can change of a job, in the order of CHANGED_COLUMNS."""
     result, error = job.result, job.error
     return (
         job.id,

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 
 import uvloop
@@ -20,7 +21,18 @@ def serve(settings: Settings) -> None:
     """Project until SIGTERM or SIGINT; the batch being written is finished first."""
     logs.configure(settings.log_level, settings.log_format, role="projector")
     ready.follow_supervisor()
+    tune_collector()
     uvloop.run(_until_stopped(settings))
+
+
+def tune_collector() -> None:
+    """Let the collector of reference cycles look rarely.
+
+    A batch makes tens of thousands of objects, none in a cycle, and looking through them took
+    half of all time (measured).
+    """
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 100)
 
 
 async def _until_stopped(settings: Settings) -> None:

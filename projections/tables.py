@@ -10,8 +10,8 @@ from ..core.errors import MillstreamError
 from ..core.jobs import Job
 from .connection import connect_once, translated
 from .fold import MINUTE_FIELDS, Effect, Parked
-from .partitions import Partitions, event_day, job_day
-from .rows import EVENT_COLUMNS, NEW_COLUMNS, changed_row, event_rows, new_row
+from .partitions import Partitions, event_day, job_day, jobs_table
+from .rows import CHANGED_COLUMNS, EVENT_COLUMNS, NEW_COLUMNS, changed_row, event_rows, new_row
 from .statements import statement
 
 STATEMENT_TIMEOUT = 60.0
@@ -47,16 +47,19 @@ class Tables:
     async def open(self) -> Any:
         """The connection. Raises Unavailable."""
         if self._connection is None or self._connection.is_closed():
-            # Every statement here finds its rows by key. A hash join over millions of jobs, chosen
-            # for want of statistics on a new partition, would stop the projection for minutes.
-            self._connection = await connect_once(
+            # Every statement here finds its rows by key. Any other plan, chosen for want of
+            # statistics on a new partition, would stop the projection for minutes.
+            connection = await connect_once(
                 self._dsn,
                 timeout=STATEMENT_TIMEOUT,
                 role="projector",
+                enable_seqscan="off",
                 enable_hashjoin="off",
                 enable_mergejoin="off",
-                plan_cache_mode="force_custom_plan",
             )
+            with translated():
+                await connection.execute(statement("stage_jobs"))
+            self._connection = connection
         return self._connection
 
     def close(self) -> None:
@@ -137,12 +140,15 @@ async def _write(connection: Any, effect: Effect, step: Step) -> bool:
 
 
 async def _change(connection: Any, jobs: Sequence[Job]) -> None:
-    ids = jobs[0].id, jobs[-1].id
-    done = await connection.execute(
-        statement("change_jobs"), *ids, *columns(map(changed_row, jobs))
+    await connection.copy_records_to_table(
+        "staged_jobs", records=map(changed_row, jobs), columns=CHANGED_COLUMNS
     )
-    if done != f"UPDATE {len(jobs)}":
-        raise Corrupt(f"expected to change {len(jobs)} jobs that the tables had, got: {done}")
+    changed = 0
+    for day in sorted({job_day(job.id) for job in jobs}):
+        sql = statement("change_jobs").replace(":table", jobs_table(day))
+        changed += int((await connection.execute(sql)).removeprefix("UPDATE "))
+    if changed != len(jobs):
+        raise Corrupt(f"expected to change {len(jobs)} jobs that the tables had, got: {changed}")
 
 
 async def _add(connection: Any, effect: Effect) -> None:

@@ -61,8 +61,9 @@ CREATE FUNCTION uuid_at(ms bigint) RETURNS uuid LANGUAGE sql IMMUTABLE STRICT AS
     SELECT (lpad(to_hex(ms), 12, '0') || repeat('0', 20))::uuid
 $$;
 
--- A fifth of each page is left free for the versions of rows that change.
+-- Pages are filled: a change of state is a change of an index, so that no new version of a row could
+-- stay in the page of the old one without entries of its own (a HOT update) anyway.
 CREATE FUNCTION add_jobs_day(day int) RETURNS boolean LANGUAGE sql AS $$
     SELECT add_partition('jobs', day_name(day), uuid_at(day * 86400000::bigint)::text,
-                         uuid_at((day + 1) * 86400000::bigint)::text, 80)
+                         uuid_at((day + 1) * 86400000::bigint)::text, 100)
 $$;
