@@ -16,6 +16,10 @@ COMMANDS = {
     "worker": "worker",
     "projector": "projector",
     "migrate": "migrate",
+    "submit": "submit",
+    "jobs": "jobs",
+    "events": "events",
+    "demo": "demo",
 }
 
 

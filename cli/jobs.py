@@ -1,0 +1,145 @@
+"""`millstream jobs`: list them, show one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import rich_click as click
+
+from .client import Api, url_option
+from .output import one_line, print_json, print_line
+
+_PAGE = 500
+_WIDE = 110  # columns of a terminal that has room for all of the table
+_STYLES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "cyan"}
+
+
+class _Page(msgspec.Struct):
+    items: list[msgspec.Raw]
+    next_cursor: str | None
+
+
+class _Event(msgspec.Struct):
+    time: str
+    version: int
+    type: str
+    body: msgspec.Raw
+
+
+class _Events(msgspec.Struct):
+    items: list[_Event]
+
+
+class ListByDefault(click.RichGroup):
+    """`millstream jobs --state failed` is `millstream jobs list --state failed`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ("-h", "--help")):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group("jobs", cls=ListByDefault)
+def command() -> None:
+    """List jobs (what it does without a word after it), or show one.
+
+    \b
+    millstream jobs --state failed --queue emails
+    millstream jobs show 0198f6f1-…
+    """
+
+
+@command.command("list")
+@click.option("--state", "states", multiple=True, help="May be repeated, or hold several.")
+@click.option("--type", "type_", help="Only this job type.")
+@click.option("--queue", help="Only this queue.")
+@click.option("--tag", help="Only jobs with this tag.")
+@click.option("--created-after", metavar="TIME", help="As 2027-01-31T08:00:00Z.")
+@click.option("--created-before", metavar="TIME")
+@click.option("--error", metavar="TEXT", help="Only jobs whose error holds this text.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="JSON lines, as when piped.")
+@url_option
+def list_(limit: int, as_json: bool, url: str, **filters: Any) -> None:
+    """Jobs, newest first: a table on a terminal, JSON lines when piped."""
+    query = {
+        "type": filters.pop("type_"),
+        "state": ",".join(filters.pop("states")) or None,
+        **filters,
+    }
+    found = _pages(Api(url), limit, query)
+    if as_json or not sys.stdout.isatty():
+        for job in found:
+            print_line(job)
+    else:
+        _print_table([msgspec.json.decode(job) for job in found])
+
+
+@command.command("show")
+@click.argument("job")
+@click.option("--json", "as_json", is_flag=True, help="JSON on one line, as when piped.")
+@url_option
+def show(job: str, as_json: bool, url: str) -> None:
+    """One job, on a terminal with its history."""
+    api = Api(url)
+    found = api.get(f"/jobs/{job}")
+    if as_json or not sys.stdout.isatty():
+        print_line(found)
+        return
+    print_json(found)
+    history = api.get(f"/jobs/{job}/events", limit=_PAGE)
+    _print_history(msgspec.json.decode(history, type=_Events).items)
+
+
+def _pages(api: Api, limit: int, query: dict[str, Any]) -> Iterator[bytes]:
+    """Up to `limit` jobs (JSON), page by page."""
+    cursor: str | None = None
+    while limit > 0:
+        answer = api.get("/jobs", limit=min(limit, _PAGE), cursor=cursor, **query)
+        page = msgspec.json.decode(answer, type=_Page)
+        yield from map(bytes, page.items)
+        limit -= len(page.items)
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def _print_table(jobs: list[Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    table = Table(box=None, header_style="bold")
+    for column in ("id", "state", "attempt", "submitted"):
+        table.add_column(column, no_wrap=True)
+    for column in ("type", "queue", "error") if console.width >= _WIDE else ("type",):
+        table.add_column(column, overflow="fold")
+    for job in jobs:
+        state = job["state"]
+        error = job["error"]["message"].splitlines()[:1] if job["error"] else []
+        cells = (
+            job["id"],
+            Text(state, style=_STYLES.get(state, "")),
+            f"{job['attempt']}/{job['max_attempts']}",
+            job["submitted_at"][:19],
+            Text(job["type"]),
+            job["queue"],
+            Text(error[0] if error else ""),
+        )
+        table.add_row(*cells[: len(table.columns)])
+    console.print(table)
+
+
+def _print_history(events: list[_Event]) -> None:
+    from rich.console import Console
+
+    console = Console()
+    console.print("\n[bold]history[/bold]")
+    for event in events:
+        body = one_line(bytes(event.body)).decode()
+        line = f"{event.time}  {event.version:>3}  {event.type:<20}  {body}"
+        console.print(line, markup=False, highlight=False, overflow="ellipsis", no_wrap=True)
