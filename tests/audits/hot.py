@@ -61,13 +61,11 @@ async def _read_lane(redis: Any, stream: bytes, lane: str, hot: Hot) -> None:
             hot.twice.append(job)
         hot.ready[job] = lane, entry.decode()
     try:
-        pending = await redis.execute_command("XPENDING", stream, GROUP, "-", "+", 10_000_000)
+        pending = await redis.xpending_range(stream, GROUP, "-", "+", 10_000_000)
     except exceptions.ResponseError:
         hot.lost_groups.append(lane)
         return
-    for lost in pending:
-        entry = lost["message_id"] if isinstance(lost, dict) else lost[0]
-        hot.pending.add((lane, entry.decode()))
+    hot.pending |= {(lane, lease["message_id"].decode()) for lease in pending}
 
 
 def audit_hot(report: Report, partition: str, hot: Hot, tracks: dict[str, Track]) -> None:
