@@ -54,11 +54,16 @@ class Effect(msgspec.Struct):
     raw: set[int] = set()
 
 
+def is_job_id(text: str) -> bool:
+    """Whether `text` can be the id of a job: a UUIDv7 in lower case."""
+    return _JOB_ID.fullmatch(text) is not None
+
+
 def needed(records: Sequence[ev.Record], parked: Collection[str] = ()) -> set[str]:
     """The jobs whose previous rows `fold` needs: those that do not begin in this batch."""
     begun = {record.job for record in records if record.version == 1}
     others = {record.job for record in records if record.version > 1}
-    return {job for job in others - begun if job not in parked and _JOB_ID.fullmatch(job)}
+    return (others - begun).difference(parked)
 
 
 def fold(
@@ -117,6 +122,8 @@ class _Batch:
         if job is None:
             before = self._previous.get(record.job)
             if before is None:
+                if not is_job_id(record.job):
+                    raise _Refused(f"expected a job id (a UUIDv7), got: {record.job!r}")
                 job = begin(record, event)
             else:
                 job = copy.copy(before)
@@ -134,8 +141,6 @@ class _Batch:
             return
         if job in self._parked_now or job in self._parked_before:
             raise _Refused("an earlier event of this job was parked")
-        if not _JOB_ID.fullmatch(job):
-            raise _Refused(f"expected a job id (a UUIDv7 in lower case), got: {job!r}")
 
     def _park(self, record: ev.Record, reason: str) -> None:
         self._parked.append(Parked(record, reason))
@@ -194,7 +199,7 @@ def _is_plain(record: ev.Record) -> bool:
         msgspec.json.decode(record.body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return False
-    return "\0" not in record.type and (not record.job or _JOB_ID.fullmatch(record.job) is not None)
+    return "\0" not in record.type and (not record.job or is_job_id(record.job))
 
 
 def _id_of(job: Job) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..core.jobs import Job
 from .connection import connect_once, translated
+from .fold import is_job_id
 from .lane import Lane
 from .rows import read_slim_job
 from .statements import statement
@@ -48,9 +49,9 @@ class Past:
 
     async def jobs(self, ids: Collection[str]) -> dict[str, Job]:
         """The rows of these jobs, without payload, metadata and tags."""
-        if not ids:
+        wanted = sorted(filter(is_job_id, ids))
+        if not wanted:
             return {}
-        wanted = sorted(ids)
         rows = await self._fetch("previous_jobs", wanted, wanted[0], wanted[-1])
         return {str(row["id"]): read_slim_job(row) for row in rows}
 

@@ -1,0 +1,132 @@
+"""A log that can be written by hand, a projector to run on it, and what the tables must hold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from millstream.core import events as ev
+from millstream.core.config import Settings
+from millstream.core.connection import connect
+from millstream.core.events import Record
+from millstream.core.jobs import Job
+from millstream.core.keys import Keys
+from millstream.core.queue import Directory, PartitionQueue
+from millstream.projections.fold import fold
+from millstream.projections.service import project
+from tests.audits.tables import Stored, read_stored
+from tests.strategies import START_MS, job_id, record_of
+
+
+def life(
+    number: int, *events: ev.Event, seq: int = 1, partition: str = "default", step_ms: int = 1000
+) -> list[Record]:
+    """The records of one job, `step_ms` apart."""
+    return [
+        record_of(
+            event,
+            job=job_id(number),
+            version=at + 1,
+            seq=seq + at,
+            time=START_MS + (seq + at) * step_ms,
+            partition=partition,
+        )
+        for at, event in enumerate(events)
+    ]
+
+
+class Log:
+    """The log of one partition, written as log.lua does but with whatever a test wants in it."""
+
+    def __init__(self, redis: Any, partition: str = "default") -> None:
+        self.keys = Keys()
+        self.redis = redis
+        self.partition = partition
+
+    async def append(self, *records: Record) -> None:
+        """Append records as they are, and move the head to the last one."""
+        key, meta = self.keys.log(self.partition), self.keys.meta(self.partition)
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.sadd(self.keys.queues, self.partition)
+            for r in records:
+                fields = ("seq", r.seq, "epoch", r.epoch, "type", r.type, "job", r.job)
+                pipe.execute_command(
+                    "XADD", key, r.entry, *fields, "version", r.version, "body", r.body
+                )
+            pipe.hset(meta, mapping={"seq": records[-1].seq, "epoch": records[-1].epoch})
+            await pipe.execute()
+
+    @property
+    def queue(self) -> PartitionQueue:
+        """The verbs of this partition."""
+        return Directory(self.redis, self.keys).queue(self.partition)
+
+
+@asynccontextmanager
+async def open_log(settings: Settings, partition: str = "default") -> AsyncGenerator[Log]:
+    """A log on the test's own Redis."""
+    redis = connect(settings.redis_url, timeout=5)
+    try:
+        yield Log(redis, partition)
+    finally:
+        await redis.aclose()
+
+
+@asynccontextmanager
+async def projecting(settings: Settings, count: int = 1) -> AsyncGenerator[None]:
+    """Run projectors meanwhile; they end between two batches, as after SIGTERM."""
+    stop = asyncio.Event()
+    running = [asyncio.create_task(project(settings, stop)) for _ in range(count)]
+    try:
+        yield
+    finally:
+        stop.set()
+        async with asyncio.timeout(20):
+            await asyncio.gather(*running)
+
+
+async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 20) -> Any:
+    """Ask until the answer is true, and return it."""
+    async with asyncio.timeout(seconds):
+        while not (found := await condition()):
+            await asyncio.sleep(0.01)
+    return found
+
+
+async def until_seq(pool: Any, seq: int, partition: str = "default") -> None:
+    """Wait until the checkpoint of a partition is at `seq`."""
+
+    async def there() -> bool:
+        row = await pool.fetchval("SELECT seq FROM checkpoints WHERE partition = $1", partition)
+        return row == seq
+
+    await until(there)
+
+
+async def require_fold(dsn: str, records: Sequence[Record], partition: str = "default") -> Stored:
+    """Assert that the tables hold what the fold of `records` tells, and counters GROUP BY."""
+    stored = await read_stored(dsn, [partition])
+    told = fold(records, {})
+    assert stored.archive == list(records)
+    assert stored.jobs == {job.id: job for job in told.created}
+    assert stored.counts == dict(grouped(stored.jobs.values()))
+    assert stored.minutes == told.minutes
+    assert stored.durations == told.durations
+    totals: Counter[tuple[str, str, str, int]] = Counter()
+    for (_, queue, type_, kind, bucket), count in told.durations.items():
+        totals[queue, type_, kind, bucket] += count
+    assert stored.totals == totals
+    assert {place[2] for place in stored.parked} == {event.record.seq for event in told.parked}
+    return stored
+
+
+def grouped(jobs: Any) -> Counter[tuple[str, str, str]]:
+    """The counters that a GROUP BY over `jobs` gives."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    found: list[Job] = list(jobs)
+    for job in found:
+        counts[job.queue, job.type, job.state.value] += 1
+    return counts
