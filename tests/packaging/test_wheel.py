@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -9,7 +10,16 @@ import venv
 import zipfile
 from pathlib import Path
 
+import anyio
 import pytest
+
+from millstream.core import codec, connection
+from millstream.core.events import JobSubmitted, JobSucceeded
+from millstream.core.ids import new_id
+from millstream.core.keys import Keys
+from millstream.core.log import LogReader
+from millstream.core.queue import PartitionQueue, new_job
+from millstream.core.upcast import decode
 
 _ROOT = Path(__file__).parents[2]
 
@@ -69,6 +79,48 @@ def test_every_kind_of_file_is_found_in_a_clean_environment(
 
 def test_the_command_is_installed(clean_python: Path, tmp_path: Path) -> None:
     assert "worker" in _run(str(clean_python.with_name("millstream")), "--help", cwd=tmp_path)
+
+
+_APP = """
+from millstream.consumers import Context, job
+
+@job("greet")
+async def greet(ctx: Context, payload: str) -> str:
+    return f"hello {payload}"
+"""
+
+
+async def test_a_worker_runs_a_job_from_there(
+    clean_python: Path, tmp_path: Path, redis_url: str
+) -> None:
+    (tmp_path / "jobs.py").write_text(_APP)
+    client = connection.connect(redis_url, timeout=10)
+    queue = PartitionQueue(client, "default", Keys())
+    spec = JobSubmitted(type="greet", payload=codec.wrap("world"))
+    await queue.submit([new_job(new_id("default"), spec)])
+    worker = subprocess.Popen(
+        [str(clean_python.with_name("millstream")), "worker", "--app", "jobs.py"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "MILLSTREAM_REDIS_URL": redis_url},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        result = await _result(LogReader(client, Keys()))
+    finally:
+        worker.terminate()
+        assert worker.wait(30) == 0
+        await client.aclose()
+    assert result == "hello world"
+
+
+async def _result(log: LogReader) -> object:
+    with anyio.fail_after(60):
+        while True:
+            for record in await log.range("default"):
+                event = decode(record)
+                if isinstance(event, JobSucceeded):
+                    return event.result.decode()
+            await anyio.sleep(0.05)
 
 
 def _wheel(dist: Path) -> Path:
