@@ -46,7 +46,8 @@ class Table(msgspec.Struct, kw_only=True):
     elapsed: float = 0.0
 
 
-@job("data.query", max_attempts=3, timeout=60)
+# The time in which a query waits for a free sandbox counts, hence ten times a query's own bound.
+@job("data.query", max_attempts=3, timeout=300)
 async def data_query(ctx: Context, query: Query) -> Table:
     """Run one SELECT over the data folder: nothing can be written, nothing else be read."""
     return await run(_sandboxes(), query)

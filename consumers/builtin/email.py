@@ -76,7 +76,7 @@ async def send(settings: config.Settings, job_id: str, mail: Mail) -> Sent:
     except (aiosmtplib.SMTPException, OSError) as error:
         where = f"{settings.smtp_host}:{settings.smtp_port}"
         raise Retry(f"SMTP server {where}: {error or type(error).__name__}") from error
-    return Sent(message["Message-ID"], recipients, answer)
+    return Sent(str(message["Message-ID"]), recipients, answer)
 
 
 def compose(job_id: str, sender: Address, mail: Mail) -> EmailMessage:

@@ -68,6 +68,7 @@ async def test_a_mail_arrives_as_it_was_meant(smtp: Settings, mailbox: Mailbox) 
     assert sent.recipients == everyone
     assert sent.message_id == message["Message-ID"] == f"<{JOB}@example.org>"
     assert "kept" in sent.answer
+    assert msgspec.json.decode(msgspec.json.encode(sent))["message_id"] == sent.message_id
 
 
 async def test_every_attempt_of_a_job_is_the_same_message(smtp: Settings, mailbox: Mailbox) -> None:
