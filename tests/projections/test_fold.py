@@ -106,7 +106,7 @@ def test_what_is_no_job_id_parks() -> None:
 
 def test_an_event_the_database_refused_parks() -> None:
     effect = fold(life(1, SUBMITTED, STARTED), {}, (), {1: "too long"})
-    assert [parked.reason for parked in effect.parked][0] == "too long"
+    assert effect.parked[0].reason == "too long"
     assert len(effect.parked) == 2
     assert effect.raw == {1}
 
