@@ -15,6 +15,7 @@ from . import lookup
 from .answers import answer
 from .bodies import check_strict, invalid, read_json
 from .lookup import Found
+from .origins import refuse_others
 from .parameters import NoParameters, read
 from .problems import CONFLICT, Problem
 from .resources import Resources, resources_of
@@ -38,7 +39,7 @@ class Outcome(Struct):
     outcome: str
 
 
-@post("/jobs/{job_id:str}/cancel", status_code=200)
+@post("/jobs/{job_id:str}/cancel", status_code=200, guards=[refuse_others])
 async def cancel(request: Request[Any, Any, Any], job_id: FromPath[str]) -> ASGIResponse:
     """Cancel a job: a waiting one at once, a running one by asking its worker."""
     resources = resources_of(request)
@@ -59,7 +60,7 @@ async def cancel(request: Request[Any, Any, Any], job_id: FromPath[str]) -> ASGI
     return answer(Outcome(job_id, state, "cancelled"))
 
 
-@post("/jobs/{job_id:str}/retry", status_code=200)
+@post("/jobs/{job_id:str}/retry", status_code=200, guards=[refuse_others])
 async def retry(request: Request[Any, Any, Any], job_id: FromPath[str]) -> ASGIResponse:
     """Run a failed or cancelled job again, with fresh attempts."""
     resources = resources_of(request)

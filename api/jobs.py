@@ -93,11 +93,13 @@ async def get_events(request: Request[Any, Any, Any], job_id: FromPath[str]) -> 
     given = read(request, EventParameters)
     resources = resources_of(request)
     after = _version(given.cursor)
-    found = await lookup.find(resources, job_id)
-    if found.hot is not None:
-        # A history is told by the archive alone; the job is so new that it is not there yet.
-        await lookup.catch_up(resources, found.partition)
     records = await resources.tables.events(job_id, after, given.limit + 1)
+    if not records:
+        found = await lookup.find(resources, job_id)
+        if found.hot is not None:
+            # A history is told by the archive alone; the job is so new that it is not there yet.
+            await lookup.catch_up(resources, found.partition)
+            records = await resources.tables.events(job_id, after, given.limit + 1)
     more = len(records) > given.limit
     shown = records[: given.limit]
     cursor = str(shown[-1].version) if more else None

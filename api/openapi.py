@@ -141,19 +141,19 @@ async def openapi_json() -> ASGIResponse:
 @get("/docs")
 async def page() -> ASGIResponse:
     """The page."""
-    return _file("docs.html", "text/html; charset=utf-8")
+    return _file("docs.html", "text/html")
 
 
 @get("/docs/docs.js")
 async def script() -> ASGIResponse:
     """What the page runs."""
-    return _file("docs.js", "text/javascript; charset=utf-8")
+    return _file("docs.js", "text/javascript")
 
 
 @get("/docs/docs.css")
 async def style() -> ASGIResponse:
     """How the page looks."""
-    return _file("docs.css", "text/css; charset=utf-8")
+    return _file("docs.css", "text/css")
 
 
 def _file(name: str, media_type: str) -> ASGIResponse:

@@ -79,12 +79,12 @@ OPERATIONS = (
     Operation(
         "post", "/jobs/{job_id}/cancel", "cancelJob", "jobs",
         "Cancel a job: a waiting one at once, a running one by asking its worker", Outcome,
-        body=By, body_required=False, problems=(*_BODY, 404, 409, 503),
+        body=By, body_required=False, problems=(*_BODY, 403, 404, 409, 503),
     ),
     Operation(
         "post", "/jobs/{job_id}/retry", "retryJob", "jobs",
         "Run a failed or cancelled job again, with fresh attempts", Outcome,
-        body=By, body_required=False, problems=(*_BODY, 404, 409, 503),
+        body=By, body_required=False, problems=(*_BODY, 403, 404, 409, 503),
     ),
     Operation(
         "get", "/jobs/stats/summary", "summarize", "statistics",

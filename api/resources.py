@@ -1,7 +1,6 @@
 """What requests share: connections, caches, counters. Opened with the app, closed with it."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,7 +10,6 @@ from litestar import Litestar
 
 from ..core import connection
 from ..core.config import Settings
-from ..core.errors import Unavailable
 from ..core.keys import Keys
 from ..core.log import LogReader
 from ..core.queue import Directory
@@ -62,17 +60,12 @@ def resources_of(request: Any) -> Resources:
 
 @asynccontextmanager
 async def lifespan(app: Litestar) -> AsyncGenerator[None]:
-    """Open everything before the first request, close it after the last.
-
-    Servers may be down. Raises ServerUnfit of a Redis that could throw jobs away.
-    """
+    """Open everything before the first request, close it after the last. Servers may be down."""
     settings: Settings = app.state.settings
     redis = connection.connect(settings.redis_url, timeout=settings.command_timeout)
     keys = Keys(settings.namespace)
     directory = Directory(redis, keys)
     try:
-        with contextlib.suppress(Unavailable):
-            await connection.check_server(redis)
         async with Tables.opened(settings) as tables, Changes(settings) as changes:
             app.state.resources = Resources(
                 settings=settings,

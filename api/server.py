@@ -13,8 +13,9 @@ import structlog
 import uvicorn
 import uvloop
 
+from ..core import connection
 from ..core.config import Settings, require_loopback
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, Unavailable
 from ..core.ready import follow_supervisor, notify_ready
 from .app import create_app
 
@@ -60,16 +61,28 @@ class Server(uvicorn.Server):
 
 
 def serve(settings: Settings) -> None:
-    """Serve the API until SIGTERM or SIGINT. Raises ConfigError if it may not or cannot listen."""
+    """Serve the API until SIGTERM or SIGINT.
+
+    Raises ConfigError if it may not or cannot listen there, ServerUnfit of a Redis that could
+    throw jobs away.
+    """
     require_loopback(settings.host, trust_network=settings.trust_network)
     follow_supervisor()
     with bind(settings.host, settings.port) as listener:
         server = Server(configure(settings))
         gc.collect()
         gc.freeze()  # what was imported stays: no collection need look at it again
-        uvloop.run(server.serve(sockets=[listener]))
-    if not server.started:
-        raise SystemExit(3)
+        uvloop.run(_run(settings, server, listener))
+
+
+async def _run(settings: Settings, server: Server, listener: socket.socket) -> None:
+    redis = connection.connect(settings.redis_url, timeout=settings.command_timeout)
+    try:
+        with contextlib.suppress(Unavailable):  # it may come later
+            await connection.check_server(redis)
+    finally:
+        await redis.aclose()
+    await server.serve(sockets=[listener])
 
 
 def configure(settings: Settings) -> uvicorn.Config:

@@ -32,14 +32,30 @@ MetadataKey = Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_NUL)]
 MetadataValue = Annotated[str, Meta(max_length=1024, pattern=NO_NUL)]
 Seconds = Annotated[float, Meta(ge=0, le=MAX_DELAY)]
 Instant = Annotated[datetime, Meta(tz=True)]
-Queue = Annotated[str, Meta(description="Default: that of the job type, else `default`.")]
+JobType = Annotated[
+    str,
+    Meta(
+        description="Which handler is to run it.",
+        examples=["email.send"],
+        extra_json_schema={"pattern": "^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,127}$"},
+    ),
+]
+Queue = Annotated[
+    str,
+    Meta(
+        description="Default: that of the job type, else `default`.",
+        extra_json_schema={"pattern": "^[a-z0-9][a-z0-9._-]{0,62}$"},
+    ),
+]
+"""Patterns for the document alone: core.keys checks names, and remembers those it has seen."""
+
 Attempts = Annotated[int, Meta(ge=1, le=1000, description="Default: that of the job type, else 5.")]
 
 
 class Submission(Struct, forbid_unknown_fields=True, gc=False):
     """A job as a client submits it. Durations are seconds, times RFC 3339 with an offset."""
 
-    type: Annotated[str, Meta(description="Which handler is to run it.", examples=["email.send"])]
+    type: JobType
     payload: msgspec.Raw = msgspec.field(default_factory=lambda: NULL)
     queue: Queue | None = None
     priority: Annotated[int, Meta(ge=0, le=9, description="0 is served first.")] = 5

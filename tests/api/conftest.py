@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,11 +14,13 @@ from typing import Any
 import httpx2
 import msgspec
 import pytest
+import redis
 import uvloop
 
 from millstream.api import server
 from millstream.core import connection
 from millstream.core.config import Settings
+from millstream.core.embedded import Postgres, Valkey
 from millstream.core.keys import Keys
 from millstream.core.log import LogReader
 from millstream.core.queue import Directory, Finish
@@ -32,6 +35,10 @@ class Api:
     url: str
     client: httpx2.Client
     server: server.Server
+
+    @property
+    def app(self) -> Any:
+        return self.server.config.app
 
     def submit(self, type: str = "a.job", **fields: Any) -> str:
         response = self.client.post("/api/v1/jobs", json={"type": type, **fields})
@@ -74,6 +81,39 @@ def running(settings: Settings) -> Iterator[Api]:
 def api(settings: Settings) -> Iterator[Api]:
     with running(settings) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def shared(
+    valkey_server: Valkey, postgres_server: Postgres, migrated_template: str
+) -> Iterator[Api]:
+    """One API for all tests of a module, for those that leave nothing behind."""
+    valkey_server.start()
+    postgres_server.start()
+    name = f"shared_{uuid.uuid4().hex[:8]}"
+    postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
+    settings = Settings(
+        redis_url=valkey_server.url, postgres_dsn=postgres_server.dsn_of(name), namespace=name
+    )
+    with running(settings) as found:
+        yield found
+    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def nothing_done(shared: Api) -> Iterator[None]:
+    """Fails a test that left anything in Redis."""
+
+    def found() -> list[bytes]:
+        settings = shared.app.state.settings
+        with redis.Redis.from_url(settings.redis_url) as client:
+            pattern = f"*{settings.namespace}:*"
+            keys = list(client.scan_iter(pattern))
+            return sorted(keys) + [client.hget(key, "seq") for key in keys if b":meta" in key]
+
+    before = found()
+    yield
+    assert found() == before
 
 
 @contextlib.contextmanager
@@ -155,9 +195,9 @@ class Core:
 
 @pytest.fixture
 async def core(settings: Settings) -> AsyncIterator[Core]:
-    redis = connection.connect(settings.redis_url, timeout=5)
-    yield Core(redis, Keys(settings.namespace))
-    await redis.aclose()
+    client = connection.connect(settings.redis_url, timeout=5)
+    yield Core(client, Keys(settings.namespace))
+    await client.aclose()
 
 
 def problem(response: httpx2.Response, status: int, kind: str | None = None) -> Any:

@@ -7,6 +7,7 @@ import socket
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from millstream.core.config import Settings
@@ -63,12 +64,11 @@ def at(**delta: float) -> str:
         ({"metadata": {str(i): "" for i in range(65)}}, "$.metadata"),
     ],
 )
-async def test_a_field_of_the_wrong_shape(
-    api: Api, core: Core, fields: dict[str, Any], path: str
+def test_a_field_of_the_wrong_shape(
+    shared: Api, nothing_done: None, fields: dict[str, Any], path: str
 ) -> None:
-    found = problem(post(api, json.dumps({"type": "a.job"} | fields).encode()), 400)
+    found = problem(post(shared, json.dumps({"type": "a.job"} | fields).encode()), 400)
     assert found["errors"][0]["path"] == path
-    assert await core.events() == []
 
 
 @pytest.mark.parametrize(
@@ -93,13 +93,12 @@ async def test_a_field_of_the_wrong_shape(
         ({"delay": 60, "expires_at": at(seconds=30)}, "$.expires_at"),
     ],
 )
-async def test_a_value_that_cannot_be_taken(
-    api: Api, core: Core, fields: dict[str, Any], path: str
+def test_a_value_that_cannot_be_taken(
+    shared: Api, nothing_done: None, fields: dict[str, Any], path: str
 ) -> None:
     body = json.dumps({"type": "a.job"} | fields).encode()
-    found = problem(post(api, body), 422, "unacceptable-value")
+    found = problem(post(shared, body), 422, "unacceptable-value")
     assert found["errors"][0]["path"] == path
-    assert await core.events() == []
 
 
 @pytest.mark.parametrize(
@@ -122,19 +121,18 @@ async def test_a_value_that_cannot_be_taken(
         (b'{"type":"a","payload":{"x y":[{"k":1,"k":1}]}}', '$.payload["x y"][0].k'),
     ],
 )
-async def test_what_is_not_strict_json(api: Api, core: Core, body: bytes, path: str) -> None:
-    found = problem(post(api, body), 400, "not-json")
+def test_what_is_not_strict_json(shared: Api, nothing_done: None, body: bytes, path: str) -> None:
+    found = problem(post(shared, body), 400, "not-json")
     assert found["errors"][0]["path"] == path
-    assert await core.events() == []
 
 
 @pytest.mark.parametrize("body", [b"[]", b'"a"', b"5", b"null"])
-def test_json_that_is_no_object(api: Api, body: bytes) -> None:
-    assert problem(post(api, body), 400, "invalid-request")["errors"][0]["path"] == "$"
+def test_json_that_is_no_object(shared: Api, body: bytes) -> None:
+    assert problem(post(shared, body), 400, "invalid-request")["errors"][0]["path"] == "$"
 
 
-def test_a_missing_type(api: Api) -> None:
-    assert problem(post(api, b"{}"), 400)["errors"][0]["path"] == "$.type"
+def test_a_missing_type(shared: Api) -> None:
+    assert problem(post(shared, b"{}"), 400)["errors"][0]["path"] == "$.type"
 
 
 def nested(levels: int) -> bytes:
@@ -149,18 +147,14 @@ async def test_too_deep(api: Api, core: Core, levels: int) -> None:
 
 
 def test_deep_by_configuration(settings: Settings) -> None:
-    with running(Settings(**{**_fields(settings), "max_depth": 400})) as api:
+    with running(msgspec.structs.replace(settings, max_depth=400)) as api:
         assert post(api, nested(400)).status_code == 201
         problem(post(api, nested(401)), 400, "too-deep")
 
 
-def _fields(settings: Settings) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in settings.__struct_fields__}
-
-
 @pytest.mark.parametrize("path", ["/api/v1/jobs", "/api/v1/jobs/batch"])
 def test_too_large_a_body(settings: Settings, path: str) -> None:
-    with running(Settings(**{**_fields(settings), "max_body": 10_000})) as api:
+    with running(msgspec.structs.replace(settings, max_body=10_000)) as api:
         big = b'{"type":"a","payload":"' + b"x" * 10_000 + b'"}'
         problem(post(api, big, path), 413, "too-large")
         chunks = (b"x" * 1000 for _ in range(50))
@@ -168,17 +162,17 @@ def test_too_large_a_body(settings: Settings, path: str) -> None:
         problem(chunked, 413, "too-large")
 
 
-def test_fifty_megabytes_cost_no_memory(api: Api) -> None:
+def test_fifty_megabytes_cost_no_memory(shared: Api) -> None:
     import psutil
 
     before = psutil.Process().memory_info().rss
     sent = iter([b'{"type":"a","payload":"'] + [b"x" * 65536] * 800)
-    problem(api.client.post("/api/v1/jobs", content=sent, headers=HEADERS), 413, "too-large")
+    problem(shared.client.post("/api/v1/jobs", content=sent, headers=HEADERS), 413, "too-large")
     assert psutil.Process().memory_info().rss - before < 30 * 2**20
 
 
-def test_a_length_that_lies(api: Api) -> None:
-    host, port = api.url.removeprefix("http://").split(":")
+def test_a_length_that_lies(shared: Api) -> None:
+    host, port = shared.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as client:
         client.sendall(
             b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -188,27 +182,25 @@ def test_a_length_that_lies(api: Api) -> None:
 
 
 @pytest.mark.parametrize("media", ["text/plain", "application/x-www-form-urlencoded", "", None])
-async def test_the_wrong_media_type(api: Api, core: Core, media: str | None) -> None:
+def test_the_wrong_media_type(shared: Api, nothing_done: None, media: str | None) -> None:
     headers = {} if media is None else {"content-type": media}
-    response = api.client.post("/api/v1/jobs", content=b'{"type":"a"}', headers=headers)
+    response = shared.client.post("/api/v1/jobs", content=b'{"type":"a"}', headers=headers)
     problem(response, 415, "unsupported-media-type")
-    assert await core.events() == []
 
 
-def test_a_compressed_body(api: Api) -> None:
-    problem(post(api, b'{"type":"a"}', **{"content-encoding": "gzip"}), 415)
+def test_a_compressed_body(shared: Api) -> None:
+    problem(post(shared, b'{"type":"a"}', **{"content-encoding": "gzip"}), 415)
 
 
 @pytest.mark.parametrize("path", ["/api/v1/jobs", "/api/v1/jobs/batch"])
-async def test_an_idempotency_key_is_not_ignored(api: Api, core: Core, path: str) -> None:
+def test_an_idempotency_key_is_not_ignored(shared: Api, nothing_done: None, path: str) -> None:
     body = b'{"type":"a"}' if path.endswith("jobs") else b'{"jobs":[{"type":"a"}]}'
-    found = problem(post(api, body, path, **{"idempotency-key": "x"}), 400)
+    found = problem(post(shared, body, path, **{"idempotency-key": "x"}), 400)
     assert found["errors"][0] == {
         "path": "Idempotency-Key",
         "message": "this release does not take idempotency keys yet",
         "in": "header",
     }
-    assert await core.events() == []
 
 
 @pytest.mark.parametrize(
@@ -228,8 +220,8 @@ async def test_an_idempotency_key_is_not_ignored(api: Api, core: Core, path: str
         ("PATCH", "/api/v1/health", 405),
     ],
 )
-def test_places_that_are_not(api: Api, method: str, path: str, status: int) -> None:
-    response = api.client.request(method, path)
+def test_places_that_are_not(shared: Api, method: str, path: str, status: int) -> None:
+    response = shared.client.request(method, path)
     found = problem(response, status)
     if status == 405:
         assert response.headers["allow"]
@@ -261,15 +253,15 @@ def test_places_that_are_not(api: Api, method: str, path: str, status: int) -> N
         ("/health?verbose=1", "$.verbose"),
     ],
 )
-def test_query_parameters_that_cannot_be(api: Api, path: str, where: str) -> None:
-    path = path.replace("ID", api.submit()) if "ID" in path else path
-    found = problem(api.client.get(f"/api/v1{path}"), 400)
+def test_query_parameters_that_cannot_be(shared: Api, path: str, where: str) -> None:
+    path = path.replace("ID", shared.submit()) if "ID" in path else path
+    found = problem(shared.client.get(f"/api/v1{path}"), 400)
     assert found["errors"][0]["path"] == where
     assert found["errors"][0]["in"] == "query"
 
 
 @pytest.mark.parametrize("after", ["default:1:99", "default:2:1", "other:1:1"])
-def test_a_position_no_event_has(api: Api, after: str) -> None:
-    job = api.submit()
-    response = api.client.get(f"/api/v1/jobs/{job}", params={"after": after})
+def test_a_position_no_event_has(shared: Api, after: str) -> None:
+    job = shared.submit()
+    response = shared.client.get(f"/api/v1/jobs/{job}", params={"after": after})
     assert problem(response, 422)["errors"][0]["path"] == "$.after"

@@ -32,9 +32,9 @@ async def test_many_jobs_in_order(api: Api, core: Core) -> None:
             assert msgspec.json.decode(record.body)["payload"]["data"] == payload
 
 
-def test_ten_thousand_and_no_more(api: Api) -> None:
-    assert len(post(api, [{"type": "a"}] * 10_000).json()["items"]) == 10_000
-    found = problem(post(api, [{"type": "a"}] * 10_001), 400)
+def test_ten_thousand_and_no_more(shared: Api) -> None:
+    assert len(post(shared, [{"type": "a"}] * 10_000).json()["items"]) == 10_000
+    found = problem(post(shared, [{"type": "a"}] * 10_001), 400)
     assert found["errors"][0]["path"] == "$.jobs"
 
 
@@ -51,17 +51,16 @@ def test_ten_thousand_and_no_more(api: Api) -> None:
         ({"type": "a", "run_at": "2020-01-01T00:00:00Z"}, "$.jobs[3].run_at", 422),
     ],
 )
-async def test_one_bad_job_refuses_all(
-    api: Api, core: Core, bad: Any, path: str, status: int
+def test_one_bad_job_refuses_all(
+    shared: Api, nothing_done: None, bad: Any, path: str, status: int
 ) -> None:
-    found = problem(post(api, [{"type": "a"}] * 3 + [bad] + [{"type": "a"}] * 2000), status)
+    found = problem(post(shared, [{"type": "a"}] * 3 + [bad] + [{"type": "a"}] * 2000), status)
     assert [fault["path"] for fault in found["errors"]] == [path]
-    assert await core.directory.partitions() == []
 
 
-def test_each_bad_job_is_named(api: Api) -> None:
+def test_each_bad_job_is_named(shared: Api) -> None:
     jobs = [{"type": "a", "priority": i} for i in range(8, 13)]
-    found = problem(post(api, jobs), 400)
+    found = problem(post(shared, jobs), 400)
     assert [fault["path"] for fault in found["errors"]] == [
         "$.jobs[2].priority",
         "$.jobs[3].priority",
@@ -80,20 +79,20 @@ async def test_unknown_types_are_named_and_refuse_all(api: Api, core: Core) -> N
 
 
 @pytest.mark.parametrize("body", [{"jobs": []}, {"jobs": {}}, {}, [], {"jobs": [], "x": 1}])
-def test_what_is_no_batch(api: Api, body: Any) -> None:
-    problem(api.client.post("/api/v1/jobs/batch", json=body), 400)
+def test_what_is_no_batch(shared: Api, body: Any) -> None:
+    problem(shared.client.post("/api/v1/jobs/batch", json=body), 400)
 
 
-def test_a_deep_payload_in_a_batch(api: Api) -> None:
+def test_a_deep_payload_in_a_batch(shared: Api) -> None:
     deep: Any = 1
     for _ in range(65):
         deep = [deep]
-    found = problem(post(api, [{"type": "a"}, {"type": "a", "payload": deep}]), 400, "too-deep")
+    found = problem(post(shared, [{"type": "a"}, {"type": "a", "payload": deep}]), 400, "too-deep")
     assert found["errors"][0]["path"] == "$.jobs[1].payload"
 
 
-def test_a_repeated_key_in_a_batch(api: Api) -> None:
+def test_a_repeated_key_in_a_batch(shared: Api) -> None:
     body = json.dumps({"jobs": [{"type": "a"}]}).replace("}]", ',"type":"a"}]')
     headers = {"content-type": "application/json"}
-    found = problem(api.client.post("/api/v1/jobs/batch", content=body, headers=headers), 400)
+    found = problem(shared.client.post("/api/v1/jobs/batch", content=body, headers=headers), 400)
     assert found["errors"][0]["path"] == "$.jobs[0].type"

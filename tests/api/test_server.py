@@ -1,0 +1,143 @@
+"""The role: where it may listen, how it starts and stops; CORS."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import httpx2
+import msgspec
+import psutil
+import pytest
+import redis
+
+from millstream.api.server import bind, serve
+from millstream.core.config import Settings, as_environ
+from millstream.core.errors import ConfigError, ServerUnfit
+
+from .conftest import problem, running, until
+
+SERVE = """
+from millstream.api.server import serve
+from millstream.core.config import load
+serve(load())
+"""
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
+def test_other_hosts_are_refused_without_keys(settings: Settings, host: str) -> None:
+    with pytest.raises(ConfigError, match="loopback"):
+        serve(msgspec.structs.replace(settings, host=host, port=0))
+
+
+def test_a_taken_port_is_named() -> None:
+    with bind("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"127\.0\.0\.1:{port}"):
+            bind("127.0.0.1", port)
+
+
+def test_a_redis_that_evicts_is_refused(settings: Settings, redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            with pytest.raises(ServerUnfit, match="noeviction"):
+                serve(msgspec.structs.replace(settings, port=0))
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
+
+
+def started(settings: Settings) -> tuple[subprocess.Popen[bytes], str]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    reading, writing = os.pipe()
+    given = as_environ(settings, ["redis_url", "postgres_dsn"]) | {
+        "MILLSTREAM_PORT": str(port),
+        "MILLSTREAM_NOTIFY_FD": str(writing),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE], env=os.environ | given, pass_fds=[writing]
+    )
+    os.close(writing)
+    with os.fdopen(reading, "rb") as told:
+        assert told.readline() == b"ready\n"
+    return process, f"http://127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_long_polls_and_then_the_process(
+    settings: Settings, number: signal.Signals
+) -> None:
+    process, url = started(settings)
+    try:
+        job = httpx2.post(f"{url}/api/v1/jobs", json={"type": "a.job"}).json()["id"]
+        found: list[Any] = []
+
+        def poll() -> None:
+            found.append(httpx2.get(f"{url}/api/v1/jobs/{job}", params={"wait": 60}, timeout=60))
+
+        idle = len(psutil.Process(process.pid).net_connections("tcp"))
+        waiting = threading.Thread(target=poll)
+        waiting.start()
+        # The poll is under way once its connection is seen; a request sent after it is answered
+        # after it was read.
+        until(lambda: len(psutil.Process(process.pid).net_connections("tcp")) > idle)
+        httpx2.get(f"{url}/api/v1/livez")
+        begun = time.monotonic()
+        process.send_signal(number)
+        assert process.wait(20) == 0
+        waiting.join(20)
+        assert time.monotonic() - begun < 8
+        assert found[0].json()["state"] == "queued"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_cors_by_configuration(settings: Settings) -> None:
+    allowed = msgspec.structs.replace(settings, cors_origins=("https://app.example",))
+    with running(allowed) as api:
+        preflight = api.client.options(
+            "/api/v1/jobs",
+            headers={
+                "origin": "https://app.example",
+                "access-control-request-method": "POST",
+                "access-control-request-headers": "content-type",
+            },
+        )
+        assert preflight.status_code in (200, 204)
+        assert preflight.headers["access-control-allow-origin"] == "https://app.example"
+        origin = {"origin": "https://app.example"}
+        good = api.client.post("/api/v1/jobs", json={"type": "a.job"}, headers=origin)
+        assert good.status_code == 201
+        assert good.headers["access-control-allow-origin"] == "https://app.example"
+        bad = api.client.post("/api/v1/jobs", json={"type": 5}, headers=origin)
+        problem(bad, 400)
+        assert bad.headers["access-control-allow-origin"] == "https://app.example"
+        other = api.client.get("/api/v1/livez", headers={"origin": "https://evil.example"})
+        assert "access-control-allow-origin" not in other.headers
+
+
+def test_no_cors_unless_configured(settings: Settings) -> None:
+    with running(settings) as api:
+        origin = {"origin": "https://app.example"}
+        response = api.client.post("/api/v1/jobs", json={"type": "a.job"}, headers=origin)
+        assert "access-control-allow-origin" not in response.headers
+
+
+def test_a_page_of_another_origin_cannot_act(settings: Settings) -> None:
+    with running(settings) as api:
+        id = api.submit()
+        evil = {"origin": "https://evil.example"}
+        response = api.client.post(f"/api/v1/jobs/{id}/cancel", headers=evil)
+        problem(response, 403, "cross-origin")
+        assert api.job(id)["state"] == "queued"
+        own = {"origin": api.url}
+        assert api.client.post(f"/api/v1/jobs/{id}/cancel", headers=own).status_code == 200
+        until(lambda: api.get("/livez"))
