@@ -174,13 +174,7 @@ class Executor:
             timer.cancel()
         if attempt.stop is not None:
             return outcomes.stopped(attempt, timeout)
-        if error is not None:
-            return outcomes.raised(attempt, error)
-        if inspect.iscoroutine(value):
-            value.close()
-            message = "the handler returned a coroutine: declare it with async def"
-            return outcomes.hopeless(attempt, Fault("InvalidResult", message))
-        return outcomes.returned(attempt, value)
+        return _judge(attempt, value, error)
 
     def _start_clock(self, attempt: Attempt, context: Context, timeout: float) -> Any:
         context.deadline = time.monotonic() + timeout
@@ -193,6 +187,17 @@ class Executor:
         if not attempt.settled:
             attempt.settled = True
             self._deliver(attempt, finish)
+
+
+def _judge(attempt: Attempt, value: Any, error: BaseException | None) -> Finish:
+    """The verdict on what a function in a thread returned or raised."""
+    if error is not None:
+        return outcomes.raised(attempt, error)
+    if inspect.iscoroutine(value):
+        value.close()
+        message = "the handler returned a coroutine: declare it with async def"
+        return outcomes.hopeless(attempt, Fault("InvalidResult", message))
+    return outcomes.returned(attempt, value)
 
 
 def _timeout_of(attempt: Attempt) -> float | None:

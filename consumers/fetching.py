@@ -86,7 +86,7 @@ class Fetcher:
         source = self._sources[partition]
         if self._slots.free > 0:
             self._heat(source)
-        elif not source.hot:
+        else:
             asyncio.ensure_future(self._hand_on(source))  # noqa: RUF006 (its loss costs a sweep)
 
     def stop(self) -> None:

@@ -19,7 +19,7 @@ _log = structlog.stdlib.get_logger("millstream.worker")
 
 LOST, RENEWED, TO_CANCEL = 0, 1, 2
 
-Told = Callable[[list[tuple[Attempt, int]]], None]
+Told = Callable[[list[tuple[Attempt, int]]], object]
 
 
 class LeaseKeeper:

@@ -83,7 +83,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         self._keeper = LeaseKeeper(
             client, renewer, self.slots.held, self.settings.lease,
-            lambda news: loop.call_soon_threadsafe(self._told, news) and None,
+            lambda news: loop.call_soon_threadsafe(self._told, news),
         )  # fmt: skip
         self._keeper.start()
         self._fetching = loop.create_task(self._supervise("fetch", self._fetcher.run))

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from millstream.consumers import Registry
 from millstream.consumers.worker import Worker
 from millstream.core.codec import wrap
@@ -26,7 +27,7 @@ async def until(holds: Callable[[], bool | Awaitable[bool]], seconds: float = 10
     ends = time.monotonic() + seconds
     while True:
         answer = holds()
-        if (await answer if isinstance(answer, Awaitable) else answer):
+        if await answer if isinstance(answer, Awaitable) else answer:
             return
         assert time.monotonic() < ends, f"expected within {seconds} s: {holds}"
         await asyncio.sleep(0.005)
@@ -47,7 +48,7 @@ class Bench:
         return self.directory.queue("default")
 
     def settings(self, **given: Any) -> Settings:
-        base = {"redis_url": self.url, "lease": 3.0, "sweep": 0.2, "grace": 2.0,
+        base: dict[str, Any] = {"redis_url": self.url, "lease": 3.0, "sweep": 0.2, "grace": 2.0,
                 "command_timeout": 1.0, "concurrency": 8}  # fmt: skip
         base |= given
         return Settings(**base, explicit=frozenset(base))

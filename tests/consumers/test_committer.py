@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-
 import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 
 from millstream.consumers.attempts import Attempt
 from millstream.consumers.committer import Committer
@@ -55,7 +54,7 @@ class Rig:
 
 
 @asynccontextmanager
-async def running(bench: Bench) -> AsyncIterator[Rig]:
+async def running(bench: Bench) -> AsyncGenerator[Rig]:
     rig = Rig(bench)
     task = asyncio.create_task(rig.committer.run())
     yield rig

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from millstream.consumers import Backoff, Context, HandlerError, Registry
 
 
@@ -15,7 +16,9 @@ class Mail(msgspec.Struct):
 
 
 def test_a_handler_is_found_by_its_type_and_stays_a_plain_function(registry: Registry) -> None:
-    @registry.job("email.send", queue="emails", max_attempts=3, timeout=30, backoff=Backoff(delay=2))
+    @registry.job(
+        "email.send", queue="emails", max_attempts=3, timeout=30, backoff=Backoff(delay=2)
+    )
     async def send(ctx: Context, payload: Mail) -> int:
         return payload.copies
 
@@ -73,7 +76,9 @@ def test_two_handlers_of_one_type_are_refused_naming_both(registry: Registry) ->
     @registry.job("twice")
     def first(ctx: Context, payload: Any) -> None: ...
 
-    with pytest.raises(HandlerError, match=r"one handler per job type.*second one at .*first is at"):
+    with pytest.raises(
+        HandlerError, match=r"one handler per job type.*second one at .*first is at"
+    ):
 
         @registry.job("twice")
         def second(ctx: Context, payload: Any) -> None: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from millstream.consumers import AppError, HandlerError
 from millstream.consumers.loading import load_apps
 
@@ -65,9 +66,9 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, source: str, expected: str) 
 
 
 def test_apps_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(AppError, match="a file that exists, got: .*missing.py"):
+    with pytest.raises(AppError, match=r"a file that exists, got: .*missing\.py"):
         load_apps([str(tmp_path / "missing.py")])
-    with pytest.raises(AppError, match="a module that can be found from here.*no_such_module"):
+    with pytest.raises(AppError, match=r"a module that can be found from here.*no_such_module"):
         load_apps(["no_such_module.jobs"])
     with pytest.raises(AppError, match="a dotted module name or a path"):
         load_apps(["what is this"])

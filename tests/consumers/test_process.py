@@ -1,0 +1,209 @@
+"""Workers as processes, under real signals."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from millstream.core.config import as_environ
+from millstream.core.embedded import Valkey
+from millstream.core.ready import NOTIFY_FD
+
+from .conftest import Bench, until
+from .process_app import Task
+
+APP = str(Path(__file__).with_name("process_app.py")) + ":registry"
+RUN = f"""
+from millstream.core import logs
+logs.configure()
+from millstream.core.config import load
+from millstream.consumers.service import serve
+serve(load(), [{APP!r}])
+"""
+
+
+class Workers:
+    """Worker processes of one test, all ended after it."""
+
+    def __init__(self, bench: Bench, folder: Path) -> None:
+        self.bench = bench
+        self.notes = folder / "notes"
+        self.go = folder / "go"
+        self.task = Task(str(self.notes), str(self.go))
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    async def start(self, *, ready: bool = True, **settings: object) -> subprocess.Popen[bytes]:
+        notice, word = os.pipe()
+        given = {"lease": 2.5, "sweep": 0.1, "grace": 0.5} | settings
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("MILLSTREAM_")}
+        environ |= as_environ(self.bench.settings(**given)) | {NOTIFY_FD: str(word)}
+        process = subprocess.Popen(  # noqa: ASYNC220 (quick, and the test waits for it)
+            [sys.executable, "-c", RUN], env=environ, pass_fds=(word,), stderr=subprocess.PIPE
+        )
+        os.close(word)
+        self.processes.append(process)
+        with os.fdopen(notice, "rb") as pipe:
+            if ready:
+                async with asyncio.timeout(20):
+                    assert await asyncio.to_thread(pipe.readline) == b"ready\n"
+        return process
+
+    async def submit(self, type: str, **spec: object) -> str:
+        return await self.bench.submit(type, self.task, **spec)
+
+    def begun(self) -> list[list[int]]:
+        """Per start of a handler: pid, attempt, crashes, fence."""
+        if not self.notes.exists():
+            return []
+        lines = self.notes.read_text().splitlines()
+        return [[int(number) for number in line.split()] for line in lines]
+
+    async def until_begun(self, count: int = 1, seconds: float = 15) -> list[list[int]]:
+        await until(lambda: len(self.begun()) >= count, seconds)
+        return self.begun()
+
+
+@pytest.fixture
+def workers(bench: Bench, tmp_path: Path) -> Iterator[Workers]:
+    workers = Workers(bench, tmp_path)
+    yield workers
+    for process in workers.processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+async def exit_code(process: subprocess.Popen[bytes], seconds: float = 10) -> int:
+    return await asyncio.to_thread(process.wait, seconds)
+
+
+@pytest.mark.parametrize("type", ["proc.wait", "proc.thread"])
+async def test_sigterm_hands_the_job_back_at_no_cost(workers: Workers, type: str) -> None:
+    bench = workers.bench
+    first = await workers.start()
+    job = await workers.submit(type, max_attempts=1)
+    await workers.until_begun()
+    first.send_signal(signal.SIGTERM)
+    assert await exit_code(first) == 0
+    assert await bench.types(job) == ["submitted", "started", "released"]
+    assert (await bench.last(job)) == {"reason": "drain"}
+    workers.go.touch()
+    second = await workers.start()
+    assert (await bench.ended(job))[-3:] == ["released", "started", "succeeded"]
+    assert (await bench.last(job))["result"]["data"] == second.pid
+    assert [attempt for _, attempt, _, _ in workers.begun()] == [1, 1]
+
+
+async def test_sigterm_lets_a_handler_finish_within_the_grace(workers: Workers) -> None:
+    process = await workers.start(grace=10.0)
+    job = await workers.submit("proc.wait")
+    later = await workers.submit("proc.wait", delay_ms=100)
+    await workers.until_begun(2)
+    process.send_signal(signal.SIGINT)
+    refused = await workers.submit("proc.wait")
+    workers.go.touch()
+    assert await exit_code(process) == 0
+    for done in (job, later):
+        assert (await workers.bench.types(done))[-1] == "succeeded"
+    assert (await workers.bench.types(refused))[-1] in ("submitted", "succeeded", "released")
+    types = [
+        record.type
+        for record in await workers.bench.history("")
+        if record.type.startswith("worker.")
+    ]
+    assert types == ["worker.started", "worker.stopped"]
+
+
+async def test_a_second_signal_stops_at_once_even_a_blocked_loop(workers: Workers) -> None:
+    process = await workers.start(grace=60.0)
+    await workers.submit("proc.block")
+    await workers.until_begun()
+    process.send_signal(signal.SIGTERM)
+    await asyncio.sleep(0.2)  # two signals at one instant are one, and a blocked loop says nothing
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert await exit_code(process, 3) == 128 + signal.SIGTERM
+
+
+async def test_a_killed_workers_job_runs_elsewhere(workers: Workers) -> None:
+    first = await workers.start()
+    job = await workers.submit("proc.wait")
+    await workers.until_begun()
+    first.kill()
+    await workers.start()
+    began = await workers.until_begun(2)
+    workers.go.touch()
+    assert await workers.bench.ended(job) == [
+        "submitted", "started", "lease_expired", "started", "succeeded",
+    ]  # fmt: skip
+    assert [crashes for _, _, crashes, _ in began] == [0, 1]
+    assert began[1][3] > began[0][3], "the fencing token must rise"
+
+
+async def test_a_worker_stopped_past_its_lease_is_refused(workers: Workers) -> None:
+    bench = workers.bench
+    first = await workers.start()
+    job = await workers.submit("proc.wait")
+    await workers.until_begun()
+    first.send_signal(signal.SIGSTOP)
+    second = await workers.start()
+    await workers.until_begun(2)
+    workers.go.touch()  # whoever finishes now: only one may be heard
+    await bench.ended(job)
+    first.send_signal(signal.SIGCONT)
+    assert first.stderr is not None
+    told = ""
+    async with asyncio.timeout(10):
+        while "lease lost" not in told and "verdict refused" not in told:
+            told = (await asyncio.to_thread(first.stderr.readline)).decode()
+    first.send_signal(signal.SIGTERM)
+    assert await exit_code(first) == 0
+    assert await bench.types(job) == [
+        "submitted", "started", "lease_expired", "started", "succeeded",
+    ]  # fmt: skip
+    assert (await bench.last(job))["result"]["data"] == second.pid
+
+
+async def test_a_job_that_kills_its_worker_ends_as_poison_and_others_live(workers: Workers) -> None:
+    bench = workers.bench
+    for _ in range(3):
+        await workers.start(lease=1.5, command_timeout=0.5)
+    poison = await workers.submit("proc.suicide")
+    await workers.until_begun(3, seconds=20)
+    survivor = await workers.start()
+    workers.go.touch()
+    good = await workers.submit("proc.wait")
+    assert (await bench.ended(poison))[-2:] == ["lease_expired", "failed"]
+    assert (await bench.last(poison))["reason"] == "poison"
+    assert (await bench.ended(good))[-1] == "succeeded"
+    assert survivor.poll() is None
+
+
+async def test_a_drain_ends_although_redis_is_gone(workers: Workers, valkey_server: Valkey) -> None:
+    process = await workers.start()
+    await workers.submit("proc.wait")
+    await workers.until_begun()
+    await asyncio.to_thread(valkey_server.stop)
+    at = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert await exit_code(process, 15) == 0
+    assert time.monotonic() - at < 0.5 + 5, "longer than the grace and what a supervisor allows"
+
+
+async def test_sigterm_ends_a_worker_that_never_found_redis(
+    workers: Workers, valkey_server: Valkey
+) -> None:
+    await asyncio.to_thread(valkey_server.stop)
+    process = await workers.start(ready=False)
+    assert process.stderr is not None
+    assert b"waiting for Redis" in await asyncio.to_thread(process.stderr.readline)
+    process.send_signal(signal.SIGTERM)
+    assert await exit_code(process) == 0
