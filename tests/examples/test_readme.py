@@ -1,0 +1,43 @@
+"""What the README shows is what there is."""
+
+import re
+import subprocess
+from pathlib import Path
+
+from millstream.consumers import Registry
+from millstream.core.config import load
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+async def test_its_handler_greets() -> None:
+    [code] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    registry = Registry()
+    shown = {"__name__": "readme"}
+    # The same decorator, on a registry of the test's own.
+    exec(code.replace("import Context, job", "import Context").replace("@job", "@registry.job"),
+         shown | {"registry": registry}, shown)  # fmt: skip  # noqa: S102
+    handler = registry.get("greet")
+    assert handler is not None
+    payload = handler.decode(b'{"name": "world"}')
+    assert await handler.function(None, payload) == "hello world"
+
+
+def test_its_commands_are_targets_of_the_makefile() -> None:
+    listed = subprocess.run(["make", "-C", str(ROOT)], capture_output=True, text=True, check=True)
+    for target in set(re.findall(r"(?:^|`)make (\w+)", README, re.MULTILINE)):
+        assert f"make {target}" in listed.stdout
+
+
+def test_its_settings_exist() -> None:
+    for name in re.findall(r"`(MILLSTREAM_[A-Z_]+)`", README):
+        if name != "MILLSTREAM_CONFIG":
+            load({name: _sample(name)})
+
+
+def _sample(name: str) -> str:
+    default = getattr(load({}), name.removeprefix("MILLSTREAM_").lower())
+    if isinstance(default, tuple):
+        return "default"
+    return "somewhere" if default is None else str(default)
