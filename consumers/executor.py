@@ -161,7 +161,8 @@ class Executor:
             _from_thread(loop, begin)  # the clock starts with the thread, not in its queue
             value, error = None, None
             try:
-                value = variables.run(handler.function, context, attempt.payload)
+                if attempt.stop is None:  # it may have been stopped while it waited for a thread
+                    value = variables.run(handler.function, context, attempt.payload)
             except BaseException as raised:  # also SystemExit, as on the loop
                 error = raised
             attempt.ended = True

@@ -49,8 +49,8 @@ class Rig:
               **lease: Any) -> Attempt:  # fmt: skip
         spec = spec or JobSubmitted(type, wrap(payload))
         now = time.time_ns() // 1_000_000
-        given: dict[str, Any] = {"partition": "default", "id": new_id("default"), "fence": 2, "attempt": 1,
-                 "crashes": 0, "now": now, "spec": body_of(spec)} | lease  # fmt: skip
+        given: dict[str, Any] = {"partition": "default", "id": new_id("default"), "fence": 2}
+        given |= {"attempt": 1, "crashes": 0, "now": now, "spec": body_of(spec)} | lease
         attempt = Attempt(Lease(**given), time.monotonic())
         self.slots.take([attempt])
         self.runners.put([attempt])
@@ -328,6 +328,33 @@ async def test_a_timed_out_thread_keeps_its_slot_until_it_ends(registry: Registr
     async with asyncio.timeout(5):
         while rig.slots.taken:
             await asyncio.sleep(0.001)
+
+
+async def test_a_function_stopped_before_it_has_a_thread_is_never_called(
+    registry: Registry,
+) -> None:
+    began, go = threading.Event(), threading.Event()
+    ran: list[str] = []
+
+    @registry.job("one")
+    def one(ctx: Context, payload: str) -> None:
+        ran.append(payload)
+        began.set()
+        go.wait(5)
+
+    rig = Rig(registry, slots=2)
+    rig.executor._threads = Threads(1)
+    first = rig.start("one", "first")
+    assert await asyncio.to_thread(began.wait, 5)
+    second = rig.start("one", "second")
+    async with asyncio.timeout(5):
+        while not second.in_thread:
+            await asyncio.sleep(0)
+    rig.executor.stop(second, Stop.CANCEL)
+    go.set()
+    assert (await rig.verdict(second)).verdict == "cancelled"
+    assert (await rig.verdict(first)).verdict == "succeeded"
+    assert ran == ["first"]
 
 
 async def test_stop_reasons_win_over_what_the_handler_made_of_them(registry: Registry) -> None:
