@@ -1,6 +1,7 @@
 """GET /jobs, /jobs/{id} and /jobs/{id}/events, and the one address both submit and list share."""
 
 import time
+from collections.abc import Coroutine
 from typing import Any
 
 from litestar import Request, asgi, get
@@ -16,42 +17,50 @@ from . import lookup
 from .answers import answer
 from .parameters import EventParameters, JobParameters, ListParameters, read
 from .problems import INVALID, Fault, Problem, status_of
-from .resources import Resources, resources_of
+from .resources import resources_of
 from .submission import milliseconds
 from .submissions import submit
 from .views import Page, event_of, view_of
 
 PATH = "/api/v1/jobs"
-KNOWN = ("GET", "OPTIONS", "POST")
-ALLOW = ", ".join(KNOWN)
+ALLOW = "GET, OPTIONS, POST"
 
 
 @asgi("/jobs", copy_scope=False)
 async def collection(scope: Any, receive: Any, send: Any) -> None:
     """POST submits a job, GET lists them. Bare ASGI, for the sake of the former."""
-    started = time.perf_counter()
-    resources: Resources = scope["litestar_app"].state.resources
     method = scope["method"]
-    status = 200
+    if method == "POST":
+        await post(scope, receive, send)
+    elif method == "GET":
+        await _counted(scope, 200, _list(scope, receive, send))
+    elif method == "OPTIONS":
+        await ASGIResponse(status_code=204, headers={"allow": ALLOW})(scope, receive, send)
+    else:
+        raise MethodNotAllowedException(headers={"allow": ALLOW})
+
+
+async def post(scope: Any, receive: Any, send: Any) -> None:
+    """Submit a job."""
+    await _counted(scope, 201, submit(scope, receive, send))
+
+
+async def _list(scope: Any, receive: Any, send: Any) -> None:
+    response = await list_jobs(Request(scope, receive, send))
+    await response(scope, receive, send)
+
+
+async def _counted(scope: Any, status: int, work: Coroutine[Any, Any, None]) -> None:
+    """Do what answers a request; it is counted under `status`, or under that of its error."""
+    started = time.perf_counter()
     try:
-        match method:
-            case "POST":
-                status = 201
-                await submit(scope, receive, send, resources)
-            case "GET":
-                response = await list_jobs(Request(scope, receive, send))
-                await response(scope, receive, send)
-            case "OPTIONS":
-                status = 204
-                response = ASGIResponse(status_code=204, headers={"allow": ALLOW})
-                await response(scope, receive, send)
-            case _:
-                raise MethodNotAllowedException(headers={"allow": ALLOW})
+        await work
     except Exception as error:
         status = status_of(error)
         raise
     finally:
-        resources.metrics.answered(method if method in KNOWN else "other", PATH, status, started)
+        metrics = scope["litestar_app"].state.resources.metrics
+        metrics.answered(scope["method"], PATH, status, started)
 
 
 async def list_jobs(request: Request[Any, Any, Any]) -> ASGIResponse:

@@ -58,6 +58,7 @@ MEDIA = Kind("unsupported-media-type", 415, "The body is not of a type taken her
 NOT_FOUND = Kind("not-found", 404, "There is no such thing")
 CONFLICT = Kind("conflict", 409, "The job's state does not allow that")
 FORBIDDEN = Kind("cross-origin", 403, "Pages of other origins may not do that")
+MISDIRECTED = Kind("misdirected", 421, "This server is not that host")
 REDIS_DOWN = Kind("redis-unavailable", 503, "Redis does not answer", 2)
 TABLES_DOWN = Kind("postgresql-unavailable", 503, "PostgreSQL does not answer", 5)
 BEHIND = Kind("projection-behind", 503, "The tables have not caught up", 2)

@@ -39,8 +39,9 @@ class Receipts(msgspec.Struct, gc=False):
     items: Sequence[Accepted]
 
 
-async def submit(scope: Any, receive: Any, send: Any, resources: Resources) -> None:
+async def submit(scope: Any, receive: Any, send: Any) -> None:
     """POST /jobs, on bare ASGI. Raises Problem and errors of core."""
+    resources: Resources = scope["litestar_app"].state.resources
     settings = resources.settings
     body = await read_json(scope, receive, settings.max_body)
     check_strict(body, settings.max_depth)

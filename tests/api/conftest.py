@@ -7,7 +7,7 @@ import contextlib
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,7 +55,7 @@ class Api:
 
 
 @contextlib.contextmanager
-def running(settings: Settings) -> Iterator[Api]:
+def running(settings: Settings) -> Generator[Api]:
     """An API over `settings`, on a port of its own."""
     listener = server.bind("127.0.0.1", 0)
     port = listener.getsockname()[1]
@@ -117,7 +117,7 @@ def nothing_done(shared: Api) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def projecting(settings: Settings) -> Iterator[None]:
+def projecting(settings: Settings) -> Generator[None]:
     """A projector in a thread."""
     from millstream.projections.service import project
 

@@ -46,6 +46,8 @@ def test_metrics(api: Api) -> None:
     api.client.post("/api/v1/jobs/batch", json={"jobs": [{"type": "a"}] * 5})
     api.job(id)
     api.client.get("/api/v1/jobs/no-id")
+    api.get("/jobs")
+    api.client.get("/api/v1/jobs?limit=0")
     api.client.post("/api/v1/jobs", content=b"x")
     response = api.client.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -54,6 +56,8 @@ def test_metrics(api: Api) -> None:
     for labels in (
         'method="POST",route="/api/v1/jobs",status="201"',
         'method="POST",route="/api/v1/jobs",status="415"',
+        'method="GET",route="/api/v1/jobs",status="200"',
+        'method="GET",route="/api/v1/jobs",status="400"',
         'method="GET",route="/api/v1/jobs/{job_id}",status="200"',
         'method="GET",route="/api/v1/jobs/{job_id}",status="404"',
     ):

@@ -21,7 +21,7 @@ from millstream.api.server import bind, serve
 from millstream.core.config import Settings, as_environ
 from millstream.core.errors import ConfigError, ServerUnfit
 
-from .conftest import problem, running, until
+from .conftest import Api, problem, running, until
 
 SERVE = """
 from millstream.api.server import serve
@@ -141,3 +141,29 @@ def test_a_page_of_another_origin_cannot_act(settings: Settings) -> None:
         own = {"origin": api.url}
         assert api.client.post(f"/api/v1/jobs/{id}/cancel", headers=own).status_code == 200
         until(lambda: api.get("/livez"))
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST:8000", 200),
+        ("127.0.0.1:1", 200),
+        ("[::1]:8000", 200),
+        ("evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("[", 421),
+        ("", 421),
+    ],
+)
+def test_a_name_that_only_points_here_is_refused(shared: Api, host: str, status: int) -> None:
+    headers = {"host": host}
+    assert shared.client.get("/api/v1/livez", headers=headers).status_code == status
+    response = shared.client.post("/api/v1/jobs", json={"type": "a"}, headers=headers)
+    assert response.status_code == (201 if status == 200 else status)
+
+
+def test_any_name_where_the_network_is_trusted(settings: Settings) -> None:
+    with running(msgspec.structs.replace(settings, trust_network=True)) as api:
+        headers = {"host": "jobs.example"}
+        assert api.client.get("/api/v1/livez", headers=headers).status_code == 200
