@@ -107,7 +107,7 @@ def translated() -> Generator[None]:
     except exceptions.OutOfMemoryError as error:
         raise MemoryFull(f"Redis takes no new jobs: {error}") from error
     except (TimeoutError, exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
-        raise Unavailable(f"Redis did not answer: {error or type(error).__name__}") from error
+        raise Unavailable(f"Redis did not answer: {str(error) or type(error).__name__}") from error
     except exceptions.ResponseError as error:
         text = str(error)
         for prefix, kind in _BY_PREFIX.items():
