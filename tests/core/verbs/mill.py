@@ -66,7 +66,8 @@ class Mill:
 
     async def submit_many(self, count: int, command: str | None = None, **spec: Any) -> Receipt:
         """Submit `count` equal jobs in one call; their ids are the last of `accepted`."""
-        made = ev.JobSubmitted(**{"type": "noop", **spec})
+        fields: dict[str, Any] = {"type": "noop", **spec}
+        made = ev.JobSubmitted(**fields)
         jobs = [new_job(id, made) for id in new_ids(self.partition, count)]
         receipt = await self.queue.submit(jobs, command)
         if not receipt.again:
@@ -105,6 +106,12 @@ class Mill:
         spec = ev.body_of(ev.JobSubmitted(type="noop", priority=priority))
         (reply,) = await self.queue.redrive([Redrive(job, priority, version, spec)], ADA)
         return reply
+
+    async def consumers(self) -> set[str]:
+        """The workers the group of the usual lane knows."""
+        lane = self.keys.ready(self.partition, 5)
+        found = await self.redis.xinfo_consumers(lane, "workers")
+        return {one["name"].decode() for one in found}
 
     async def log(self, job: str | None = None) -> list[ev.Record]:
         """All records, or those of one job."""

@@ -1,0 +1,201 @@
+"""Connections: the driver never repeats a command, and its errors become ours in one place."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis import exceptions
+
+from millstream.core.connection import (
+    check_server,
+    connect,
+    connect_blocking,
+    connect_sync,
+    translated,
+)
+from millstream.core.embedded import Valkey
+from millstream.core.errors import (
+    GroupLost,
+    IdTaken,
+    LogLost,
+    MemoryFull,
+    MillstreamError,
+    ServerUnfit,
+    Unavailable,
+)
+from millstream.core.events import JobSubmitted
+from millstream.core.ids import new_id
+from millstream.core.keys import Keys
+from millstream.core.queue import LeaseRenewer, PartitionQueue, new_job
+from millstream.core.scripts import script
+from tests.invariants import check
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Any]:
+    client = connect(redis_url, timeout=10)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def hasty(redis_url: str) -> AsyncIterator[Any]:
+    """A client with one connection that waits 0.3 s; the server knows the verb submit."""
+    client = connect(redis_url, timeout=0.3, connections=1)
+    await client.script_load(script("submit").source)
+    yield client
+    await client.aclose()
+
+
+@pytest.mark.parametrize(
+    ("error", "ours"),
+    [
+        (exceptions.ConnectionError("refused"), Unavailable),
+        (exceptions.TimeoutError(), Unavailable),
+        (exceptions.BusyLoadingError("loading"), Unavailable),
+        (TimeoutError(), Unavailable),
+        (ConnectionResetError("reset"), Unavailable),
+        (exceptions.OutOfMemoryError("used > maxmemory"), MemoryFull),
+        (exceptions.ReadOnlyError("READONLY You can't write"), Unavailable),
+        (exceptions.ResponseError("MISCONF no space"), Unavailable),
+        (exceptions.ResponseError("BUSY a script runs"), Unavailable),
+        (exceptions.ResponseError("LOADING"), Unavailable),
+        (exceptions.ResponseError("LOGLOST the log is gone"), LogLost),
+        (exceptions.ResponseError("NOGROUP No such key"), GroupLost),
+        (exceptions.ResponseError("OOM command not allowed"), MemoryFull),
+        (exceptions.ResponseError("IDTAKEN x"), IdTaken),
+    ],
+)
+def test_errors_are_translated(error: Exception, ours: type[MillstreamError]) -> None:
+    with pytest.raises(ours) as caught, translated():
+        raise error
+    assert type(caught.value) is ours
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", [exceptions.ResponseError("WRONGTYPE"), ValueError("ours")])
+def test_errors_that_are_a_defect_come_through(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, translated():
+        raise error
+    assert caught.value is error
+
+
+def test_an_error_without_text_is_named() -> None:
+    with pytest.raises(Unavailable, match="did not answer: TimeoutError"), translated():
+        raise TimeoutError
+
+
+async def test_a_server_that_evicts_is_refused(redis: Any) -> None:
+    await check_server(redis)
+    await redis.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        with pytest.raises(ServerUnfit, match=r"expected 'noeviction', got: 'allkeys-lru'"):
+            await check_server(redis)
+    finally:
+        await redis.config_set("maxmemory-policy", "noeviction")
+    await check_server(redis)
+
+
+async def test_a_server_that_tells_nothing_of_itself_is_taken(redis: Any, redis_url: str) -> None:
+    await redis.execute_command(
+        "ACL", "SETUSER", "tenant", "on", ">secret", "~*", "+@all", "-config"
+    )
+    host = redis_url.rpartition("@")[2]
+    tenant = connect(f"redis://tenant:secret@{host}", timeout=10)
+    try:
+        await check_server(tenant)
+    finally:
+        await tenant.aclose()
+        await redis.execute_command("ACL", "DELUSER", "tenant")
+
+
+async def test_a_server_that_is_not_there() -> None:
+    client = connect("redis://127.0.0.1:1/0", timeout=1)
+    with pytest.raises(Unavailable):
+        await check_server(client)
+    await client.aclose()
+
+
+async def test_a_blocking_client_waits_longer_than_its_block(redis_url: str) -> None:
+    client = connect_blocking(redis_url, block=1.0, timeout=0.1)
+    try:
+        assert await client.execute_command("BLPOP", "nothing", "0.3") is None
+        assert client.get_connection_kwargs()["socket_timeout"] == 3.0
+    finally:
+        await client.aclose()
+
+
+async def _frozen_submit(server: Valkey, queue: PartitionQueue, job: str) -> None:
+    """Submit to a server that is stopped until the caller has given up."""
+    pid = server.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(Unavailable):
+            await queue.submit([new_job(job, JobSubmitted("noop"))], "c1")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_submission_sent_again_after_a_freeze_is_one_job(
+    hasty: Any, redis_url: str, valkey_server: Valkey
+) -> None:
+    queue, job = PartitionQueue(hasty, "default", Keys()), new_id("default")
+    began = time.monotonic()
+    await _frozen_submit(valkey_server, queue, job)
+    assert time.monotonic() - began < 3 * 0.3  # the driver did not try again
+    receipt = await queue.submit([new_job(job, JobSubmitted("noop"))], "c1")
+    assert (receipt.again, receipt.first_seq) == (True, 1)
+    assert [lease.id for lease in (await queue.claim("w1", 10)).leases] == [job]
+    report = (await check(redis_url, ["default"], acknowledged=[job])).require()
+    assert report.events == 2
+
+
+async def test_the_connection_of_a_lost_reply_is_not_used_again(
+    hasty: Any, valkey_server: Valkey
+) -> None:
+    queue = PartitionQueue(hasty, "default", Keys())
+    await _frozen_submit(valkey_server, queue, new_id("default"))
+    assert await hasty.echo(b"mine") == b"mine"  # not the late reply of the submission
+
+
+async def test_cancelled_calls_cross_no_replies(redis_url: str) -> None:
+    client = connect(redis_url, timeout=10, connections=4)
+
+    async def echo(n: int) -> None:
+        assert await client.echo(str(n)) == str(n).encode()
+
+    for turn in range(60):
+        tasks = [asyncio.ensure_future(echo(n)) for n in range(4)]
+        for _ in range(turn % 6):
+            await asyncio.sleep(0)
+        tasks[turn % 4].cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        bad = [r for r in results if r is not None and not isinstance(r, asyncio.CancelledError)]
+        assert bad == []
+    await asyncio.gather(*(echo(n) for n in range(4)))
+    await client.aclose()
+
+
+async def test_a_thread_s_client_does_not_try_again_either(
+    redis_url: str, valkey_server: Valkey
+) -> None:
+    with connect_sync(redis_url, timeout=0.3) as client:
+        client.ping()
+        renewer, pid = LeaseRenewer(client, Keys(), "w1"), valkey_server.pid
+        assert pid is not None
+        began = time.monotonic()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(Unavailable):
+                renewer.renew("default", [("x", 2)])
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert time.monotonic() - began < 3 * 0.3
+        assert renewer.renew("default", [("x", 2)]) == [0]
