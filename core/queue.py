@@ -172,7 +172,7 @@ class PartitionQueue:
         self, event: WorkerStarted | WorkerStopped, types: Mapping[str, Any] | None = None
     ) -> None:
         """Say that a worker begins or ends to serve this partition; `types`: name → defaults."""
-        args: list[Any] = [event.name, body_of(event)]
+        args: list[Any] = [event.name, body_of(event), event.worker]
         for name, defaults in (types or {}).items():
             args += (name, encode(defaults))
         await self._run("announce", args)

@@ -20,6 +20,7 @@ if fault then return fault end
 local lease, budget, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local before = seq
 local gone, reaped, more = {}, 0, 0
+local losers = {}
 
 -- One expired lease: decides what becomes of the job.
 local function expire(id, key, raw, worker)
@@ -60,6 +61,7 @@ for priority in string.gmatch(lanes, '.') do
     local entry = redis.call('XRANGE', stream, lost[1], lost[1])[1]
     gone[priority] = gone[priority] or {}
     table.insert(gone[priority], lost[1])
+    losers[priority .. lost[2]] = true
     local id = entry and entry[2][2]
     local raw = id and redis.call('GET', job_key(id))
     if raw then
@@ -72,6 +74,9 @@ for priority in string.gmatch(lanes, '.') do
   end
 end
 leave(gone)
+for loser in pairs(losers) do
+  dismiss(string.sub(loser, 1, 1), string.sub(loser, 2))
+end
 if seq > before then
   close_log()
   ring()

@@ -66,6 +66,15 @@ local function leave(gone)
   end
 end
 
+-- Has a lane's group forget a consumer that holds nothing; with its pending entries its leases
+-- would be lost.
+local function dismiss(priority, worker)
+  local held = redis.pcall('XPENDING', ready_key(priority), GROUP, '-', '+', 1, worker)
+  if not held.err and #held == 0 then
+    redis.call('XGROUP', 'DELCONSUMER', ready_key(priority), GROUP, worker)
+  end
+end
+
 local function note(gone, priority, entry)
   local entries = gone[priority]
   if not entries then

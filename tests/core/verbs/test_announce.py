@@ -46,3 +46,12 @@ async def test_a_lost_log_is_not_written_to(mill: Mill) -> None:
     await mill.lose_log()
     with pytest.raises(LogLost):
         await mill.queue.announce(ev.WorkerStopped("w1"))
+
+
+async def test_a_worker_that_stops_is_forgotten_but_not_its_leases(mill: Mill) -> None:
+    held = await mill.started()
+    await mill.queue.announce(ev.WorkerStopped("w1"))
+    assert await mill.consumers() == {"w1"}
+    assert await mill.finish(held, "succeeded")
+    await mill.queue.announce(ev.WorkerStopped("w1"))
+    assert await mill.consumers() == set()

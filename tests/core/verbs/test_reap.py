@@ -34,6 +34,12 @@ async def test_an_expired_lease_is_queued_again(mill: Mill) -> None:
     assert again.fence == lease.fence + 2
 
 
+async def test_a_worker_that_lost_all_it_held_is_forgotten(mill: Mill) -> None:
+    await mill.started()
+    await mill.expire()
+    assert await mill.consumers() == set()
+
+
 async def test_it_goes_behind_those_that_wait(mill: Mill) -> None:
     lease = await mill.started()
     (waiting,) = await mill.submit()
