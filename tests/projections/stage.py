@@ -9,12 +9,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from millstream.core import events as ev
+from millstream.core.codec import wrap
 from millstream.core.config import Settings
 from millstream.core.connection import connect
 from millstream.core.events import Record
+from millstream.core.ids import new_ids
 from millstream.core.jobs import Job
 from millstream.core.keys import Keys
-from millstream.core.queue import Directory, PartitionQueue
+from millstream.core.log import LogReader
+from millstream.core.queue import Directory, Finish, PartitionQueue, new_job
 from millstream.projections.fold import fold
 from millstream.projections.service import project
 from tests.audits.tables import Stored, read_stored
@@ -130,3 +133,27 @@ def grouped(jobs: Any) -> Counter[tuple[str, str, str]]:
     for job in found:
         counts[job.queue, job.type, job.state.value] += 1
     return counts
+
+
+async def work(log: Log, jobs: int, *, at_once: int = 50) -> None:
+    """Submit, claim and finish jobs as workers do: some fail, some stay queued."""
+    await log.redis.sadd(log.keys.queues, log.partition)
+    spec = ev.JobSubmitted("t", wrap({"n": 1}))
+    await log.queue.submit([new_job(job, spec) for job in new_ids(log.partition, jobs)])
+    for _ in range(0, jobs - at_once, at_once):
+        leases = (await log.queue.claim("w", at_once)).leases
+        done = ev.body_of(ev.JobSucceeded(wrap("ok")))
+        fault = ev.body_of(ev.JobAttemptFailed(ev.Fault("E", "no"), 10**6))
+        await log.queue.finish(
+            [
+                Finish(lease.id, lease.fence, "retry", fault, 10**6)
+                if index % 5 == 0
+                else Finish(lease.id, lease.fence, "succeeded", done)
+                for index, lease in enumerate(leases)
+            ]
+        )
+
+
+async def all_records(log: Log) -> list[Record]:
+    """All that the log holds."""
+    return await LogReader(log.redis, log.keys).range(log.partition, count=100_000)
