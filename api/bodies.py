@@ -1,13 +1,17 @@
 """Reading request bodies: bounded in size, and of one media type."""
 
+import asyncio
 from typing import Any
 
 import msgspec
 
-from .problems import INVALID, MEDIA, NOT_JSON, TOO_DEEP, TOO_LARGE, Fault, Problem
+from .problems import INVALID, MEDIA, NOT_JSON, TOO_DEEP, TOO_LARGE, TOO_SLOW, Fault, Problem
 from .strict import NotStrict, TooDeep, check
 
 _JSON = frozenset({b"application/json", b"application/json;charset=utf-8"})
+
+PATIENCE = 60
+"""Seconds a body may take: what has come of it is kept meanwhile."""
 
 WRAPPING = 4
 """Levels around a payload in a request: the job, the list of jobs, the batch, and one to spare."""
@@ -23,6 +27,15 @@ async def read(receive: Any, declared: bytes | None, bound: int) -> bytes:
         if len(body) > bound:
             raise too_large(bound)
         return body
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await _rest(message, receive, bound)
+    except TimeoutError:
+        raise Problem(TOO_SLOW, f"Expected the whole body within {PATIENCE} seconds.") from None
+
+
+async def _rest(message: Any, receive: Any, bound: int) -> bytes:
+    """A body that comes in parts, of which `message` is the first."""
     parts = [message["body"]]
     size = len(parts[0])
     while message.get("more_body"):

@@ -50,7 +50,7 @@ class Operation(NamedTuple):
     example: Any = None
 
 
-_BODY = (400, 413, 415)
+_BODY = (400, 408, 413, 415)
 _EXAMPLE = {"type": "email.send", "payload": {"to": "ada@example.org"}, "delay": 30}
 
 OPERATIONS = (

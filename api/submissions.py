@@ -1,5 +1,6 @@
 """POST /jobs and POST /jobs/batch: the way in, kept short, since it is the one walked most."""
 
+import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -79,11 +80,13 @@ async def submit_batch(request: Request[Any, Any, Any]) -> ASGIResponse:
     settings = resources.settings
     body = await read_json(request.scope, request.receive, settings.max_body)
     check_strict(body, settings.max_depth)
+    await asyncio.sleep(0)  # each step takes its time: let others have their turn in between
     try:
         jobs = sub.decode_batch(body).jobs
     except msgspec.ValidationError as error:
         raise _bad_batch(body, error) from None
     found = await _defaults_of(resources, jobs)
+    await asyncio.sleep(0)
     specs = _specs_of(jobs, found, _bounds(resources))
     places = await _send(resources, [defaults.queue for defaults in found], specs)
     items = [

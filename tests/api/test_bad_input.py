@@ -175,7 +175,7 @@ def test_a_length_that_lies(shared: Api) -> None:
     host, port = shared.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as client:
         client.sendall(
-            b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: 99999999999\r\n\r\n"
         )
         assert client.recv(4096).startswith(b"HTTP/1.1 413 ")
@@ -265,3 +265,14 @@ def test_a_position_no_event_has(shared: Api, after: str) -> None:
     job = shared.submit()
     response = shared.client.get(f"/api/v1/jobs/{job}", params={"after": after})
     assert problem(response, 422)["errors"][0]["path"] == "$.after"
+
+
+def test_a_body_that_does_not_come(shared: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("millstream.api.bodies.PATIENCE", 0.1)
+    host, port = shared.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as client:
+        client.sendall(
+            b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 100\r\n\r\n{"
+        )
+        assert client.recv(4096).startswith(b"HTTP/1.1 408 ")
