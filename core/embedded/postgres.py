@@ -25,6 +25,8 @@ _SETTINGS = {
     "log_timezone": "UTC",
     "shared_buffers": "256MB",
     "max_wal_size": "2GB",
+    "min_wal_size": "512MB",  # segments are used again: a new one is written twice
+    "wal_buffers": "32MB",
     "jit": "off",  # our statements are short: compiling them costs more than it saves
 }
 
