@@ -7,7 +7,7 @@ machine of `millstream.core.jobs` and nothing else of ours that writes.
     report = await check(redis_url, ["default"], acknowledged=ids, drained=True, dsn=dsn)
     report.require()
 
-Names: see `tests/test_invariants.py`, which breaks each of them once.
+Names: see the tests in `tests/audits`, which break each of them once.
 """
 
 from __future__ import annotations
