@@ -103,7 +103,8 @@ class Mill:
         return await self.queue.cancel(ids, ADA)
 
     async def redrive(self, job: str, version: int, priority: int = 5) -> str:
-        spec = ev.body_of(ev.JobSubmitted(type="noop", priority=priority))
+        history = await self.log(job)
+        spec = history[0].body if history else ev.body_of(ev.JobSubmitted("noop"))
         (reply,) = await self.queue.redrive([Redrive(job, priority, version, spec)], ADA)
         return reply
 
