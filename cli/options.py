@@ -19,12 +19,16 @@ data_option = click.option(
     help="Use the embedded servers of this folder, starting them if they do not run.",
 )
 
+BUILT_IN = ("millstream.consumers.builtin.data", "millstream.consumers.builtin.email")
+
 app_option = click.option(
     "--app",
     "apps",
     multiple=True,
+    default=BUILT_IN,
     metavar="MODULE_OR_FILE",
-    help="Where handlers are: a module (shop.jobs) or a file (shop/jobs.py). May be repeated.",
+    help="Where handlers are: a module (shop.jobs) or a file (shop/jobs.py). May be repeated. "
+    "Without it: the built-in data.query and email.send.",
 )
 
 

@@ -243,11 +243,14 @@ async def test_the_process_inherits_no_secrets(
 
 
 def children() -> list[psutil.Process]:
-    return [
-        child
-        for child in psutil.Process(os.getpid()).children()
-        if any(part.endswith("sandbox.py") for part in child.cmdline())
-    ]
+    return [child for child in psutil.Process(os.getpid()).children() if _is_sandbox(child)]
+
+
+def _is_sandbox(child: psutil.Process) -> bool:
+    try:
+        return any(part.endswith("sandbox.py") for part in child.cmdline())
+    except psutil.NoSuchProcess:  # also one that has ended and was not waited for yet
+        return False
 
 
 def test_the_folder_must_be_configured_and_exist(tmp_path: Path) -> None:
