@@ -98,12 +98,7 @@ async def test_a_worker_runs_a_job_from_there(
     queue = PartitionQueue(client, "default", Keys())
     spec = JobSubmitted(type="greet", payload=codec.wrap("world"))
     await queue.submit([new_job(new_id("default"), spec)])
-    worker = subprocess.Popen(
-        [str(clean_python.with_name("millstream")), "worker", "--app", "jobs.py"],
-        cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "MILLSTREAM_REDIS_URL": redis_url},
-        stderr=subprocess.DEVNULL,
-    )
+    worker = _start_worker(clean_python, tmp_path, redis_url)
     try:
         result = await _result(LogReader(client, Keys()))
     finally:
@@ -111,6 +106,15 @@ async def test_a_worker_runs_a_job_from_there(
         assert worker.wait(30) == 0
         await client.aclose()
     assert result == "hello world"
+
+
+def _start_worker(python: Path, folder: Path, redis_url: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [str(python.with_name("millstream")), "worker", "--app", "jobs.py"],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "MILLSTREAM_REDIS_URL": redis_url},
+        stderr=subprocess.DEVNULL,
+    )
 
 
 async def _result(log: LogReader) -> object:
