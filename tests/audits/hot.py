@@ -39,14 +39,19 @@ async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
     """Read it; the partition must be at rest meanwhile."""
     hot, base = Hot(), keys.base(partition)
     known = {"log", "meta", "due", "bell", "types"}
+    jobs: list[str] = []
     async for raw in redis.scan_iter(match=f"{base}:*", count=1000):
         kind, _, rest = raw.decode()[len(base) + 1 :].partition(":")
         if kind == "job":
-            hot.jobs[rest] = await redis.get(raw)
+            jobs.append(rest)
         elif kind == "ready":
             await _read_lane(redis, raw, rest, hot)
         elif kind not in known and kind not in ("once", "gone"):
             hot.others.append(raw.decode())
+    for first in range(0, len(jobs), 1000):
+        part = jobs[first : first + 1000]
+        raws = await redis.mget([keys.job(partition, job) for job in part])
+        hot.jobs |= {job: raw for job, raw in zip(part, raws, strict=True) if raw is not None}
     due = await redis.zrange(keys.due(partition), 0, -1, withscores=True)
     hot.due = {job.decode(): score for job, score in due}
     hot.bell = await redis.llen(keys.bell(partition))

@@ -71,8 +71,9 @@ async def test_waiting_for_the_next(redis: Any, redis_url: str) -> None:
     try:
         reader = LogReader(client, KEYS)
         waiting = asyncio.ensure_future(reader.read({"default": START}, 10, block_ms=5000))
-        while not (await redis.info("clients"))["blocked_clients"]:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            while not (await redis.info("clients"))["blocked_clients"]:
+                await asyncio.sleep(0)
         (job,) = await submit(redis, "default", 1)
         assert [record.job for record in (await waiting)["default"]] == [job]
         assert await reader.read({"default": "9999999999999-0"}, 10, block_ms=1) == {}

@@ -65,8 +65,9 @@ async def test_who_leaves_work_behind_rings_for_the_next(mill: Mill) -> None:
 
 async def test_what_is_due_is_promoted_first(mill: Mill) -> None:
     ids = await mill.submit(2, delay_ms=1)
-    while not (leases := await mill.claim()):
-        pass
+    async with asyncio.timeout(10):
+        while not (leases := await mill.claim()):
+            pass
     assert {lease.id for lease in leases} == set(ids)
     assert await mill.story(ids[0]) == ["submitted", "queued", "started"]
     assert leases[0].fence == 3
