@@ -9,6 +9,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -150,6 +151,9 @@ class ServerProcess:
                 env=os.environ | self.environment(),
                 start_new_session=True,  # the terminal's Ctrl-C is for us, not for the servers
             )
+        # Reaped as soon as it ends, also when another user of the folder stops it.
+        reap = threading.Thread(target=self._child.wait, name=f"{self.name} ends", daemon=True)
+        reap.start()
         self._state = State(self._child.pid, port)
         self.started_here = True
         write_private(self._state_file, msgspec.json.encode(self._state))
