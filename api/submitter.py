@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 from ..core.errors import IdTaken, MillstreamError, Unavailable
 from ..core.events import JobSubmitted, body_of, position
 from ..core.ids import new_ids
-from ..core.queue import MAX_BATCH, Directory, NewJob, PartitionQueue, Receipt
+from ..core.queue import CHEAP_BATCH, MAX_BATCH, Directory, NewJob, PartitionQueue, Receipt
 from .problems import BUSY, Problem
 
 T = TypeVar("T")
@@ -76,7 +76,7 @@ class Submitter:
         return await room.enter(spec)
 
     async def submit_many(self, partition: str, specs: Sequence[JobSubmitted]) -> list[Chunk]:
-        """Submit many jobs in chunks of `MAX_BATCH`, in order; none is sent after a failed one."""
+        """Submit jobs in chunks of `CHEAP_BATCH`, in order; none is sent after a failed one."""
         slots = asyncio.Semaphore(IN_FLIGHT)
         failure: MillstreamError | None = None
 
@@ -92,7 +92,7 @@ class Submitter:
                     failure = failure or error
                     return Chunk(len(part), error)
 
-        parts = [specs[i : i + MAX_BATCH] for i in range(0, len(specs), MAX_BATCH)]
+        parts = [specs[i : i + CHEAP_BATCH] for i in range(0, len(specs), CHEAP_BATCH)]
         return await asyncio.gather(*map(send, parts))
 
     async def send(

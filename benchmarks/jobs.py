@@ -7,14 +7,12 @@ import anyio
 from millstream.core import codec
 from millstream.core.events import JobSubmitted, Record, body_of
 from millstream.core.ids import new_ids
-from millstream.core.queue import NewJob
+from millstream.core.queue import CHEAP_BATCH, NewJob
 
 from .bench import QUEUE, Bench
 
 PAYLOAD = {"to": "someone@example.org", "subject": "hello", "text": "x" * 60}
 """115 bytes of JSON."""
-
-CHUNK = 250
 
 
 async def fill(bench: Bench, count: int, delay_ms: int | None = None) -> None:
@@ -26,7 +24,7 @@ async def fill(bench: Bench, count: int, delay_ms: int | None = None) -> None:
     async def submit() -> None:
         nonlocal left
         while left > 0:
-            now = min(CHUNK, left)
+            now = min(CHEAP_BATCH, left)
             left -= now
             await bench.queue.submit([NewJob(job, spec, body) for job in new_ids(QUEUE, now)])
 

@@ -1,7 +1,7 @@
 """What a job costs in Redis memory while it waits, and after it has ended."""
 
 from millstream.core.events import JobSucceeded, body_of
-from millstream.core.queue import Finish
+from millstream.core.queue import CHEAP_BATCH, Finish
 
 from .bench import stage
 from .figures import Figure
@@ -19,7 +19,7 @@ async def per_job() -> list[Figure]:
         log_key = bench.keys.log("default")
         queued_log = await bench.redis.memory_usage(log_key, samples=0) or 0
         done = body_of(JobSucceeded())
-        while leases := (await bench.queue.claim("bench", 250)).leases:
+        while leases := (await bench.queue.claim("bench", CHEAP_BATCH)).leases:
             verdicts = [Finish(one.id, one.fence, "succeeded", done) for one in leases]
             await bench.queue.finish(verdicts)
         finished = await bench.memory()

@@ -6,7 +6,7 @@ import anyio
 import asyncpg
 
 from millstream.core.events import JobSucceeded, body_of
-from millstream.core.queue import Finish
+from millstream.core.queue import CHEAP_BATCH, Finish
 from millstream.projections.migrations import migrate
 
 from .bench import NOOP_APP, QUEUE, Bench, process_seconds, stage
@@ -58,7 +58,7 @@ async def pipeline() -> list[Figure]:
 async def _run_all(bench: Bench) -> None:
     """Claim and finish everything that is queued, as a worker would."""
     done = body_of(JobSucceeded())
-    while leases := (await bench.queue.claim("bench", 250)).leases:
+    while leases := (await bench.queue.claim("bench", CHEAP_BATCH)).leases:
         await bench.queue.finish([Finish(one.id, one.fence, "succeeded", done) for one in leases])
 
 

@@ -11,15 +11,12 @@ from collections import deque
 import structlog
 
 from ..core.errors import LogLost, Unavailable
-from ..core.queue import Finish, PartitionQueue
+from ..core.queue import CHEAP_BATCH, Finish, PartitionQueue
 from .attempts import Attempt
 from .slots import Slots
 from .stats import Stats
 
 _log = structlog.stdlib.get_logger("millstream.worker")
-
-MOST = 500
-"""Verdicts in one call: more would keep other clients of the server waiting."""
 
 MOST_BYTES = 4 * 2**20
 """Size of the bodies in one call, unless a single one is larger."""
@@ -69,7 +66,7 @@ class Committer:
     def _take(self) -> list[Given]:
         batch: list[Given] = []
         size = 0
-        while self._waiting and len(batch) < MOST and size < MOST_BYTES:
+        while self._waiting and len(batch) < CHEAP_BATCH and size < MOST_BYTES:
             batch.append(self._waiting.popleft())
             size += len(batch[-1][1].body)
         return batch

@@ -21,6 +21,10 @@ from .scripts import Script, script
 MAX_BATCH = 1000
 """Most jobs one call handles: Lua can unpack some 8,000 values, and others must get a turn."""
 
+CHEAP_BATCH = 125
+"""Jobs of a call that cost the server least each (measured): the objects a script makes for many
+more do not fit the processor's cache, and far fewer do not share the cost of the call."""
+
 COMMAND_KEPT_MS = 600_000
 """How long a submission is remembered so that sending it again changes nothing."""
 

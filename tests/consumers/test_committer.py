@@ -12,7 +12,7 @@ from millstream.consumers.committer import Committer
 from millstream.consumers.slots import Slots
 from millstream.consumers.stats import Stats
 from millstream.core.embedded import Valkey
-from millstream.core.queue import Finish, PartitionQueue
+from millstream.core.queue import CHEAP_BATCH, Finish, PartitionQueue
 
 from .conftest import Bench, until
 
@@ -78,11 +78,11 @@ async def test_verdicts_given_at_once_go_in_one_call_and_later_ones_gather(bench
 
 async def test_a_large_backlog_goes_in_bounded_calls(bench: Bench) -> None:
     async with running(bench) as rig:
-        rig.succeed(await rig.lease(800))
+        rig.succeed(await rig.lease(2 * CHEAP_BATCH + 50))
         async with asyncio.timeout(5):
             await rig.committer.flushed()
-    assert rig.queue.sizes == [500, 300]
-    assert rig.stats.accepted == 800
+    assert rig.queue.sizes == [CHEAP_BATCH, CHEAP_BATCH, 50]
+    assert rig.stats.accepted == 2 * CHEAP_BATCH + 50
 
 
 async def test_an_overtaken_lease_is_refused_and_counted(bench: Bench) -> None:
