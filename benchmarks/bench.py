@@ -47,6 +47,12 @@ class Bench:
             while await self.seq() < seq:
                 await anyio.sleep(0.02)
 
+    async def at_rest(self) -> None:
+        """Wait until Valkey rewrites its file no more: that is a cost of filling it."""
+        with anyio.fail_after(300):
+            while (await self.redis.info("persistence"))["aof_rewrite_in_progress"]:
+                await anyio.sleep(0.1)
+
     async def last_entry(self) -> str:
         """Stream id of the log's last entry."""
         entries: Any = await self.redis.execute_command(

@@ -58,6 +58,7 @@ async def _rate(waiting: int, processes: int = 1, count: int = 100_000) -> float
     """Jobs/s over `count` jobs while at least `waiting` more wait."""
     async with stage() as bench:
         await fill(bench, count + waiting)
+        await bench.at_rest()
         before = await bench.last_entry()
         target = await bench.seq() + 2 * count
         with ExitStack() as roles:
