@@ -44,6 +44,7 @@ class Changes:
         self._for_end: _Waiters = defaultdict(set)
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._listening = True
 
     async def __aenter__(self) -> "Changes":
         await self.start()
@@ -104,7 +105,9 @@ class Changes:
             try:
                 await self._listen()
             except Unavailable as error:
-                log.warning("changes.waits", reason=str(error))
+                if self._listening:  # once an outage: it is tried again four times a second
+                    log.warning("changes.waits", reason=str(error))
+                self._listening = False
             except Exception:
                 log.exception("changes.failed")
             await asyncio.sleep(POLL_EVERY)
@@ -117,6 +120,7 @@ class Changes:
             with translated():
                 await connection.add_listener(CHANNEL, self._notified)
                 connection.add_termination_listener(lambda _: self._wake.set())
+                self._listening = True
                 while True:
                     began = time.monotonic()
                     await self._look(connection)
