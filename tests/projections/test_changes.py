@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -14,26 +13,12 @@ from millstream.core.config import Settings
 from millstream.core.embedded import Postgres
 from millstream.core.ids import new_ids
 from millstream.core.queue import Finish, new_job
-from millstream.projections import queries
 from millstream.projections.changes import Changes
-from tests.projections.stage import Log, open_log, projecting, until
+from tests.projections.stage import Log, projecting, until
 from tests.strategies import job_id
 
 SUBMITTED = ev.JobSubmitted("t")
 DONE = ev.body_of(ev.JobSucceeded())
-
-
-@pytest.fixture
-async def log(settings: Settings) -> AsyncIterator[Log]:
-    async with open_log(settings) as log:
-        yield log
-
-
-@pytest.fixture
-async def pool(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
-    pool = await queries.connect(settings)
-    yield pool
-    await pool.close()
 
 
 async def submit(log: Log, count: int) -> list[str]:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
-import asyncpg
 import msgspec
-import pytest
 
 from millstream.core import events as ev
 from millstream.core.codec import wrap
@@ -16,13 +13,11 @@ from millstream.core.config import Settings
 from millstream.core.ids import new_ids
 from millstream.core.log import LogReader
 from millstream.core.queue import new_job
-from millstream.projections import queries
 from tests.audits.tables import read_stored
 from tests.projections.stage import (
     Log,
     all_records,
     life,
-    open_log,
     projecting,
     require_fold,
     until,
@@ -32,19 +27,6 @@ from tests.projections.stage import (
 
 SUBMITTED, STARTED = ev.JobSubmitted("t", wrap(1)), ev.JobStarted(1, "w")
 DONE = ev.JobSucceeded(wrap("ok"))
-
-
-@pytest.fixture
-async def log(settings: Settings) -> AsyncIterator[Log]:
-    async with open_log(settings) as log:
-        yield log
-
-
-@pytest.fixture
-async def pool(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
-    pool = await queries.connect(settings)
-    yield pool
-    await pool.close()
 
 
 async def test_projects_what_workers_do(settings: Settings, log: Log, pool: Any) -> None:

@@ -6,41 +6,25 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
-import pytest
 
 from millstream.core import config
 from millstream.core.config import Settings
 from millstream.core.embedded import Postgres, Valkey
-from millstream.projections import queries
 from tests.audits.tables import read_stored
 from tests.projections.stage import (
     Log,
     all_records,
-    open_log,
     projecting,
     require_fold,
     until,
     until_seq,
     work,
 )
-
-
-@pytest.fixture
-async def log(settings: Settings) -> AsyncIterator[Log]:
-    async with open_log(settings) as log:
-        yield log
-
-
-@pytest.fixture
-async def pool(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
-    pool = await queries.connect(settings)
-    yield pool
-    await pool.close()
 
 
 async def test_killed_before_the_commit_leaves_nothing_half_done(
