@@ -48,11 +48,19 @@ class Bench:
                 await anyio.sleep(0.02)
 
     async def at_rest(self) -> None:
-        """Wait until Valkey and the disk have written what filling the queue left to write."""
+        """Wait until filling the queue is over: its file rewritten, its tables grown, all on disk.
+
+        A table that grew moves to its new size bit by bit, at the cost of the commands that come.
+        """
         with anyio.fail_after(300):
-            while (await self.redis.info("persistence"))["aof_rewrite_in_progress"]:
+            while await self._busy():
                 await anyio.sleep(0.1)
         await anyio.to_thread.run_sync(os.sync)
+
+    async def _busy(self) -> bool:
+        rewriting = (await self.redis.info("persistence"))["aof_rewrite_in_progress"]
+        growing = (await self.redis.info("memory")).get("mem_overhead_db_hashtable_rehashing", 0)
+        return bool(rewriting or growing)
 
     async def last_entry(self) -> str:
         """Stream id of the log's last entry."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from ..core.connection import translated
+from ..core.connection import call, translated
 from ..core.errors import MillstreamError
 from ..core.keys import Keys
 
@@ -62,7 +62,7 @@ class Bells:
     async def _listen(self) -> None:
         self.listening = True
         with translated():
-            reply = await self._client.execute_command("BLPOP", *self._partitions, BLOCK)
+            reply = await call(self._client, "BLPOP", *self._partitions, BLOCK)
         self.listening = False
         if reply:
             self._rung(self._partitions[reply[0].decode()])

@@ -5,6 +5,7 @@ a verb that can tell is safe to send again. Readers that block have connections 
 timeout is the block plus a margin.
 """
 
+import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
@@ -13,7 +14,7 @@ from typing import Any
 import hiredis
 from redis import Redis as SyncRedis
 from redis import exceptions
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -34,7 +35,7 @@ BLOCK_MARGIN = 2.0
 
 def connect(url: str, *, timeout: float, connections: int = 64) -> "Redis":
     """A client for commands; `timeout` in seconds bounds each, and connecting."""
-    client = Redis.from_url(
+    pool = _Pool.from_url(
         url,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
@@ -45,22 +46,59 @@ def connect(url: str, *, timeout: float, connections: int = 64) -> "Redis":
         decode_responses=False,
         health_check_interval=0,
     )
+    pool.connection_class = _packing(pool.connection_class)
+    client = Redis.from_pool(pool)
     for command in ("XREAD", "XRANGE"):
         # Entries are read as they come: a dict of each costs more than all else about it.
         client.response_callbacks.pop(command, None)
-    pool = client.connection_pool
-    pool.connection_class = _packing(pool.connection_class)
     return client
+
+
+class _Pool(ConnectionPool):
+    """Hands connections out without a lock or metrics: within one event loop neither is needed."""
+
+    async def get_connection(self, *_: Any, **__: Any) -> Any:
+        connection: Any = self.get_available_connection()
+        try:
+            # A connection that was closed, or holds what nobody read, is made anew.
+            if not connection.is_connected or await connection.can_read():
+                await self.ensure_connection(connection)
+        except BaseException:
+            await self.release(connection)
+            raise
+        return connection
+
+    async def release(self, connection: Any) -> None:
+        self._in_use_connections.remove(connection)
+        if connection.should_reconnect():
+            await connection.disconnect()
+        self._available_connections.append(connection)
 
 
 @cache
 def _packing(kind: Any) -> Any:
-    """The kind of connection (TCP, TLS or Unix) that packs commands in C.
+    """The kind of connection (TCP, TLS or Unix) that packs in C, and sends without a task.
 
     redis-py's async connections pack in Python: half of the time of a call with a thousand jobs.
+    They also send through `asyncio.wait_for`, which costs a task and a turn of the loop each time.
     """
 
     class Packing(kind):
+        async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+            if not self.is_connected:
+                await self.connect_check_health(check_health=False)
+            try:
+                async with asyncio.timeout(self.socket_timeout):
+                    self._writer.writelines(command)
+                    await self._writer.drain()
+            except OSError as error:  # TimeoutError among them
+                await self.disconnect(nowait=True)
+                raise exceptions.ConnectionError(f"while writing: {error!r}") from error
+            except BaseException:
+                # Half a command may have been sent: nothing else may follow it.
+                await self.disconnect(nowait=True)
+                raise
+
         def pack_command(self, *args: Any) -> list[bytes]:
             name = args[0].encode() if isinstance(args[0], str) else args[0]
             command: Any = (*name.split(), *args[1:])
@@ -70,6 +108,21 @@ def _packing(kind: Any) -> Any:
                 raise exceptions.DataError(str(error)) from error
 
     return Packing
+
+
+async def call(client: "Redis", *command: Any) -> Any:
+    """Send one command and return its reply as it came, with none of the driver's additions.
+
+    What those cost (a retry loop without retries, a lookup of metrics, callbacks for commands that
+    need none) is half of a lone call. Raises the driver's errors; see `translated`.
+    """
+    pool = client.connection_pool
+    connection: Any = await pool.get_connection()
+    try:
+        await connection.send_command(*command)
+        return await connection.read_response()
+    finally:
+        await pool.release(connection)
 
 
 def connect_blocking(url: str, *, block: float, timeout: float) -> "Redis":

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from redis import exceptions
 
 from .codec import encode
-from .connection import translated
+from .connection import call, translated
 from .events import Command, JobSubmitted, WorkerStarted, WorkerStopped, body_of, position
 from .hot import HotJob, Lease, read_job, read_lease
 from .ids import code_of
@@ -210,7 +210,7 @@ class PartitionQueue:
                 return await self._evalsha(loaded, args)
 
     def _evalsha(self, loaded: Script, args: list[Any]) -> Any:
-        return self._redis.execute_command("EVALSHA", loaded.sha, 1, self._base, *args)
+        return call(self._redis, "EVALSHA", loaded.sha, 1, self._base, *args)
 
 
 def finish_args(verdicts: Iterable[Finish]) -> list[Any]:
