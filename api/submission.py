@@ -170,17 +170,17 @@ def spec_of(given: Submission, defaults: Defaults, bounds: Bounds) -> JobSubmitt
     if given.timeout is not None:
         timeout_ms = max(1, round(given.timeout * 1000))
     return JobSubmitted(
-        given.type,
-        Data(payload),
-        given.priority,
-        given.max_attempts or defaults.max_attempts,
-        given.backoff,
-        timeout_ms,
-        delay_ms,
-        run_at,
-        expires_at,
-        [] if given.tags is UNSET else list(dict.fromkeys(given.tags)),
-        {} if given.metadata is UNSET else given.metadata,
+        type=given.type,
+        payload=Data(payload),
+        priority=given.priority,
+        max_attempts=given.max_attempts or defaults.max_attempts,
+        backoff=given.backoff,
+        timeout_ms=timeout_ms,
+        delay_ms=delay_ms,
+        run_at=run_at,
+        expires_at=expires_at,
+        tags=[] if given.tags is UNSET else list(dict.fromkeys(given.tags)),
+        metadata={} if given.metadata is UNSET else given.metadata,
     )
 
 

@@ -4,7 +4,7 @@ An event's struct is the body alone. Who, where and when (partition, seq, epoch,
 time) is the envelope, `Record`, since the log gives those and nobody else can.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -27,10 +27,26 @@ class Command(Event, frozen=True):
 
 
 class JobSubmitted(Event, frozen=True):
-    """A job was accepted. The body is the whole spec; times are ms since 1970, durations ms."""
+    """A job was accepted. The body is the whole spec; times are ms since 1970, durations ms.
+
+    The first fields are those that the Lua verbs read, by their place before the payload; none of
+    them may hold a quote or a backslash.
+
+    concurrency_key, rate_key  the job's share of limits per key; see `limits`
+    lock        digest that stands for the job in its queue, while `lock_scope` says so
+    lock_scope  waiting, unfinished, or period (`lock_ms` from its submission)
+    schedule, occurrence  the schedule that submitted it, and the instant it stands for
+    """
 
     name = "job.submitted"
     type: str
+    concurrency_key: str | None = None
+    rate_key: str | None = None
+    lock: str | None = None
+    lock_scope: str | None = None
+    lock_ms: int | None = None
+    schedule: str | None = None
+    occurrence: int | None = None
     payload: Data = Data()
     priority: int = 5
     max_attempts: int = 5
@@ -44,10 +60,30 @@ class JobSubmitted(Event, frozen=True):
 
 
 class JobQueued(Event, frozen=True):
-    """A job that waited for a time may run now. `cause`: due, retry, group_lost."""
+    """A job that waited may run now. `cause`: due, retry, limit, group_lost."""
 
     name = "job.queued"
     cause: str
+
+
+class JobBlocked(Event, frozen=True):
+    """A job that could run waits for a limit: `on` names it (`concurrency of type email.send`)."""
+
+    name = "job.blocked"
+    on: str
+
+
+class JobRescheduled(Command, frozen=True):
+    """A waiting job has another time to run (ms since 1970)."""
+
+    name = "job.rescheduled"
+    run_at: int = 0
+
+
+class JobReplaced(JobSubmitted, frozen=True):
+    """A waiting job was given another spec, the one in the body, by a later submission."""
+
+    name = "job.replaced"
 
 
 class JobStarted(Event, frozen=True):
@@ -133,6 +169,95 @@ class JobRedriven(Command, frozen=True):
     name = "job.redriven"
 
 
+class QueuePaused(Command, frozen=True):
+    """Nothing of the queue is given to workers any more; it takes jobs all the same."""
+
+    name = "queue.paused"
+
+
+class QueueDraining(Command, frozen=True):
+    """The queue takes no jobs any more; what it has is run."""
+
+    name = "queue.draining"
+
+
+class QueueResumed(Command, frozen=True):
+    """The queue takes jobs and gives them to workers again."""
+
+    name = "queue.resumed"
+
+
+class QueueConfigured(Command, frozen=True):
+    """Settings of the queue were changed: `settings` holds those that changed, null: taken away."""
+
+    name = "queue.configured"
+    settings: dict[str, Any] = {}
+
+
+class QueuePurged(Command, frozen=True):
+    """Waiting jobs of the queue were cancelled, all in one command; each has its own event."""
+
+    name = "queue.purged"
+    count: int = 0
+
+
+class ScheduleCreated(Command, frozen=True):
+    """A schedule was made. `spec`: as the API takes it."""
+
+    name = "schedule.created"
+    schedule: str = ""
+    spec: dict[str, Any] = {}
+
+
+class ScheduleUpdated(ScheduleCreated, frozen=True):
+    """A schedule was changed to what `spec` says."""
+
+    name = "schedule.updated"
+
+
+class SchedulePaused(Command, frozen=True):
+    """A schedule fires no more until it is resumed."""
+
+    name = "schedule.paused"
+    schedule: str = ""
+
+
+class ScheduleResumed(SchedulePaused, frozen=True):
+    """A paused schedule fires again, from its next occurrence on."""
+
+    name = "schedule.resumed"
+
+
+class ScheduleDeleted(SchedulePaused, frozen=True):
+    """A schedule is gone; the jobs it submitted stay."""
+
+    name = "schedule.deleted"
+
+
+class ScheduleFired(Event, frozen=True):
+    """An occurrence (ms since 1970) became a job. `cause`: due, catch_up, manual, backfill."""
+
+    name = "schedule.fired"
+    schedule: str
+    occurrence: int
+    job_id: str
+    cause: str = "due"
+
+
+class ScheduleSkipped(Event, frozen=True):
+    """`count` occurrences from `occurrence` to `last` became no job.
+
+    `reason`: overlap, missed, buffered.
+    """
+
+    name = "schedule.skipped"
+    schedule: str
+    occurrence: int
+    reason: str
+    count: int = 1
+    last: int | None = None
+
+
 class WorkerStarted(Event, frozen=True):
     """A worker process began to serve this queue."""
 
@@ -153,6 +278,9 @@ KINDS: dict[str, type[Event]] = {
     for kind in (
         JobSubmitted,
         JobQueued,
+        JobBlocked,
+        JobRescheduled,
+        JobReplaced,
         JobStarted,
         JobSucceeded,
         JobAttemptFailed,
@@ -163,6 +291,18 @@ KINDS: dict[str, type[Event]] = {
         JobCancelRequested,
         JobCancelled,
         JobRedriven,
+        QueuePaused,
+        QueueDraining,
+        QueueResumed,
+        QueueConfigured,
+        QueuePurged,
+        ScheduleCreated,
+        ScheduleUpdated,
+        SchedulePaused,
+        ScheduleResumed,
+        ScheduleDeleted,
+        ScheduleFired,
+        ScheduleSkipped,
         WorkerStarted,
         WorkerStopped,
     )

@@ -38,6 +38,7 @@ class JobState(StrEnum):
 
 TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 LIVE = frozenset(JobState) - TERMINAL
+WAITING = LIVE - {JobState.RUNNING}
 
 
 class Job(msgspec.Struct):
@@ -87,6 +88,9 @@ class Job(msgspec.Struct):
 ALLOWED: dict[type[ev.Event], frozenset[JobState | None]] = {
     ev.JobSubmitted: frozenset({None}),
     ev.JobQueued: frozenset(LIVE),
+    ev.JobBlocked: frozenset({JobState.QUEUED}),
+    ev.JobRescheduled: frozenset(WAITING),
+    ev.JobReplaced: frozenset(WAITING),
     ev.JobStarted: frozenset({JobState.QUEUED}),
     ev.JobSucceeded: frozenset({JobState.RUNNING}),
     ev.JobAttemptFailed: frozenset({JobState.RUNNING}),
@@ -121,25 +125,16 @@ def begin(record: ev.Record, event: ev.Event) -> Job:
         raise IllegalTransition(
             record.position, record.job, "version 0", f"version {record.version}"
         )
-    run_at = event.run_at if event.delay_ms is None else record.time + event.delay_ms
-    return Job(
+    job = Job(
         id=record.job,
         queue=record.partition,
-        type=event.type,
-        state=JobState.QUEUED if run_at is None else JobState.SCHEDULED,
-        priority=event.priority,
-        max_attempts=event.max_attempts,
-        payload=event.payload,
         submitted_at=record.time,
-        run_at=record.time if run_at is None else run_at,
-        ready_at=record.time if run_at is None else None,
-        expires_at=event.expires_at,
-        tags=event.tags,
-        metadata=event.metadata,
         version=1,
         epoch=record.epoch,
         seq=record.seq,
     )
+    _specified(job, event, record.time)
+    return job
 
 
 def advance(job: Job, record: ev.Record, event: ev.Event) -> None:
@@ -169,6 +164,30 @@ def fold(pairs: Iterable[tuple[ev.Record, ev.Event]]) -> Job | None:
         else:
             advance(job, record, event)
     return job
+
+
+def _specified(job: Job, event: ev.JobSubmitted, time: int) -> None:
+    """What a spec says of a job, at its submission or instead of an earlier spec."""
+    run_at = event.run_at if event.delay_ms is None else time + event.delay_ms
+    job.type = event.type
+    job.state = JobState.QUEUED if run_at is None else JobState.SCHEDULED
+    job.priority = event.priority
+    job.max_attempts = event.max_attempts
+    job.payload = event.payload
+    job.run_at = time if run_at is None else run_at
+    job.ready_at = time if run_at is None else None
+    job.expires_at = event.expires_at
+    job.tags = event.tags
+    job.metadata = event.metadata
+
+
+def _blocked(job: Job, event: ev.JobBlocked, time: int) -> None:
+    job.state = JobState.BLOCKED
+
+
+def _rescheduled(job: Job, event: ev.JobRescheduled, time: int) -> None:
+    job.state = JobState.SCHEDULED
+    job.run_at = event.run_at
 
 
 def _queued(job: Job, event: ev.JobQueued, time: int) -> None:
@@ -252,6 +271,9 @@ def _end(job: Job, state: JobState, time: int) -> None:
 
 _CHANGES: dict[type[ev.Event], Callable[[Job, Any, int], None]] = {
     ev.JobQueued: _queued,
+    ev.JobBlocked: _blocked,
+    ev.JobRescheduled: _rescheduled,
+    ev.JobReplaced: _specified,
     ev.JobStarted: _started,
     ev.JobSucceeded: _succeeded,
     ev.JobAttemptFailed: _attempt_failed,

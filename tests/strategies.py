@@ -31,25 +31,27 @@ faults = st.builds(
     ev.Fault, type=names, message=st.text(max_size=20), traceback=st.text(max_size=9)
 )
 
-submissions: st.SearchStrategy[ev.JobSubmitted] = st.builds(
-    ev.JobSubmitted,
-    type=names,
-    payload=data,
-    priority=st.integers(0, 9),
-    max_attempts=st.integers(1, 20),
-    delay_ms=st.none() | delays,
-    run_at=st.none() | times,
-    expires_at=st.none() | times,
-    tags=st.lists(names, max_size=3),
-    metadata=st.dictionaries(names, st.text(max_size=8), max_size=2),
-)
+_spec: dict[str, Any] = {
+    "type": names,
+    "concurrency_key": st.none() | names,
+    "payload": data,
+    "priority": st.integers(0, 9),
+    "max_attempts": st.integers(1, 20),
+    "delay_ms": st.none() | delays,
+    "run_at": st.none() | times,
+    "expires_at": st.none() | times,
+    "tags": st.lists(names, max_size=3),
+    "metadata": st.dictionaries(names, st.text(max_size=8), max_size=2),
+}
+submissions: st.SearchStrategy[ev.JobSubmitted] = st.builds(ev.JobSubmitted, **_spec)
 
 _by = {"actor": names, "reason": st.text(max_size=8)}
 _cancelled = st.builds(ev.JobCancelled, **_by)
 _expired = st.just(ev.JobFailed("expired"))
 
 WAITING: list[st.SearchStrategy[ev.Event]] = [
-    st.sampled_from([ev.JobQueued("due"), ev.JobQueued("retry")]),
+    st.sampled_from([ev.JobQueued("due"), ev.JobQueued("retry"), ev.JobQueued("limit")]),
+    st.builds(ev.JobRescheduled, run_at=times, **_by),
     _cancelled,
     _expired,
 ]
@@ -67,7 +69,9 @@ def next_events(job: Job, tries: int, last: ev.Event) -> st.SearchStrategy[ev.Ev
     if job.state is JobState.QUEUED:
         started = st.builds(ev.JobStarted, attempt=st.just(tries + 1), worker=names)
         # More often, or few histories would get anywhere.
-        return st.one_of(started, started, started, _cancelled, _expired)
+        blocked = st.builds(ev.JobBlocked, on=names)
+        moved = st.builds(ev.JobRescheduled, run_at=times, **_by)
+        return st.one_of(started, started, started, started, blocked, moved, _cancelled, _expired)
     if job.state is not JobState.RUNNING:
         return st.one_of(WAITING)
     retry = st.none() | delays if tries + 1 < job.max_attempts else st.none()

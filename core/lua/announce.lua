@@ -12,6 +12,7 @@
 -- Appends  worker.started · worker.stopped
 --@include header
 --@include log
+--@include ending
 --@include waiting
 local fault = open_log()
 if fault then return fault end

@@ -11,6 +11,7 @@
 -- Appends  job.cancelled · job.cancel_requested
 --@include header
 --@include log
+--@include ending
 --@include waiting
 local fault = open_log()
 if fault then return fault end
@@ -21,7 +22,7 @@ local gone, replies = {}, {}
 local function cancel(id)
   local key = job_key(id)
   local raw = redis.call('GET', key)
-  if not raw then
+  if not raw or over[id] then
     return 'missing'
   end
   local state, priority, flags, crashes, attempt, version, fence, expires, entry =
@@ -38,15 +39,12 @@ local function cancel(id)
   end
   version = version + 1
   append('job.cancelled', id, version, ARGV[1])
-  redis.call('UNLINK', key)
   if fence > 0 then
     note(gone, priority, entry)
   else
     redis.call('ZREM', DUE, id)
   end
-  if flags >= REDRIVEN then
-    redis.call('SET', P .. ':gone:' .. id, version, 'PX', 3600000)
-  end
+  conclude(id, flags, version)
   return 'cancelled'
 end
 
@@ -54,6 +52,7 @@ for i = 2, #ARGV do
   replies[i - 1] = cancel(ARGV[i])
 end
 leave(gone)
+bury()
 if seq > before then
   close_log()
 end

@@ -14,6 +14,7 @@
 -- Appends  job.queued{due|retry} · job.failed{expired} · job.started{attempt, worker}
 --@include header
 --@include log
+--@include ending
 --@include waiting
 local fault = open_log()
 if fault then return fault end
@@ -41,12 +42,12 @@ local function start(priority, entries)
     local id = raw and entries[i][2][2]
     local keep = false
     if raw then
-      local _, _, _, _, attempt, version, _, expires = struct.unpack(FORMAT, raw)
+      local _, _, flags, _, attempt, version, _, expires = struct.unpack(FORMAT, raw)
       if held then
         keep = true
       elseif expires > 0 and expires <= now then
         append('job.failed', id, version + 1, '{"reason":"expired"}')
-        redis.call('UNLINK', keys[i])
+        conclude(id, flags, version + 1)
       else
         append('job.started', id, version + 1, '{"attempt":' .. (attempt + 1) .. tail)
         keep = true
@@ -72,6 +73,7 @@ for priority in string.gmatch(lanes, '.') do
     if reply and reply.err then
       if seq > before then close_log() end
       leave(gone)
+      bury()
       return redis.error_reply(reply.err)
     end
     local entries = reply and reply[1][2] or {}
@@ -87,6 +89,7 @@ for priority in string.gmatch(lanes, '.') do
   end
 end
 leave(gone)
+bury()
 if seq > before then
   close_log()
 end

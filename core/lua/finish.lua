@@ -16,6 +16,7 @@
 --          requested)
 --@include header
 --@include log
+--@include ending
 --@include waiting
 local fault = open_log()
 if fault then return fault end
@@ -33,7 +34,7 @@ end
 local raws = redis.call('MGET', unpack(keys))
 local now = now_ms()
 local before = seq
-local replies, gone, ended, done = {}, {}, {}, {}
+local replies, gone, done = {}, {}, {}
 
 for k = 1, #keys do
   local at = (k - 1) * 6
@@ -69,10 +70,7 @@ for k = 1, #keys do
         end
       end
       if finished then
-        ended[#ended + 1] = keys[k]
-        if flags >= REDRIVEN then
-          redis.call('SET', P .. ':gone:' .. id, version, 'PX', 3600000)
-        end
+        conclude(id, flags, version)
       else
         local delay = tonumber(ARGV[at + 4])
         local tries = kind == 'retry' and attempt + 1 or attempt
@@ -92,9 +90,7 @@ for k = 1, #keys do
   replies[k] = accepted
 end
 leave(gone)
-for first = 1, #ended, 1000 do
-  redis.call('UNLINK', unpack(ended, first, math.min(first + 999, #ended)))
-end
+bury()
 if seq > before then
   close_log()
 end

@@ -10,6 +10,7 @@
 -- Appends  job.queued{group_lost}, or job.cancelled if that was requested
 --@include header
 --@include log
+--@include ending
 --@include waiting
 local fault = open_log()
 if fault then return fault end
@@ -33,10 +34,7 @@ local function take_back(id)
   version = math.max(version, fence) + 1
   if flags % 2 == CANCEL then
     append('job.cancelled', id, version, '{}')
-    redis.call('UNLINK', key)
-    if flags >= REDRIVEN then
-      redis.call('SET', P .. ':gone:' .. id, version, 'PX', 3600000)
-    end
+    conclude(id, flags, version)
     return
   end
   append('job.queued', id, version, '{"cause":"group_lost"}')
@@ -64,6 +62,7 @@ for priority in string.gmatch(lanes, '.') do
   end
 end
 leave(gone)
+bury()
 if seq > before then
   close_log()
 end

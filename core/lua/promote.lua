@@ -9,6 +9,7 @@
 -- Appends  job.queued{due|retry} · job.failed{expired}
 --@include header
 --@include log
+--@include ending
 --@include waiting
 local fault = open_log()
 if fault then return fault end

@@ -13,6 +13,7 @@
 --          job.failed{poison}
 --@include header
 --@include log
+--@include ending
 --@include waiting
 local fault = open_log()
 if fault then return fault end
@@ -38,10 +39,7 @@ local function expire(id, key, raw, worker)
     append(last, id, version, '{"reason":"poison"}')
   end
   if last then
-    redis.call('UNLINK', key)
-    if flags >= REDRIVEN then
-      redis.call('SET', P .. ':gone:' .. id, version, 'PX', 3600000)
-    end
+    conclude(id, flags, version)
     return
   end
   local entry = enter(priority, id)
@@ -55,6 +53,7 @@ for priority in string.gmatch(lanes, '.') do
   if pending.err then
     if seq > before then close_log() end
     leave(gone)
+    bury()
     return redis.error_reply(pending.err)
   end
   for _, lost in ipairs(pending) do
@@ -74,6 +73,7 @@ for priority in string.gmatch(lanes, '.') do
   end
 end
 leave(gone)
+bury()
 for loser in pairs(losers) do
   dismiss(string.sub(loser, 1, 1), string.sub(loser, 2))
 end

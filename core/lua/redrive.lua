@@ -13,6 +13,7 @@
 -- Appends  job.redriven
 --@include header
 --@include log
+--@include ending
 --@include waiting
 local fault = open_log()
 if fault then return fault end

@@ -16,6 +16,7 @@
 -- Appends  job.submitted (one each, in order); then job.queued{due} for due times already past
 --@include header
 --@include log
+--@include ending
 --@include waiting
 local fault = open_log()
 if fault then return fault end

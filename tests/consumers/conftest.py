@@ -60,7 +60,7 @@ class Bench:
         queue = spec.pop("queue", "default")
         await self.directory.register(queue)
         jobs = [
-            new_job(new_id(queue), JobSubmitted(type, wrap(payload), **spec))
+            new_job(new_id(queue), JobSubmitted(type, payload=wrap(payload), **spec))
             for payload in payloads
         ]
         await self.directory.queue(queue).submit(jobs)

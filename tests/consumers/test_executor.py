@@ -47,7 +47,7 @@ class Rig:
 
     def start(self, type: str, payload: Any = None, *, spec: JobSubmitted | None = None,
               **lease: Any) -> Attempt:  # fmt: skip
-        spec = spec or JobSubmitted(type, wrap(payload))
+        spec = spec or JobSubmitted(type, payload=wrap(payload))
         now = time.time_ns() // 1_000_000
         given: dict[str, Any] = {"partition": "default", "id": new_id("default"), "fence": 2}
         given |= {"attempt": 1, "crashes": 0, "now": now, "spec": body_of(spec)} | lease
@@ -231,7 +231,7 @@ async def test_a_payload_that_does_not_fit_fails_at_once_with_the_path(registry:
     fault = body(finish)["error"]
     assert fault["type"] == "InvalidPayload"
     assert "$.to[1]" in fault["message"]
-    coded = JobSubmitted("mail", Data(msgspec.Raw(b'"zzz"'), codec="sealed"))
+    coded = JobSubmitted("mail", payload=Data(msgspec.Raw(b'"zzz"'), codec="sealed"))
     sealed = await rig.run("mail", spec=coded)
     assert "codec 'json', got 'sealed'" in body(sealed)["error"]["message"]
     assert not ran

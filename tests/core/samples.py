@@ -23,6 +23,9 @@ FULL: list[ev.Event] = [
         metadata={"tenant": "7"},
     ),
     ev.JobQueued("due"),
+    ev.JobBlocked("concurrency of type email.send"),
+    ev.JobRescheduled("ada", "after the fair", 1_750_000_000_000),
+    ev.JobReplaced(type="email.send", payload=wrap({"to": ["eve"]}), delay_ms=1500),
     ev.JobStarted(2, "host-1-abc"),
     ev.JobSucceeded(wrap({"sent": True})),
     ev.JobAttemptFailed(_FAULT, 1500),
@@ -33,9 +36,35 @@ FULL: list[ev.Event] = [
     ev.JobCancelRequested("ada", "wrong address"),
     ev.JobCancelled("ada", "wrong address"),
     ev.JobRedriven("ada", "mail server is back"),
+    ev.QueuePaused("ada", "the mail server is down"),
+    ev.QueueDraining("ada", "moving hosts"),
+    ev.QueueResumed("ada", "it is up"),
+    ev.QueueConfigured("ada", "fewer", {"concurrency": 5, "rate": None}),
+    ev.QueuePurged("ada", "a loop", 12),
+    ev.ScheduleCreated("ada", "asked for", "nightly", {"cron": "0 3 * * *"}),
+    ev.ScheduleUpdated("ada", "earlier", "nightly", {"cron": "0 2 * * *"}),
+    ev.SchedulePaused("ada", "holidays", "nightly"),
+    ev.ScheduleResumed("ada", "back", "nightly"),
+    ev.ScheduleDeleted("ada", "not needed", "nightly"),
+    ev.ScheduleFired("nightly", 1_750_000_000_000, "0197a5c0-0000-7000-8000-000000000001", "due"),
+    ev.ScheduleSkipped("nightly", 1_750_000_000_000, "missed", 3, 1_750_000_120_000),
     ev.WorkerStarted("host-1-abc", ["email.send", "noop"]),
     ev.WorkerStopped("host-1-abc"),
 ]
+
+# Fields that later releases added to an event: a body with them is a golden file of its own.
+ADDED: dict[str, ev.Event] = {
+    "job.submitted.1.keys": ev.JobSubmitted(
+        type="email.send",
+        concurrency_key="tenant-7",
+        rate_key="smtp",
+        lock="0f343b0931126a20f133d67c2b018a3b",
+        lock_scope="period",
+        lock_ms=60_000,
+        schedule="nightly",
+        occurrence=1_750_000_000_000,
+    ),
+}
 
 LEAST: list[ev.Event] = [
     ev.JobSubmitted("noop"),
@@ -52,5 +81,6 @@ LEAST: list[ev.Event] = [
 SAMPLES: dict[str, ev.Event] = {
     **{f"{event.name}.{event.schema}.full": event for event in FULL},
     **{f"{event.name}.{event.schema}.least": event for event in LEAST},
+    **ADDED,
 }
 """Name of its golden file → event. A new schema adds samples and files; none is ever changed."""

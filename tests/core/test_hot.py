@@ -47,7 +47,7 @@ headers = st.tuples(
     st.integers(0, 2**53),
     st.just("") | st.builds("{}-{}".format, st.integers(0, 10**13 - 1), st.integers(0, 10**13 - 1)),
 )
-SPEC = body_of(JobSubmitted("mail", wrap({"zero": "\0"}), tags=["a"]))
+SPEC = body_of(JobSubmitted("mail", payload=wrap({"zero": "\0"}), tags=["a"]))
 
 on_a_server = settings(
     max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None

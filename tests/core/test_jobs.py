@@ -59,7 +59,7 @@ def record_at(number: int, event: ev.Event) -> ev.Record:
     return record_of(event, job=ID, version=number + 1, seq=number + 10, time=time)
 
 
-SUBMITTED = ev.JobSubmitted("mail", wrap({"to": "ada"}), priority=3, tags=["a"])
+SUBMITTED = ev.JobSubmitted("mail", payload=wrap({"to": "ada"}), priority=3, tags=["a"])
 RUNNING = (SUBMITTED, ev.JobStarted(1, "w1"))
 
 

@@ -138,7 +138,7 @@ def grouped(jobs: Any) -> Counter[tuple[str, str, str]]:
 async def work(log: Log, jobs: int, *, at_once: int = 50) -> None:
     """Submit, claim and finish jobs as workers do: some fail, some stay queued."""
     await log.redis.sadd(log.keys.queues, log.partition)
-    spec = ev.JobSubmitted("t", wrap({"n": 1}))
+    spec = ev.JobSubmitted("t", payload=wrap({"n": 1}))
     await log.queue.submit([new_job(job, spec) for job in new_ids(log.partition, jobs)])
     for _ in range(0, jobs - at_once, at_once):
         leases = (await log.queue.claim("w", at_once)).leases

@@ -14,7 +14,7 @@ from millstream.projections.histogram import bucket_of
 from tests.projections.stage import life
 from tests.strategies import START_MS, Pair, job_id, logs
 
-SUBMITTED = ev.JobSubmitted("t", wrap(1))
+SUBMITTED = ev.JobSubmitted("t", payload=wrap(1))
 STARTED = ev.JobStarted(1, "w")
 DONE = ev.JobSucceeded(wrap("ok"))
 MINUTE = START_MS - START_MS % 60_000

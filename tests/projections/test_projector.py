@@ -25,7 +25,7 @@ from tests.projections.stage import (
     work,
 )
 
-SUBMITTED, STARTED = ev.JobSubmitted("t", wrap(1)), ev.JobStarted(1, "w")
+SUBMITTED, STARTED = ev.JobSubmitted("t", payload=wrap(1)), ev.JobStarted(1, "w")
 DONE = ev.JobSucceeded(wrap("ok"))
 
 
@@ -142,7 +142,7 @@ async def test_an_event_the_database_does_not_take_is_found_and_parked(
 ) -> None:
     lives = [life(n, SUBMITTED, STARTED, seq=2 * n - 1) for n in range(1, 31)]
     lives[16] = life(17, ev.JobSubmitted("t", priority=10**6), STARTED, seq=33)
-    lives[20] = life(21, ev.JobSubmitted("t", wrap(1), tags=["a\0b"]), STARTED, seq=41)
+    lives[20] = life(21, ev.JobSubmitted("t", payload=wrap(1), tags=["a\0b"]), STARTED, seq=41)
     records = [record for each in lives for record in each]
     # The same id again: to begin a job that is there cannot be stored either.
     records += [msgspec.structs.replace(record, seq=61) for record in life(1, SUBMITTED)]

@@ -37,7 +37,7 @@ async def pool(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
 
 
 def spec(type_: str = "t", **more: Any) -> ev.JobSubmitted:
-    return ev.JobSubmitted(type_, wrap({"n": 1}), **more)
+    return ev.JobSubmitted(type_, payload=wrap({"n": 1}), **more)
 
 
 def lives() -> list[Record]:

@@ -26,7 +26,7 @@ from tests.core.samples import FULL
 from tests.projections.stage import life, require_fold
 from tests.strategies import Pair, logs
 
-SUBMITTED, STARTED = ev.JobSubmitted("t", wrap(1)), ev.JobStarted(1, "w")
+SUBMITTED, STARTED = ev.JobSubmitted("t", payload=wrap(1)), ev.JobStarted(1, "w")
 
 
 class Store:

@@ -4,12 +4,17 @@ local P = KEYS[1]
 local LOG = P .. ':log'
 local META = P .. ':meta'
 local seq, epoch, lanes
+local mode  -- of the queue: '' open, 'paused' (gives no jobs), 'draining' (takes none)
+
+local function job_key(id)
+  return P .. ':job:' .. id
+end
 
 -- Reads where the log stands; returns an error reply if it is gone, since then there is no truth
 -- to append to. A partition never used stands at seq 0 of epoch 1.
 local function open_log()
-  local meta = redis.call('HMGET', META, 'seq', 'epoch', 'lanes')
-  seq, epoch, lanes = tonumber(meta[1] or 0), meta[2] or '1', meta[3] or ''
+  local meta = redis.call('HMGET', META, 'seq', 'epoch', 'lanes', 'mode')
+  seq, epoch, lanes, mode = tonumber(meta[1] or 0), meta[2] or '1', meta[3] or '', meta[4] or ''
   local exists = redis.call('EXISTS', LOG) == 1
   if seq > 0 and not exists then
     return redis.error_reply('LOGLOST the log ' .. LOG .. ' is gone, expected it to end at seq '

@@ -1,11 +1,7 @@
--- Where jobs wait: ready streams by priority, and `due` by time. Needs header and log.
+-- Where jobs wait: ready streams by priority, and `due` by time. Needs header, log and ending.
 local GROUP = 'workers'
 local DUE = P .. ':due'
 local BELL = P .. ':bell'
-
-local function job_key(id)
-  return P .. ':job:' .. id
-end
 
 local function ready_key(priority)
   return P .. ':ready:' .. priority
@@ -112,7 +108,7 @@ local function promote(now, limit)
         struct.unpack(FORMAT, raw)
       if expires > 0 and expires <= now then
         append('job.failed', id, version + 1, '{"reason":"expired"}')
-        redis.call('UNLINK', keys[i])
+        conclude(id, flags, version + 1)
       else
         local cause = state == RETRYING and 'retry' or 'due'
         append('job.queued', id, version + 1, '{"cause":"' .. cause .. '"}')
@@ -122,5 +118,6 @@ local function promote(now, limit)
     end
   end
   redis.call('ZREM', DUE, unpack(ids))
+  bury()
   return #ids
 end

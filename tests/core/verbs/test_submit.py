@@ -30,7 +30,7 @@ async def test_jobs_are_queued_in_order(mill: Mill) -> None:
 
 
 async def test_the_body_is_the_spec_byte_for_byte(mill: Mill) -> None:
-    spec = ev.JobSubmitted("noop", wrap({"big": 2**63, "empty": [], "zero": "\0é"}))
+    spec = ev.JobSubmitted("noop", payload=wrap({"big": 2**63, "empty": [], "zero": "\0é"}))
     (id,) = new_ids("default", 1)
     await mill.queue.submit([new_job(id, spec)])
     (record,) = await mill.log()

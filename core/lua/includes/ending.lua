@@ -1,0 +1,19 @@
+-- What a job leaves behind when it ends. Needs header and log.
+local over, over_keys = {}, {}
+
+-- Notes that a job has ended, `version` being that of its last event. Its hot state is there until
+-- the script calls `bury`, which takes all away in one command; `over[id]` tells meanwhile.
+local function conclude(id, flags, version)
+  over[id] = true
+  over_keys[#over_keys + 1] = job_key(id)
+  if bit.band(flags, REDRIVEN) ~= 0 then
+    redis.call('SET', P .. ':gone:' .. id, version, 'PX', 3600000)
+  end
+end
+
+local function bury()
+  for first = 1, #over_keys, 1000 do
+    redis.call('UNLINK', unpack(over_keys, first, math.min(first + 999, #over_keys)))
+  end
+  over_keys = {}
+end
