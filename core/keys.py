@@ -88,6 +88,10 @@ class Keys:
         """Hash of the partition itself: epoch, seq, archived, lanes, paused."""
         return f"{self.base(partition)}:meta"
 
+    def limits(self, partition: str) -> str:
+        """Hash: limit → its bound; the fields are in lua/includes/gates.lua."""
+        return f"{self.base(partition)}:limits"
+
     def announced(self, partition: str) -> str:
         """Hash: job type → defaults (JSON), of all types workers ever announced here."""
         return f"{self.base(partition)}:types"

@@ -12,7 +12,7 @@ from redis import exceptions
 
 from .codec import encode
 from .connection import call, translated
-from .events import Command, JobSubmitted, WorkerStarted, WorkerStopped, body_of, position
+from .events import Command, Event, JobSubmitted, WorkerStarted, WorkerStopped, body_of, position
 from .hot import HotJob, Lease, read_job, read_lease
 from .ids import code_of
 from .keys import Keys, partition_code
@@ -167,6 +167,19 @@ class PartitionQueue:
         for job in jobs:
             args += job
         return [_text(reply) for reply in await self._run("redrive", args)]
+
+    async def configure(self, by: Event, bounds: Mapping[str, str]) -> None:
+        """Change limits: field → bound as in configure.lua; '' takes one away."""
+        args: list[Any] = [body_of(by)]
+        for pair in bounds.items():
+            args += pair
+        await self._run("configure", args)
+
+    async def limits(self) -> dict[str, str]:
+        """The limits in force: field → bound as in configure.lua; '-': none any more."""
+        with translated():
+            found = await self._redis.hgetall(self._keys.limits(self.partition))
+        return {_text(field): _text(bound) for field, bound in found.items()}
 
     async def mend(self) -> int:
         """Make lost consumer groups again; how many jobs were entered anew."""

@@ -13,6 +13,7 @@
 --@include log
 --@include ending
 --@include waiting
+--@include gates
 local fault = open_log()
 if fault then return fault end
 
@@ -41,10 +42,12 @@ local function cancel(id)
   append('job.cancelled', id, version, ARGV[1])
   if fence > 0 then
     note(gone, priority, entry)
+  elseif state == BLOCKED then
+    unpark(id)
   else
     redis.call('ZREM', DUE, id)
   end
-  conclude(id, flags, version)
+  conclude(id, flags, version, raw)
   return 'cancelled'
 end
 

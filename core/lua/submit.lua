@@ -18,6 +18,7 @@
 --@include log
 --@include ending
 --@include waiting
+--@include gates
 local fault = open_log()
 if fault then return fault end
 

@@ -12,6 +12,7 @@ from millstream.core.jobs import JobState
 from millstream.core.keys import GROUP, Keys
 from millstream.core.log import Head
 
+from .gates import Gates, audit_gates, read_gate, read_gates
 from .history import Track
 from .report import Report
 
@@ -30,6 +31,7 @@ class Hot:
     pending: set[tuple[str, str]] = field(default_factory=set)
     due: dict[str, float] = field(default_factory=dict)
     lost_groups: list[str] = field(default_factory=list)
+    gates: Gates = field(default_factory=Gates)
     bell: int = 0
     others: list[str] = field(default_factory=list)
     """Keys that nobody should have made."""
@@ -38,7 +40,7 @@ class Hot:
 async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
     """Read it; the partition must be at rest meanwhile."""
     hot, base = Hot(), keys.base(partition)
-    known = {"log", "meta", "due", "bell", "types"}
+    known = {"log", "meta", "due", "bell", "types", "limits", "gates", "blocked"}
     jobs: list[str] = []
     async for raw in redis.scan_iter(match=f"{base}:*", count=1000):
         kind, _, rest = raw.decode()[len(base) + 1 :].partition(":")
@@ -46,14 +48,17 @@ async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
             jobs.append(rest)
         elif kind == "ready":
             await _read_lane(redis, raw, rest, hot)
-        elif kind not in known and kind not in ("once", "gone"):
+        elif kind in ("running", "parked"):
+            await read_gate(redis, raw, kind, rest, hot.gates)
+        elif kind not in known and kind not in ("once", "gone", "rate"):
             hot.others.append(raw.decode())
     for first in range(0, len(jobs), 1000):
         part = jobs[first : first + 1000]
         raws = await redis.mget([keys.job(partition, job) for job in part])
         hot.jobs |= {job: raw for job, raw in zip(part, raws, strict=True) if raw is not None}
     due = await redis.zrange(keys.due(partition), 0, -1, withscores=True)
-    hot.due = {job.decode(): score for job, score in due}
+    hot.due = {job.decode(): score for job, score in due if not job.startswith(b"@")}
+    await read_gates(redis, keys, partition, hot.gates)
     hot.bell = await redis.llen(keys.bell(partition))
     return hot
 
@@ -87,6 +92,7 @@ def audit_hot(report: Report, partition: str, hot: Hot, tracks: dict[str, Track]
     for name, found in (("hot", hot.jobs), ("ready", hot.ready), ("due", hot.due)):
         for job in set(found) - set(live) - broken:
             report.add(f"{name}-orphan", job, "expected nothing of a job that does not live")
+    audit_gates(report, partition, hot.gates, {job: track.job for job, track in live.items()})
     for job in hot.twice:
         report.add("ready-twice", job, "expected one ready entry, got two")
     for lane in hot.lost_groups:
@@ -140,6 +146,8 @@ def _audit_place(report: Report, track: Track, raw: bytes, hot: Hot) -> None:
     job = track.job
     _, priority, _, _, _, _, _, _, entry = _HEADER.unpack_from(raw)
     place = (str(priority), entry.rstrip(b"\0").decode())
+    if job.state is JobState.BLOCKED:
+        return  # see gates
     if job.state not in WITH_ENTRY:
         if job.id not in hot.due:
             report.add("due-missing", job.id, f"expected it due, in {job.state.value}")

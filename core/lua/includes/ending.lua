@@ -1,13 +1,18 @@
 -- What a job leaves behind when it ends. Needs header and log.
 local over, over_keys = {}, {}
+local gate_named, let_in, leave_gates  -- of gates
 
--- Notes that a job has ended, `version` being that of its last event. Its hot state is there until
--- the script calls `bury`, which takes all away in one command; `over[id]` tells meanwhile.
-local function conclude(id, flags, version)
+-- Notes that a job has ended, `version` being that of its last event; `ran`: it was running. Its hot
+-- state is there until the script calls `bury`, which takes all away in one command; `over[id]`
+-- tells meanwhile.
+local function conclude(id, flags, version, raw, ran)
   over[id] = true
   over_keys[#over_keys + 1] = job_key(id)
   if bit.band(flags, REDRIVEN) ~= 0 then
     redis.call('SET', P .. ':gone:' .. id, version, 'PX', 3600000)
+  end
+  if limited then
+    leave_gates(id, raw, ran)
   end
 end
 

@@ -1,7 +1,7 @@
 -- The header of a job's hot state: 53 bytes before the spec, so that one value holds both.
 -- core/hot.py reads and writes the same layout.
 --
---   state     1 scheduled, 2 queued, 4 running, 5 retrying. A claim writes nothing: a queued job
+--   state     1 scheduled, 2 queued, 3 blocked, 4 running, 5 retrying. A claim writes nothing: a queued job
 --             whose ready entry is pending is running, one version and one attempt further.
 --   priority  0-9: which ready stream its entry is in
 --   flags     1: cancellation requested, 2: redriven before
@@ -15,7 +15,7 @@
 --             the dash, and a zero: while the clock is behind the last id only those count up
 local FORMAT = '>BBBHI4I4I4I8s'
 local ZEROS = string.rep('\0', 28)
-local SCHEDULED, QUEUED, RUNNING, RETRYING = 1, 2, 4, 5
+local SCHEDULED, QUEUED, BLOCKED, RUNNING, RETRYING = 1, 2, 3, 4, 5
 local CANCEL, REDRIVEN = 1, 2
 
 local function pack(state, priority, flags, crashes, attempt, version, fence, expires, entry)

@@ -89,7 +89,8 @@ local function wait_until(id, at)
 end
 
 -- Moves jobs whose time has come into their ready streams, at most `limit` and at most 1000, for
--- Lua cannot unpack many more; returns how many. An expired one fails instead.
+-- Lua cannot unpack many more; returns how many. An expired one fails instead, and at the time of a
+-- gate (`@` and its name) jobs that wait there are let in.
 local function promote(now, limit)
   limit = math.min(limit, 1000)
   local ids = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit)
@@ -101,14 +102,17 @@ local function promote(now, limit)
     keys[i] = job_key(id)
   end
   local raws = redis.call('MGET', unpack(keys))
+  redis.call('ZREM', DUE, unpack(ids))
   for i, id in ipairs(ids) do
     local raw = raws[i]
-    if raw then
+    if string.byte(id) == 64 then  -- '@': the time of a gate, see gates
+      let_in(gate_named(string.sub(id, 2)), limit)
+    elseif raw then
       local state, priority, flags, crashes, attempt, version, _, expires =
         struct.unpack(FORMAT, raw)
       if expires > 0 and expires <= now then
         append('job.failed', id, version + 1, '{"reason":"expired"}')
-        conclude(id, flags, version + 1)
+        conclude(id, flags, version + 1, raw)
       else
         local cause = state == RETRYING and 'retry' or 'due'
         append('job.queued', id, version + 1, '{"cause":"' .. cause .. '"}')
@@ -117,7 +121,6 @@ local function promote(now, limit)
       end
     end
   end
-  redis.call('ZREM', DUE, unpack(ids))
   bury()
   return #ids
 end

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from millstream.core.errors import GroupLost
-from millstream.core.events import JobSubmitted
+from millstream.core.events import JobSubmitted, QueueConfigured
 from millstream.core.hot import Lease
 from millstream.core.queue import Verdict
 from millstream.core.upcast import decode
@@ -25,6 +25,8 @@ numbers = st.integers(0, 99)
 priorities = st.integers(0, 9)
 few = st.integers(1, 5)
 workers = st.sampled_from(WORKERS)
+keys = st.sampled_from((None, "a", "b"))
+FIELDS = ("c", "ck", "c:noop", "ck:noop", "r:noop", "rk", "aging")
 verdicts = st.lists(st.tuples(numbers, st.sampled_from(VERDICTS)), max_size=5)
 
 
@@ -34,7 +36,8 @@ def step(name: str, *arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[tup
 
 # Some stand here twice: most of a life is claim and finish.
 steps = st.one_of(
-    step("submit", few, priorities, st.sampled_from((None, 0, 60_000))),
+    step("submit", few, priorities, st.sampled_from((None, 0, 60_000)), keys),
+    step("submit", few, st.just(5), st.none(), keys),
     step("submit_expired", priorities),
     step("claim", workers, few, st.just(False)),
     step("claim", workers, few, st.just(False)),
@@ -47,6 +50,7 @@ steps = st.one_of(
     step("redrive", numbers, st.integers(0, 1)),
     step("lose_group", priorities),
     step("flush_scripts"),
+    step("limit", st.sampled_from(FIELDS), st.sampled_from(("", "1", "2", "5"))),
 )
 
 
@@ -66,8 +70,22 @@ class Play:
         except GroupLost:
             await self.mill.queue.mend()
 
-    async def submit(self, count: int, priority: int, delay_ms: int | None) -> None:
-        await self.mill.submit(count, priority=priority, delay_ms=delay_ms, max_attempts=99)
+    async def submit(
+        self, count: int, priority: int, delay_ms: int | None, key: str | None
+    ) -> None:
+        await self.mill.submit(
+            count,
+            priority=priority,
+            delay_ms=delay_ms,
+            max_attempts=99,
+            concurrency_key=key,
+            rate_key=key,
+        )
+
+    async def limit(self, field: str, bound: str) -> None:
+        if bound and field.startswith("r"):
+            bound = f"{bound}00 {bound} {{}}"  # µs: some wait, all are soon let in
+        await self.mill.queue.configure(QueueConfigured("ada"), {field: bound})
 
     async def submit_expired(self, priority: int) -> None:
         await self.mill.submit(priority=priority, expires_at=await self.mill.now() - 1)
