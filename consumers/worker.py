@@ -64,6 +64,9 @@ class Worker:
             batch=settings.fetch_batch, sweep=settings.sweep,
         )  # fmt: skip
         self._bells = self._fetcher.bells = Bells(self._blocking, self._keys, self._fetcher.rung)
+        self._maintenance = Maintenance(
+            sweep=settings.sweep, lease=settings.lease, max_crashes=settings.max_crashes
+        )
         self._committers: dict[str, Committer] = {}
         self._keeper: LeaseKeeper | None = None
         self._fetching: asyncio.Task[None] | None = None
@@ -88,6 +91,7 @@ class Worker:
         self._keeper.start()
         self._fetching = loop.create_task(self._supervise("fetch", self._fetcher.run))
         self._spawn("bells", self._bells.run)
+        self._spawn("maintenance", self._maintenance.run)
         if "*" in self.settings.queues:
             self._spawn("queues", self._find_queues)
         _log.info("serving", worker=self.name, queues=sorted(self.queues),
@@ -146,11 +150,7 @@ class Worker:
         await queue.announce(WorkerStarted(self.name, sorted(types)), types)
         committer = self._committers[partition] = Committer(queue, self.slots, self.stats)
         self._committing.append(self._task(f"committer {partition}", committer.run))
-        settings = self.settings
-        maintenance = Maintenance(
-            queue, sweep=settings.sweep, lease=settings.lease, max_crashes=settings.max_crashes
-        )
-        self._spawn(f"maintenance {partition}", maintenance.run)
+        self._maintenance.add(queue)
         self._bells.add(partition)
         self._fetcher.add(queue)
 

@@ -7,6 +7,7 @@ import itertools
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from millstream.core import events as ev
 from millstream.core.log import LogReader
@@ -22,7 +23,7 @@ JOBS = 120
 STARTS = 40
 """The limit on starts in a second."""
 
-QUICK = {"lease": 1.1, "command_timeout": 0.5, "max_crashes": 99}
+QUICK: dict[str, Any] = {"lease": 1.1, "command_timeout": 0.5, "max_crashes": 99}
 
 
 def most_at_once(records: Iterable[ev.Record], group_of: Callable[[str], str]) -> dict[str, int]:
