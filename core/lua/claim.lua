@@ -7,6 +7,8 @@
 -- ARGV[2]  how many at most
 -- ARGV[3]  '1': give what this worker holds already (after a lost reply); starts nothing new
 --
+-- A paused queue gives nothing but what is held; its due jobs are promoted all the same.
+--
 -- Replies  {now, next due (0: none), ids, hot states as they were before}: all times ms since
 --          1970; as many as asked for: there may be more
 --          LOGLOST …   the log is gone
@@ -63,7 +65,8 @@ local function start(priority, entries)
   end
 end
 
-for priority in string.gmatch(lanes, '.') do
+local open = held or mode ~= 'paused'
+for priority in string.gmatch(open and lanes or '', '.') do
   -- A lane may hold entries to drop, so it is asked until it gives nothing or all slots are full.
   local from = held and '0' or '>'
   while #ids < limit do

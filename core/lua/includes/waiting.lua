@@ -62,15 +62,6 @@ local function leave(gone)
   end
 end
 
--- Has a lane's group forget a consumer that holds nothing; with its pending entries its leases
--- would be lost.
-local function dismiss(priority, worker)
-  local held = redis.pcall('XPENDING', ready_key(priority), GROUP, '-', '+', 1, worker)
-  if not held.err and #held == 0 then
-    redis.call('XGROUP', 'DELCONSUMER', ready_key(priority), GROUP, worker)
-  end
-end
-
 local function note(gone, priority, entry)
   local entries = gone[priority]
   if not entries then
@@ -78,6 +69,25 @@ local function note(gone, priority, entry)
     gone[priority] = entries
   end
   entries[#entries + 1] = entry
+end
+
+-- Takes a job that waits from wherever it does: at once, but for a ready entry, which is noted in
+-- `gone` for `leave`. The one place that knows where a waiting job can stand.
+local function withdraw(id, state, priority, fence, entry, gone)
+  if fence > 0 then
+    note(gone, priority, entry)
+  else
+    redis.call('ZREM', DUE, id)
+  end
+end
+
+-- Has a lane's group forget a consumer that holds nothing; with its pending entries its leases
+-- would be lost.
+local function dismiss(priority, worker)
+  local held = redis.pcall('XPENDING', ready_key(priority), GROUP, '-', '+', 1, worker)
+  if not held.err and #held == 0 then
+    redis.call('XGROUP', 'DELCONSUMER', ready_key(priority), GROUP, worker)
+  end
 end
 
 -- Lets a job wait until `at`; rings if it is now the first, for who waits may wait too long.
