@@ -7,7 +7,18 @@ from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 
 from ..core.config import Settings
-from . import commands, counting, health, jobs, openapi, problems, stats, submissions
+from . import (
+    actions,
+    commands,
+    counting,
+    health,
+    jobs,
+    openapi,
+    problems,
+    queues,
+    stats,
+    submissions,
+)
 from .hosts import Hosts, refuse_host
 from .resources import lifespan
 
@@ -60,6 +71,9 @@ def create_app(settings: Settings) -> Litestar:
             jobs.get_events,
             commands.cancel,
             commands.retry,
+            commands.reschedule,
+            actions.act,
+            *queues.ROUTES,
             health.health,
             health.livez,
             health.readyz,

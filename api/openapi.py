@@ -14,6 +14,10 @@ from .operations import OPERATIONS, Operation
 from .problems import MEDIA_TYPE, ProblemDetails
 
 PREFIX = "/api/v1"
+_PATH_PARAMETERS: dict[str, dict[str, Any]] = {
+    "job_id": {"type": "string", "format": "uuid"},
+    "queue": {"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,62}$"},
+}
 _REF = "#/components/schemas/{name}"
 
 POLICY = (
@@ -70,10 +74,11 @@ def _operation(one: Operation) -> dict[str, Any]:
 
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:
-    if "{job_id}" not in path:
-        return []
-    schema = {"type": "string", "format": "uuid"}
-    return [{"name": "job_id", "in": "path", "required": True, "schema": schema}]
+    return [
+        {"name": name, "in": "path", "required": True, "schema": schema}
+        for name, schema in _PATH_PARAMETERS.items()
+        if f"{{{name}}}" in path
+    ]
 
 
 def _query_parameters(shape: type[msgspec.Struct]) -> list[dict[str, Any]]:

@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from . import parameters
-from .commands import By, Outcome
+from .actions import Action, ActionResult
+from .commands import By, Outcome, Reschedule
 from .health import Health
+from .queues import ModeChange, Purge, PurgeResult, QueueList, QueueParameters, QueueView
 from .submission import Accepted, Batch, Submission
 from .submissions import Receipts
 from .views import EventView, JobView, SummaryView
@@ -56,12 +58,12 @@ _EXAMPLE = {"type": "email.send", "payload": {"to": "ada@example.org"}, "delay":
 OPERATIONS = (
     Operation(
         "post", "/jobs", "submitJob", "jobs", "Submit a job", Accepted, 201,
-        body=Submission, problems=(*_BODY, 422, 503), example=_EXAMPLE,
+        body=Submission, problems=(*_BODY, 409, 422, 503), example=_EXAMPLE,
     ),
     Operation(
         "post", "/jobs/batch", "submitBatch", "jobs",
         "Submit up to 10,000 jobs; all are checked before any is accepted", Receipts, 201,
-        body=Batch, problems=(*_BODY, 422, 503), example={"jobs": [_EXAMPLE]},
+        body=Batch, problems=(*_BODY, 409, 422, 503), example={"jobs": [_EXAMPLE]},
     ),
     Operation(
         "get", "/jobs", "listJobs", "jobs", "List jobs, newest first", JobList,
@@ -85,6 +87,42 @@ OPERATIONS = (
         "post", "/jobs/{job_id}/retry", "retryJob", "jobs",
         "Run a failed or cancelled job again, with fresh attempts", Outcome,
         body=By, body_required=False, problems=(*_BODY, 403, 404, 409, 503),
+    ),
+    Operation(
+        "post", "/jobs/{job_id}/reschedule", "rescheduleJob", "jobs",
+        "Give a waiting job another time to run; a delay of 0 runs it now", Outcome,
+        body=Reschedule, problems=(*_BODY, 403, 404, 409, 422, 503),
+        example={"delay": 0, "actor": "ada", "reason": "the mail server is back"},
+    ),
+    Operation(
+        "post", "/jobs/actions", "actOnJobs", "jobs",
+        "Cancel, retry or reschedule all jobs that match a filter, or say how many", ActionResult,
+        body=Action, problems=(*_BODY, 403, 422, 503),
+        example={"action": "retry", "filter": {"type": "email.send"}, "dry_run": True},
+    ),
+    Operation(
+        "get", "/queues", "listQueues", "queues", "Queues by name: their mode and depth",
+        QueueList, query=QueueParameters, problems=(400, 503),
+    ),
+    Operation(
+        "get", "/queues/{queue}", "getQueue", "queues", "One queue: its mode and depth",
+        QueueView, problems=(400, 404, 503),
+    ),
+    *(
+        Operation(
+            "post", f"/queues/{{queue}}/{verb}", f"{verb}Queue", "queues", summary, ModeChange,
+            body=By, body_required=False, problems=(*_BODY, 403, 404, 503),
+        )
+        for verb, summary in (
+            ("pause", "Give none of its jobs to workers any more; it takes jobs all the same"),
+            ("resume", "Take jobs and give them to workers again"),
+            ("drain", "Take no jobs any more; what it has is run"),
+        )
+    ),
+    Operation(
+        "post", "/queues/{queue}/purge", "purgeQueue", "queues",
+        "Cancel the jobs that wait in it, or say how many; running ones stay", PurgeResult,
+        body=Purge, body_required=False, problems=(*_BODY, 403, 404, 503),
     ),
     Operation(
         "get", "/jobs/stats/summary", "summarize", "statistics",

@@ -17,6 +17,7 @@ MAX_WAIT = 60
 MAX_LIMIT = 500
 
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=NO_NUL)]
+ErrorText = Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)]
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="Most items of one answer.")]
 _CURSOR = "`next_cursor` of the answer before."
 Cursor = Annotated[str, Meta(min_length=1, max_length=512, pattern=NO_NUL, description=_CURSOR)]
@@ -41,7 +42,7 @@ class ListParameters(Struct, forbid_unknown_fields=True):
     tag: Name | None = None
     created_after: Instant | None = None
     created_before: Instant | None = None
-    error: Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)] | None = None
+    error: ErrorText | None = None
     cursor: Cursor | None = None
     limit: Limit = 50
 

@@ -164,7 +164,7 @@ def spec_of(given: Submission, defaults: Defaults, bounds: Bounds) -> JobSubmitt
     if given.delay is not None:
         delay_ms = _delay(given, bounds)
     elif given.run_at is not None:
-        run_at = _run_at(given.run_at, bounds)
+        run_at = run_at_of(given.run_at, bounds)
     if given.expires_at is not None:
         expires_at = _expires_at(given.expires_at, run_at or bounds.now + (delay_ms or 0))
     if given.timeout is not None:
@@ -193,7 +193,7 @@ def _delay(given: Submission, bounds: Bounds) -> int | None:
     return delay_ms or None
 
 
-def _run_at(given: datetime, bounds: Bounds) -> int | None:
+def run_at_of(given: datetime, bounds: Bounds) -> int | None:
     at = milliseconds(given)
     if at < bounds.now - PAST_MS:
         raise Unacceptable("run_at", f"expected a time to come, got {given.isoformat()}")

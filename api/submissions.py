@@ -10,7 +10,7 @@ import msgspec
 from litestar import Request, post
 from litestar.response.base import ASGIResponse
 
-from ..core.errors import MillstreamError
+from ..core.errors import MillstreamError, QueueDraining
 from ..core.events import JobSubmitted
 from . import submission as sub
 from .answers import answer
@@ -53,7 +53,7 @@ async def submit(scope: Any, receive: Any, send: Any) -> None:
     try:
         sub.check_names(given)
         defaults = resources.catalog.remembered(given) or await resources.catalog.resolve(given)
-        spec = spec_of(given, defaults, _bounds(resources))
+        spec = spec_of(given, defaults, bounds_of(resources))
     except Unacceptable as error:
         raise _problem_of(error, [error.fault()]) from None
     place = await resources.submitter.submit(defaults.queue, spec)
@@ -87,7 +87,7 @@ async def submit_batch(request: Request[Any, Any, Any]) -> ASGIResponse:
         raise _bad_batch(body, error) from None
     found = await _defaults_of(resources, jobs)
     await asyncio.sleep(0)
-    specs = _specs_of(jobs, found, _bounds(resources))
+    specs = _specs_of(jobs, found, bounds_of(resources))
     places = await _send(resources, [defaults.queue for defaults in found], specs)
     items = [
         Accepted(place.id, defaults.queue, state_of(spec), place.position)
@@ -96,7 +96,7 @@ async def submit_batch(request: Request[Any, Any, Any]) -> ASGIResponse:
     return answer(Receipts(items), 201)
 
 
-def _bounds(resources: Resources) -> Bounds:
+def bounds_of(resources: Resources) -> Bounds:
     settings = resources.settings
     now = time.time_ns() // 1_000_000
     return Bounds(now, settings.max_depth, settings.max_horizon_days * 86_400_000)
@@ -152,6 +152,8 @@ async def _send(
         members[queue].append(index)
     places: list[Place | None] = [None] * len(specs)
     failure: MillstreamError | None = None
+    if len(members) > 1:
+        await _refuse_draining(resources, list(members))
     for queue, indexes in members.items():
         chunks = await resources.submitter.submit_many(queue, [specs[i] for i in indexes])
         remaining = iter(indexes)
@@ -170,6 +172,16 @@ async def _send(
     if failure is not None:
         raise _interrupted(failure, places, len(accepted))
     return accepted
+
+
+async def _refuse_draining(resources: Resources, queues: Sequence[str]) -> None:
+    """Refuse a batch before any of it is taken if one of its queues takes no jobs.
+
+    Raises QueueDraining.
+    """
+    for queue in queues:
+        if (await resources.directory.queue(queue).inspect()).mode == "draining":
+            raise QueueDraining(f"DRAINING queue {queue} takes no jobs until it is resumed")
 
 
 def _interrupted(

@@ -54,6 +54,10 @@ class IdTaken(MillstreamError):
     """A job of that id lives already."""
 
 
+class QueueDraining(MillstreamError):
+    """The queue takes no jobs until it is resumed; nothing was done."""
+
+
 class ServerUnfit(MillstreamError):
     """A server is set up so that it could lose what it was given."""
 

@@ -1,7 +1,7 @@
 """The typed face of the Lua verbs: what can be done to a queue, each in one atomic step.
 
 No caller counts KEYS and ARGV, and no other module calls a script. Errors: `Unavailable` (the
-outcome is not known), `LogLost`, `GroupLost`, `MemoryFull`, `IdTaken`.
+outcome is not known), `LogLost`, `GroupLost`, `MemoryFull`, `IdTaken`, `QueueDraining`.
 """
 
 import uuid
@@ -16,6 +16,7 @@ from .events import Command, Event, JobSubmitted, WorkerStarted, WorkerStopped, 
 from .hot import HotJob, Lease, read_job, read_lease
 from .ids import code_of
 from .keys import Keys, partition_code
+from .operating import Operating
 from .scripts import Script, script
 
 MAX_BATCH = 1000
@@ -105,7 +106,7 @@ def _text(value: bytes) -> str:
     return value.decode()
 
 
-class PartitionQueue:
+class PartitionQueue(Operating):
     """All verbs of one partition, over one client for commands."""
 
     __slots__ = ("_base", "_keys", "_redis", "partition")
@@ -282,6 +283,11 @@ class Directory:
         """Make a partition known to all; needed once, before its first event."""
         with translated():
             await self._redis.sadd(self._keys.queues, partition)
+
+    async def has(self, partition: str) -> bool:
+        """Whether a partition was ever registered."""
+        with translated():
+            return bool(await self._redis.sismember(self._keys.queues, partition))
 
     async def partitions(self) -> list[str]:
         """All partitions ever registered, sorted."""

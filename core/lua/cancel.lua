@@ -40,13 +40,7 @@ local function cancel(id)
   end
   version = version + 1
   append('job.cancelled', id, version, ARGV[1])
-  if fence > 0 then
-    note(gone, priority, entry)
-  elseif state == BLOCKED then
-    unpark(id)
-  else
-    redis.call('ZREM', DUE, id)
-  end
+  withdraw(id, state, priority, fence, entry, gone)
   conclude(id, flags, version, raw)
   return 'cancelled'
 end

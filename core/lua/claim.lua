@@ -8,8 +8,10 @@
 -- ARGV[2]  how many at most
 -- ARGV[3]  '1': give what this worker holds already (after a lost reply); starts nothing new
 --
+-- A paused queue gives nothing but what is held; its due jobs are promoted all the same.
+--
 -- Replies  {now, next due (0: none), ids, hot states as they were before}: all times ms since
---          1970; as many as asked for: there may be more. A paused queue gives none
+--          1970; as many as asked for: there may be more
 --          LOGLOST …   the log is gone
 --          NOGROUP …   a consumer group is gone: `mend` makes it again
 -- Appends  job.queued{due|retry|limit} · job.failed{expired} · job.blocked{on} ·
@@ -123,12 +125,11 @@ else
 end
 leave(gone)
 bury()
-local next_due = tonumber(redis.call('ZRANGE', DUE, 0, 0, 'WITHSCORES')[2] or '0')
+local again = next_due()
 if rate then
   spend(rate, #ids)
   if #ids == most and rate.interval and room(rate) < 1 and any_waiting() then
-    local at = room_at(rate)
-    next_due = next_due > 0 and math.min(next_due, at) or at
+    again = sooner(again, room_at(rate))
   end
 end
 if seq > before then
@@ -141,4 +142,4 @@ if not held and (#ids == limit or parked >= parked_most) then
   -- Who leaves a backlog behind rings for the next one.
   ring()
 end
-return {now, next_due, ids, states}
+return {now, again, ids, states}

@@ -24,4 +24,4 @@ if seq > before then
   close_log()
   ring()
 end
-return {promoted, tonumber(redis.call('ZRANGE', DUE, 0, 0, 'WITHSCORES')[2] or '0')}
+return {promoted, next_due()}

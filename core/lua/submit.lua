@@ -12,6 +12,7 @@
 --          LOGLOST …     the log is gone
 --          IDTAKEN id    a job of that id lives here, or it is there twice: nothing was accepted
 --          INVALID …     a due that is no time: nothing was accepted
+--          DRAINING …    the queue takes no jobs: nothing was accepted
 --          OOM …         memory is full: nothing was accepted
 -- Appends  job.submitted (one each, in order); then job.queued{due} for due times already past
 --@include header
@@ -28,6 +29,8 @@ if seen then
   local colon = string.find(seen, ':', 1, true)
   return {string.sub(seen, 1, colon - 1), tonumber(string.sub(seen, colon + 1)), 1}
 end
+local refused = refuse_draining()
+if refused then return refused end
 local now = now_ms()
 local keys, dues, known = {}, {}, {}
 for i = 3, #ARGV, 5 do

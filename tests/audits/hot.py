@@ -40,7 +40,7 @@ class Hot:
 async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
     """Read it; the partition must be at rest meanwhile."""
     hot, base = Hot(), keys.base(partition)
-    known = {"log", "meta", "due", "bell", "types", "limits", "gates", "blocked"}
+    known = {"log", "meta", "due", "bell", "types", "limits", "gates", "blocked", "timers"}
     jobs: list[str] = []
     async for raw in redis.scan_iter(match=f"{base}:*", count=1000):
         kind, _, rest = raw.decode()[len(base) + 1 :].partition(":")
@@ -57,7 +57,7 @@ async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
         raws = await redis.mget([keys.job(partition, job) for job in part])
         hot.jobs |= {job: raw for job, raw in zip(part, raws, strict=True) if raw is not None}
     due = await redis.zrange(keys.due(partition), 0, -1, withscores=True)
-    hot.due = {job.decode(): score for job, score in due if not job.startswith(b"@")}
+    hot.due = {job.decode(): score for job, score in due}
     await read_gates(redis, keys, partition, hot.gates)
     hot.bell = await redis.llen(keys.bell(partition))
     return hot

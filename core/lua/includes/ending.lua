@@ -1,6 +1,6 @@
 -- What a job leaves behind when it ends. Needs header and log.
 local over, over_keys = {}, {}
-local gate_named, let_in, leave_gates  -- of gates
+local unpark, leave_gates, ring_gates  -- of gates
 
 -- Notes that a job has ended, `version` being that of its last event; `ran`: it was running. Its hot
 -- state is there until the script calls `bury`, which takes all away in one command; `over[id]`

@@ -12,6 +12,7 @@
 --   :rate:<gate>     µs since 1970 when the next start would be on time (GCRA)
 --   :gates           set of gates at which jobs wait
 --   :blocked         hash: job → gate it waits at
+--   :timers          sorted set of rates at which jobs wait, by the time (ms) the next is let in
 --
 -- Who waits at a gate keeps what it has passed, and gates come in one order, narrow ones first. So no
 -- two jobs wait for each other, a job waits at most once at each gate, and jobs of one key keep
@@ -47,7 +48,7 @@ local function gate_of(name, bound)
   return gate
 end
 
-gate_named = function(name)
+local function gate_named(name)
   return gates[name] or gate_of(name, redis.call('HGET', LIMITS, string.match(name, '^[^|]+')))
 end
 
@@ -114,12 +115,15 @@ end
 -- let through and have not started, they do that.
 local function arm(gate)
   if gate.parked > 0 and gate.interval and gate.running < gate.bound then
-    wait_until('@' .. gate.name, room_at(gate))
+    redis.call('ZADD', TIMERS, room_at(gate), gate.name)
+    if redis.call('ZRANGE', TIMERS, 0, 0)[1] == gate.name then
+      ring()  -- who waits may wait too long
+    end
   end
 end
 
 -- Takes a job that waits at a gate away from there.
-local function unpark(id)
+unpark = function(id)
   local name = redis.call('HGET', PARKED, id)
   if name then
     redis.call('HDEL', PARKED, id)
@@ -152,7 +156,7 @@ end
 
 -- Lets jobs through that wait at a gate, at most `most`, each into its ready stream; returns how
 -- many.
-let_in = function(gate, most)
+local function let_in(gate, most)
   look(gate)
   local count = 0
   while count < most and gate.parked > 0 and room(gate) > 0 do
@@ -179,6 +183,15 @@ local function let_in_anywhere(most)
     if most > 0 then
       most = most - let_in(gate_named(name), most)
     end
+  end
+end
+
+-- Lets jobs in at the rates whose time has come, at most `most` at each.
+ring_gates = function(now, most)
+  local names = redis.call('ZRANGEBYSCORE', TIMERS, '-inf', now, 'LIMIT', 0, most)
+  for _, name in ipairs(names) do
+    redis.call('ZREM', TIMERS, name)
+    let_in(gate_named(name), most)
   end
 end
 

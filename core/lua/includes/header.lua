@@ -16,6 +16,7 @@
 local FORMAT = '>BBBHI4I4I4I8s'
 local ZEROS = string.rep('\0', 28)
 local SCHEDULED, QUEUED, BLOCKED, RUNNING, RETRYING = 1, 2, 3, 4, 5
+local HEAD = 2047  -- last byte of what is read of a job to move it; a spec can have megabytes
 local CANCEL, REDRIVEN = 1, 2
 
 local function pack(state, priority, flags, crashes, attempt, version, fence, expires, entry)

@@ -29,6 +29,14 @@ local function open_log()
   end
 end
 
+-- The error reply of a verb that brings jobs into a queue that takes none; nil if it does.
+local function refuse_draining()
+  if mode == 'draining' then
+    local queue = string.sub(P, string.find(P, ':', 1, true) + 1, -2)
+    return redis.error_reply('DRAINING queue ' .. queue .. ' takes no jobs until it is resumed')
+  end
+end
+
 local function append(kind, job, version, body)
   seq = seq + 1
   redis.call('XADD', LOG, '*', 'seq', seq, 'epoch', epoch, 'type', kind, 'job', job,

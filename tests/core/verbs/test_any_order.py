@@ -9,14 +9,16 @@ from typing import Any, get_args
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from millstream.core.errors import GroupLost
+from millstream.core.errors import GroupLost, QueueDraining
 from millstream.core.events import JobSubmitted, QueueConfigured
 from millstream.core.hot import Lease
+from millstream.core.jobs import JobState
+from millstream.core.operating import PURGEABLE, Mode
 from millstream.core.queue import Verdict
 from millstream.core.upcast import decode
 from tests.invariants import check
 
-from .mill import Mill, verdict_on
+from .mill import ADA, Mill, verdict_on
 
 WORKERS = ("w1", "w2", "w3")
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
@@ -48,6 +50,9 @@ steps = st.one_of(
     step("expire", st.integers(1, 3), few),
     step("promote", few),
     step("redrive", numbers, st.integers(0, 1)),
+    step("reschedule", st.lists(numbers, max_size=3), st.sampled_from(("+0", "+60000"))),
+    step("purge", st.sets(st.sampled_from(sorted(PURGEABLE)), min_size=1), few),
+    step("set_mode", st.sampled_from(("open", "paused", "draining"))),
     step("lose_group", priorities),
     step("flush_scripts"),
     step("limit", st.sampled_from(FIELDS), st.sampled_from(("", "1", "2", "5"))),
@@ -69,6 +74,8 @@ class Play:
             await action(*args)
         except GroupLost:
             await self.mill.queue.mend()
+        except QueueDraining:
+            await self.mill.queue.set_mode("open", ADA)
 
     async def submit(
         self, count: int, priority: int, delay_ms: int | None, key: str | None
@@ -133,6 +140,20 @@ class Play:
             assert isinstance(spec, JobSubmitted)
             await self.mill.redrive(job, ends[-1 - behind], spec.priority)
 
+    async def reschedule(self, picks: list[int], due: str) -> None:
+        jobs = self.mill.accepted
+        if jobs:
+            await self.mill.queue.reschedule([jobs[at % len(jobs)] for at in picks], due, ADA)
+
+    async def purge(self, states: set[JobState], limit: int) -> None:
+        """One call, and often not the last of its purge."""
+        cursor, _ = await self.mill.queue.purge(ADA, "", states, limit)
+        if cursor:
+            await self.mill.queue.purge(ADA, cursor, states, limit)
+
+    async def set_mode(self, mode: Mode) -> None:
+        await self.mill.queue.set_mode(mode, ADA)
+
     async def lose_group(self, priority: int) -> None:
         stream = self.mill.keys.ready("default", priority)
         if await self.mill.redis.exists(stream):
@@ -164,6 +185,7 @@ async def test_any_order(redis_url: str, script: list[tuple[Any, ...]]) -> None:
 async def _drain(play: Play) -> None:
     """End everything: whoever still holds a lease is gone, what waits for a time is cancelled."""
     mill = play.mill
+    await mill.queue.set_mode("open", ADA)
     while (await mill.expire(max_crashes=99))[1]:
         pass
     while leases := await mill.claim(1000):

@@ -15,7 +15,7 @@ from millstream.core.hot import Lease
 from millstream.core.jobs import JobState
 from millstream.core.limits import QueueLimits, Rate, bounds_of, changed, limits_of
 
-from .mill import Mill
+from .mill import ADA, Mill
 
 
 async def limit(mill: Mill, **limits: Any) -> None:
@@ -155,6 +155,38 @@ async def test_waiting_jobs_can_be_cancelled_wherever_they_wait(mill: Mill) -> N
     assert await mill.cancel(jobs[1], other) == ["cancelled", "cancelled"]
     await end(mill, [lease])
     assert ids(await mill.claim()) == [jobs[2]]
+
+
+async def test_a_waiting_job_can_be_given_another_time(mill: Mill) -> None:
+    await limit(mill, types={"mail": {"concurrency": 1, "concurrency_per_key": 1}})
+    (first,) = await mill.submit(type="mail", concurrency_key="k")
+    (moved, last) = await mill.submit(2, type="mail", concurrency_key="l")
+    (lease,) = await mill.claim()
+    assert lease.id == first
+    assert await mill.claim() == []
+    # `moved` holds its key and waits for the type; `last` waits for the key.
+    assert await mill.queue.reschedule([moved, last], "+0", ADA) == ["ready", "ready"]
+    assert await mill.queue.reschedule([moved], "+60000", ADA) == ["rescheduled"]
+    assert (await mill.hot(moved)).state is JobState.SCHEDULED
+    await end(mill, [lease])
+    assert ids(await mill.claim()) == [last]
+
+
+async def test_a_purge_takes_all_that_wait(mill: Mill) -> None:
+    await limit(mill, types={"mail": {"concurrency": 1}})
+    (running,) = await mill.submit(type="mail")
+    (lease,) = await mill.claim()
+    assert lease.id == running
+    await mill.submit(25, type="mail")
+    await mill.claim()
+    cursor, cancelled = "", 0
+    while True:
+        cursor, count = await mill.queue.purge(ADA, cursor, limit=10)
+        cancelled += count
+        if not cursor:
+            break
+    assert cancelled == 25
+    assert (await mill.queue.inspect())[2:6] == (0, 0, 0, 1)
 
 
 async def test_one_that_was_let_in_and_is_cancelled_passes_its_turn_on(mill: Mill) -> None:
