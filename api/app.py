@@ -13,6 +13,7 @@ from . import (
     counting,
     health,
     jobs,
+    limits,
     openapi,
     problems,
     queues,
@@ -74,6 +75,7 @@ def create_app(settings: Settings) -> Litestar:
             commands.reschedule,
             actions.act,
             *queues.ROUTES,
+            limits.configure,
             health.health,
             health.livez,
             health.readyz,
@@ -100,7 +102,7 @@ def _cors(settings: Settings) -> CORSConfig | None:
         return None
     return CORSConfig(
         allow_origins=list(settings.cors_origins),
-        allow_methods=["GET", "POST", "OPTIONS"],
+        allow_methods=["GET", "POST", "PATCH", "DELETE", "OPTIONS"],
         allow_headers=["content-type", "idempotency-key"],
         expose_headers=["location", "retry-after"],
         max_age=600,

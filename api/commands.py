@@ -35,7 +35,7 @@ class By(Struct, forbid_unknown_fields=True):
         return Command(self.actor, self.reason)
 
 
-S = TypeVar("S", bound=By)
+S = TypeVar("S", bound=Struct)
 
 
 class Reschedule(By, forbid_unknown_fields=True):

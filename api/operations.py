@@ -8,6 +8,7 @@ from . import parameters
 from .actions import Action, ActionResult
 from .commands import By, Outcome, Reschedule
 from .health import Health
+from .limits import Configure, Configured
 from .queues import ModeChange, Purge, PurgeResult, QueueList, QueueParameters, QueueView
 from .submission import Accepted, Batch, Submission
 from .submissions import Receipts
@@ -107,6 +108,13 @@ OPERATIONS = (
     Operation(
         "get", "/queues/{queue}", "getQueue", "queues", "One queue: its mode and depth",
         QueueView, problems=(400, 404, 503),
+    ),
+    Operation(
+        "patch", "/queues/{queue}", "configureQueue", "queues",
+        "Change its limits; what is left out stays, null takes a limit away", Configured,
+        body=Configure, problems=(*_BODY, 403, 503),
+        example={"concurrency_per_key": 1,
+                 "types": {"email.send": {"rate": {"limit": 100, "per": 60}}}},
     ),
     *(
         Operation(

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from ..core.errors import InvalidName
 from ..core.jobs import JobState
 from ..core.keys import check_queue
+from ..core.limits import limits_of
 from ..core.operating import PURGEABLE, Mode
 from ..core.queue import PartitionQueue
 from .answers import answer
@@ -25,7 +26,7 @@ from .views import Time, time_or_null
 PURGE_MOST = 20_000
 """Jobs one request purges, about; a longer purge is several requests."""
 
-_PURGE_CURSOR = re.compile(r"(due|ready):\d{1,20}")
+_PURGE_CURSOR = re.compile(r"(due|parked|ready):\d{1,20}")
 
 
 class QueueParameters(Struct, forbid_unknown_fields=True):
@@ -41,6 +42,7 @@ class QueueView(Struct):
     oldest_wait  seconds the first of the jobs that may run has been waiting
     next_due_at  when the next of those that wait for a time is due
     types        job types that workers of the queue ever announced
+    limits       those in force, as PATCH takes them
     """
 
     name: str
@@ -67,7 +69,7 @@ class ModeChange(Struct):
     changed: bool
 
 
-PurgeState = Literal["scheduled", "queued", "retrying"]
+PurgeState = Literal["scheduled", "queued", "blocked", "retrying"]
 
 
 class Purge(By, forbid_unknown_fields=True):
@@ -174,7 +176,8 @@ async def _views(resources: Resources, names: list[str]) -> list[QueueView]:
 
 
 async def _view(resources: Resources, name: str, states: dict[str, int]) -> QueueView:
-    standing = await resources.directory.queue(name).inspect()
+    queue = resources.directory.queue(name)
+    standing, limits = await asyncio.gather(queue.inspect(), queue.limits())
     oldest = standing.oldest
     return QueueView(
         name=name,
@@ -183,7 +186,7 @@ async def _view(resources: Resources, name: str, states: dict[str, int]) -> Queu
         oldest_wait=max(0, standing.now - oldest) / 1000 if oldest else None,
         next_due_at=time_or_null(standing.next_due or None),
         types=sorted(await resources.directory.types_of(name)),
-        limits={},
+        limits=limits_of(limits),
     )
 
 
