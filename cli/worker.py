@@ -15,7 +15,7 @@ from . import options
     "--queue",
     "queues",
     multiple=True,
-    help='A queue to serve, or queue:weight; repeatable; "*" for all.',
+    help='A queue to serve, or queue:weight; "*": all. Repeatable.',
 )
 @click.option("--concurrency", type=int, help="Most jobs at once in this process (default 100).")
 @options.data_option
