@@ -18,6 +18,7 @@ COMMANDS = {
     "migrate": "migrate",
     "submit": "submit",
     "jobs": "jobs",
+    "queues": "queues",
     "events": "events",
     "demo": "demo",
 }

@@ -4,7 +4,6 @@ import asyncio
 import math
 import random
 import time
-from collections import deque
 from collections.abc import Callable
 
 import structlog
@@ -17,6 +16,7 @@ from .bells import Bells
 from .maintenance import mend
 from .slots import Slots
 from .stats import Stats
+from .turns import Turns
 
 _log = structlog.stdlib.get_logger("millstream.worker")
 
@@ -26,17 +26,15 @@ FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
 class Source:
     """One partition the worker serves, and what is known of its work.
 
-    hot       there may be work
     backlog   the last claim gave as much as it asked for
     recover   a claim's reply may have been lost: ask first for what is held already
     at        when to look again (`time.monotonic`): the next due job, or the end of a pause
     """
 
-    __slots__ = ("at", "backlog", "hot", "pause", "queue", "recover")
+    __slots__ = ("at", "backlog", "pause", "queue", "recover")
 
     def __init__(self, queue: PartitionQueue) -> None:
         self.queue = queue
-        self.hot = False
         self.backlog = False
         self.recover = False
         self.at = math.inf
@@ -44,7 +42,7 @@ class Source:
 
 
 class Fetcher:
-    """The fetch loop of a worker over its partitions, each in its turn.
+    """The fetch loop of a worker over its partitions, each in its turn, by weight.
 
     `start` is given the attempts of each claim. A periodic look at every partition is the truth;
     bells and known due times only make it fast.
@@ -71,14 +69,15 @@ class Fetcher:
         self._sweep = sweep
         self._next_sweep = 0.0
         self._sources: dict[str, Source] = {}
-        self._hot: deque[Source] = deque()
+        self._hot = Turns()  # the sources that may have work
         self._woken: asyncio.Future[None] | None = None
         self._stopping = False
         self.bells: Bells | None = None
 
-    def add(self, queue: PartitionQueue) -> None:
+    def add(self, queue: PartitionQueue, weight: int = 1) -> None:
         """Serve one more partition."""
         source = self._sources[queue.partition] = Source(queue)
+        self._hot.add(queue.partition, weight)
         self._heat(source)
 
     def rung(self, partition: str) -> None:
@@ -103,10 +102,10 @@ class Fetcher:
                 await self._idle()
                 continue
             # Only a known backlog is worth waiting for more slots.
-            await self._slots.wait(self._least if self._hot[0].backlog else 1)
+            first = self._sources[self._hot.first()]
+            await self._slots.wait(self._least if first.backlog else 1)
             if self._slots.free > 0 and not self._stopping:
-                source = self._hot.popleft()
-                source.hot = False
+                source = self._sources[self._hot.take()]
                 await self._claim(source, min(self._slots.free, self._most))
                 self._look_again()
 
@@ -124,6 +123,7 @@ class Fetcher:
         # Counted from the reply: a little late, never early, and no clock of ours is asked.
         source.at = received + (claim.next_due - claim.now) / 1000 if claim.next_due else math.inf
         source.backlog = len(claim.leases) == limit
+        self._hot.charge(source.queue.partition, len(claim.leases))
         if source.backlog:
             self._heat(source)
         if claim.leases:
@@ -194,10 +194,8 @@ class Fetcher:
                 self._heat(source)
 
     def _heat(self, source: Source) -> None:
-        if not source.hot:
-            source.hot = True
+        if self._hot.enter(source.queue.partition):
             source.at = math.inf
-            self._hot.append(source)
         self._wake()
 
     def _wake(self) -> None:

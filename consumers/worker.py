@@ -138,7 +138,7 @@ class Worker:
         named = {"default"} | self.registry.queues
         if "*" in self.settings.queues:
             return named | set(await self.directory.partitions())
-        return set(self.settings.queues) if "queues" in self.settings.explicit else named
+        return set(self.settings.weights) if "queues" in self.settings.explicit else named
 
     async def _serve(self, partition: str) -> None:
         """Begin to serve a partition, once."""
@@ -152,7 +152,7 @@ class Worker:
         self._committing.append(self._task(f"committer {partition}", committer.run))
         self._maintenance.add(queue)
         self._bells.add(partition)
-        self._fetcher.add(queue)
+        self._fetcher.add(queue, settings.weights.get(partition, 1))
 
     async def _find_queues(self) -> None:
         while True:
