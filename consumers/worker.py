@@ -152,7 +152,7 @@ class Worker:
         self._committing.append(self._task(f"committer {partition}", committer.run))
         self._maintenance.add(queue)
         self._bells.add(partition)
-        self._fetcher.add(queue, settings.weights.get(partition, 1))
+        self._fetcher.add(queue, self.settings.weights.get(partition, 1))
 
     async def _find_queues(self) -> None:
         while True:
