@@ -68,8 +68,15 @@ class Api:
 
     def post(self, path: str, body: object) -> bytes:
         """Send `body` as JSON; the answer (JSON)."""
+        return self._send("POST", path, body)
+
+    def patch(self, path: str, body: object) -> bytes:
+        """The same, to change what is there."""
+        return self._send("PATCH", path, body)
+
+    def _send(self, method: str, path: str, body: object) -> bytes:
         headers = {"content-type": "application/json"}
-        return self._call("POST", path, content=msgspec.json.encode(body), headers=headers)
+        return self._call(method, path, content=msgspec.json.encode(body), headers=headers)
 
     def wait(self, job: str, seconds: float) -> tuple[bytes, str]:
         """The job (JSON) and its state; waits up to `seconds` for its end."""

@@ -1,4 +1,4 @@
-"""`millstream queues`: list them, show one, and pause, resume, drain or purge one."""
+"""`millstream queues`: list them, show one, and limit, pause, resume, drain or purge one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import rich_click as click
 from .choices import by_options
 from .client import Api, url_option
 from .jobs import ListByDefault
+from .limits import limit
 from .output import print_json, print_line
 
 _STATES = ("scheduled", "queued", "blocked", "running", "retrying", "failed")
@@ -33,7 +34,7 @@ class _Purged(msgspec.Struct):
 
 @click.group("queues", cls=ListByDefault)
 def command() -> None:
-    """List queues (what it does without a word after it), or act on one.
+    """List queues (what it does without a word after it), limit one, or act on it.
 
     \b
     millstream queues
@@ -95,7 +96,7 @@ def drain(queue: str, url: str, **by: str) -> None:
     "--state",
     "states",
     multiple=True,
-    type=click.Choice(["scheduled", "queued", "retrying"]),
+    type=click.Choice(["scheduled", "queued", "blocked", "retrying"]),
     help="Only jobs in this state; may be repeated.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say how many.")
@@ -115,6 +116,9 @@ def purge(queue: str, states: tuple[str, ...], dry_run: bool, url: str, **by: st
         if part.next_cursor is None:
             print_json(msgspec.json.encode(total))
             return
+
+
+command.add_command(limit)
 
 
 def _pages(api: Api) -> Iterator[bytes]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,11 +19,11 @@ from millstream.core.embedded import Postgres, Valkey
 from millstream.core.embedded.ports import free_port
 from millstream.core.ids import new_id
 
+from .pages import DOCS, run_script, scripts
 from .roles import running
 from .test_client_commands import HANDLERS, Commands, on_terminal
 
-ROOT = Path(__file__).parents[2]
-DOCS = (ROOT / "docs" / "operating.md").read_text()
+PAGE = (DOCS / "operating.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +152,10 @@ def test_many_jobs_by_filter(millstream: Commands) -> None:
         (["queues", "pause", "ghost"], "There is no queue 'ghost'"),
         (["queues", "show", "ghost"], "There is no queue 'ghost'"),
         (["queues", "purge", "ghost", "--state", "running"], "Invalid value"),
+        (["queues", "limit", "emails"], "at least one limit"),
+        (["queues", "limit", "emails", "--concurrency", "0"], "expected a whole number"),
+        (["queues", "limit", "emails", "--rate", "fast"], "expected such as 100/60s"),
+        (["queues", "limit", "emails", "--rate", "0/s"], "$.rate.limit"),
     ],
 )
 def test_refused_input_is_exit_code_two(millstream: Commands, args: list[str], text: str) -> None:
@@ -174,21 +176,9 @@ def test_the_example_of_the_page_runs(millstream: Commands, tmp_path: Path) -> N
     job = millstream.submit("hello", {}, *later)["id"]
     millstream.submit("hello", {}, *later)
     millstream.submit("hello", {}, *later, "--tag", "newsletter")
-    (script,) = re.findall(r"```sh\n(.*?)```", DOCS, re.DOTALL)
-    program = tmp_path / "millstream"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m millstream.cli "$@"\n')
-    program.chmod(0o755)
-    path = f"{tmp_path}:{millstream.environ['PATH']}"
-    done = subprocess.run(
-        ["/bin/sh", "-ex"],
-        input=script,
-        env=millstream.environ | {"PATH": path, "JOB": job},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    (script,) = scripts("operating.md")
+    printed = run_script(script, tmp_path, millstream.environ | {"JOB": job})
+    answers = [json.loads(line) for line in printed.splitlines()]
     many = [answer for answer in answers if "matched" in answer]
     assert [answer["matched"] for answer in many] == [1, 1, 2, 1, 1, 1]
     assert (answers[-1]["name"], answers[-1]["mode"]) == ("emails", "draining")
@@ -199,8 +189,31 @@ def test_the_example_of_the_page_runs(millstream: Commands, tmp_path: Path) -> N
     assert "job.rescheduled" in names
 
 
+def test_limits_as_their_page_shows_them(millstream: Commands, tmp_path: Path) -> None:
+    by_shell, by_curl = scripts("limits.md")
+    printed = run_script(by_shell, tmp_path, millstream.environ)
+    answers = [json.loads(line) for line in printed.splitlines()]
+    per_second = {"types": {"email.send": {"rate": {"limit": 100, "per": 60.0}}}}
+    assert answers[0]["limits"] == per_second
+    assert answers[-1]["limits"] == {"concurrency": 50, "concurrency_per_key": 1}
+    changed = json.loads(run_script(by_curl, tmp_path, millstream.environ))
+    assert changed["limits"] == {**per_second, "concurrency": 50, "concurrency_per_key": 1}
+
+
+def test_a_limit_by_the_command_line(millstream: Commands) -> None:
+    said(millstream, "queues", "limit", "five", "--rate", "10/s:5", "--aging", "60")
+    shown = said(millstream, "queues", "limit", "five", "--rate-per-key", "1/2.5s", "--aging", "0")
+    assert shown["limits"] == {
+        "rate": {"limit": 10, "per": 1.0, "burst": 5},
+        "rate_per_key": {"limit": 1, "per": 2.5},
+    }
+    assert said(millstream, "queues", "limit", "five", "--rate", "none")["limits"] == {
+        "rate_per_key": {"limit": 1, "per": 2.5}
+    }
+
+
 def test_the_page_tells_what_an_action_answers() -> None:
-    (body,) = re.findall(r"```json\n(.*?)```", DOCS, re.DOTALL)
-    (answer,) = re.findall(r"^    (\{.*\})$", DOCS, re.MULTILINE)
+    (body,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    (answer,) = re.findall(r"^    (\{.*\})$", PAGE, re.MULTILINE)
     assert msgspec.json.decode(body, type=Action).dry_run
     assert msgspec.json.decode(answer, type=ActionResult).matched == 112
