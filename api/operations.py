@@ -56,12 +56,12 @@ _EXAMPLE = {"type": "email.send", "payload": {"to": "ada@example.org"}, "delay":
 OPERATIONS = (
     Operation(
         "post", "/jobs", "submitJob", "jobs", "Submit a job", Accepted, 201,
-        body=Submission, problems=(*_BODY, 422, 503), example=_EXAMPLE,
+        body=Submission, problems=(*_BODY, 422, 503), also=(200,), example=_EXAMPLE,
     ),
     Operation(
         "post", "/jobs/batch", "submitBatch", "jobs",
         "Submit up to 10,000 jobs; all are checked before any is accepted", Receipts, 201,
-        body=Batch, problems=(*_BODY, 422, 503), example={"jobs": [_EXAMPLE]},
+        body=Batch, problems=(*_BODY, 422, 503), also=(200,), example={"jobs": [_EXAMPLE]},
     ),
     Operation(
         "get", "/jobs", "listJobs", "jobs", "List jobs, newest first", JobList,

@@ -46,9 +46,10 @@ class Tables:
             return await queries.job_events(self._pool, job, after_version, limit)
 
     async def spec(self, job: str) -> bytes | None:
-        """The body a job was submitted with; None if the archive does not hold it any more."""
-        records = await self.events(job, 0, 1)
-        return records[0].body if records and records[0].version == 1 else None
+        """The spec a job has; None if the archive does not hold it any more."""
+        with _told():
+            record = await queries.job_spec(self._pool, job)
+        return None if record is None else record.body
 
     async def summary(self, queue: str | None, type: str | None) -> Summary:
         """Counts and percentiles."""

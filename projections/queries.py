@@ -98,6 +98,12 @@ async def job_events(
     return [read_record(row) for row in rows]
 
 
+async def job_spec(pool: asyncpg.Pool, id: str) -> Record | None:
+    """The archived event that gave a job the spec it has."""
+    rows = await _fetch(pool, statement("job_spec"), id) if is_id(id) else []
+    return read_record(rows[0]) if rows else None
+
+
 async def archived_events(
     pool: asyncpg.Pool, partition: str, after_seq: int = 0, limit: int = 1000
 ) -> list[Record]:

@@ -29,8 +29,6 @@ def at(**delta: float) -> str:
     ("fields", "path"),
     [
         ({"colour": "red"}, "$.colour"),
-        ({"unique": {}}, "$.unique"),
-        ({"concurrency_key": "x"}, "$.concurrency_key"),
         ({"webhook": "http://x"}, "$.webhook"),
         ({"depends_on": []}, "$.depends_on"),
         ({"type": 5}, "$.type"),
