@@ -13,7 +13,8 @@ from litestar.response.base import ASGIResponse
 from ..core.errors import MillstreamError
 from . import submission as sub
 from .answers import answer
-from .bodies import check_strict, fault_of, invalid, read_json
+from .bodies import check_strict, fault_of, invalid, read_keyed
+from .idempotency import check_key
 from .orders import Order, Place
 from .problems import (
     INVALID,
@@ -43,7 +44,8 @@ async def submit(scope: Any, receive: Any, send: Any) -> None:
     """POST /jobs, on bare ASGI. Raises Problem and errors of core."""
     resources: Resources = scope["litestar_app"].state.resources
     settings = resources.settings
-    body = await read_json(scope, receive, settings.max_body)
+    body, keys = await read_keyed(scope, receive, settings.max_body)
+    key = check_key(keys) if keys else None
     check_strict(body, settings.max_depth)
     try:
         given = sub.decode(body)
@@ -51,8 +53,11 @@ async def submit(scope: Any, receive: Any, send: Any) -> None:
         raise invalid(error) from None
     try:
         sub.check_names(given)
-        defaults = resources.catalog.remembered(given) or await resources.catalog.resolve(given)
-        order = order_of(given, defaults, _bounds(resources))
+        if key is None:
+            defaults = await _resolved(resources, given)
+            order = order_of(given, defaults, _bounds(resources))
+        else:
+            defaults, order = await _agreed(resources, given, key, body)
     except Unacceptable as error:
         raise _problem_of(error, [error.fault()]) from None
     place = await resources.submitter.submit(defaults.queue, order)
@@ -78,22 +83,64 @@ async def submit_batch(request: Request[Any, Any, Any]) -> ASGIResponse:
     """Submit up to 10,000 jobs; all are checked before any is accepted."""
     resources = resources_of(request)
     settings = resources.settings
-    body = await read_json(request.scope, request.receive, settings.max_body)
+    body, keys = await read_keyed(request.scope, request.receive, settings.max_body)
+    key = check_key(keys)
     check_strict(body, settings.max_depth)
     await asyncio.sleep(0)  # each step takes its time: let others have their turn in between
     try:
         jobs = sub.decode_batch(body).jobs
     except msgspec.ValidationError as error:
         raise _bad_batch(body, error) from None
-    found = await _defaults_of(resources, jobs)
-    await asyncio.sleep(0)
-    orders = _orders_of(jobs, found, _bounds(resources))
+    if key is None:
+        found = await _defaults_of(resources, jobs)
+        await asyncio.sleep(0)
+        orders = _orders_of(jobs, found, _bounds(resources))
+    else:
+        found, orders = await _all_agreed(resources, jobs, key, body)
     places = await _send(resources, [defaults.queue for defaults in found], orders)
     items = [
         accepted(place, defaults.queue, order.spec)
         for place, defaults, order in zip(places, found, orders, strict=True)
     ]
     return answer(Receipts(items), 200 if all(item.deduplicated for item in items) else 201)
+
+
+async def _resolved(resources: Resources, given: Submission) -> Defaults:
+    return resources.catalog.remembered(given) or await resources.catalog.resolve(given)
+
+
+async def _agreed(
+    resources: Resources, given: Submission, key: bytes, body: bytes
+) -> tuple[Defaults, Order]:
+    """Defaults and order of a job by the terms of its key. Raises Unacceptable, Problem."""
+    bounds = _bounds(resources)
+
+    async def resolve() -> list[Defaults]:
+        defaults = await _resolved(resources, given)
+        order_of(given, defaults, bounds)
+        return [defaults]
+
+    agreed = await resources.idempotency.agree(key, body, bounds.now, resolve)
+    (defaults,) = agreed.terms.defaults
+    order = order_of(given, defaults, bounds._replace(now=agreed.terms.now))
+    return defaults, order._replace(once=agreed.once(0))
+
+
+async def _all_agreed(
+    resources: Resources, jobs: Sequence[Submission], key: bytes, body: bytes
+) -> tuple[list[Defaults], list[Order]]:
+    """The same of a batch. Raises Problem."""
+    bounds = _bounds(resources)
+
+    async def resolve() -> list[Defaults]:
+        found = await _defaults_of(resources, jobs)
+        _orders_of(jobs, found, bounds)
+        return found
+
+    agreed = await resources.idempotency.agree(key, body, bounds.now, resolve)
+    found = agreed.terms.defaults_of(len(jobs))
+    orders = _orders_of(jobs, found, bounds._replace(now=agreed.terms.now))
+    return found, [order._replace(once=agreed.once(i)) for i, order in enumerate(orders)]
 
 
 def _bounds(resources: Resources) -> Bounds:

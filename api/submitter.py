@@ -95,7 +95,7 @@ class Submitter:
     ) -> list[Place]:
         """Submit jobs in one call of the verb, at most `MAX_BATCH` of them."""
         if time.monotonic() > self._known_until.get(partition, 0.0):
-            await _insist(lambda: self._directory.register(partition))
+            await insist(lambda: self._directory.register(partition))
             self._known_until[partition] = time.monotonic() + KNOWN_FOR
         queue = self._directory.queue(partition)
         try:
@@ -112,7 +112,7 @@ class Submitter:
             for id, (spec, policy, once), body in zip(ids, orders, bodies, strict=True)
         ]
         command = uuid.uuid4().hex
-        receipt = await _insist(lambda: queue.submit(jobs, command))
+        receipt = await insist(lambda: queue.submit(jobs, command))
         return [Place(*stand, command) for stand in receipt.stands(ids)]
 
 
@@ -180,7 +180,7 @@ def _told(error: BaseException) -> BaseException:
     return error
 
 
-async def _insist(call: Callable[[], Awaitable[T]]) -> T:
+async def insist(call: Callable[[], Awaitable[T]]) -> T:
     """Make a call that may be made twice, again while its outcome is unknown."""
     pauses = iter(RETRY_PAUSES)
     give_up = 0.0

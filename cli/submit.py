@@ -29,6 +29,9 @@ _DEFAULT_WAIT = 60.0
 @click.option("--concurrency-key", metavar="KEY", help="It shares the limits kept by that key.")
 @click.option("--rate-key", metavar="KEY", help="The same, of limits of rate.")
 @unique_options
+@click.option(
+    "--idempotency-key", metavar="KEY", help="The same request under the same key is done once."
+)
 @click.option("--tag", "tags", multiple=True, help="May be repeated.")
 @click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="May be repeated.")
 @click.option(
@@ -56,11 +59,13 @@ def command(type_: str, payload: str | None, wait: float | None, url: str, **giv
         body["payload"] = _read_payload(payload)
     if metadata := given.pop("metadata"):
         body["metadata"] = dict(_pair(text) for text in metadata)
+    key = given.pop("idempotency_key")
+    headers = {} if key is None else {"idempotency-key": key}
     if unique := unique_of(given):
         body["unique"] = unique
     body |= {name: value for name, value in given.items() if value not in (None, ())}
     api = Api(url)
-    accepted = api.post("/jobs", body)
+    accepted = api.post("/jobs", body, headers)
     if wait is None:
         print_json(accepted)
         return

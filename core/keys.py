@@ -68,6 +68,10 @@ class Keys:
         """Hash: job type → what workers announced of it (JSON), over all queues."""
         return f"{self.namespace}:types"
 
+    def request(self, digest: str) -> str:
+        """What was agreed on a request that a client has a key for."""
+        return f"{self.namespace}:idempotency:{digest}"
+
     def base(self, partition: str) -> str:
         """Prefix of all keys of a partition; the one key given to every verb."""
         return f"{{{self.namespace}:{partition}}}"

@@ -32,3 +32,14 @@ def test_unique_jobs(api: Api) -> None:
     assert job["payload"]["text"] == "more"
     assert job["state"] == "scheduled"
     problem(post(api, index.replace("replace", "drop")), 400)
+
+
+def test_requests_sent_again(api: Api) -> None:
+    (body,) = examples("idempotency.md")
+    page = (DOCS / "idempotency.md").read_text()
+    (key,) = re.findall(r"Idempotency-Key: (\S+)", page)
+    first, again = (post(api, body, **{"idempotency-key": key}) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json() == first.json() | {"deduplicated": True}
+    other = post(api, body.replace("4711", "4712"), **{"idempotency-key": key})
+    problem(other, 422, "idempotency-key-reused")

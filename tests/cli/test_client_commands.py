@@ -133,6 +133,18 @@ def test_a_unique_job_is_submitted_once(millstream: Commands) -> None:
     assert millstream.submit("hello", payload, "--unique")["id"] != first["id"]
 
 
+def test_a_request_may_be_sent_again(millstream: Commands) -> None:
+    first, again = (millstream.submit("hello", 1, "--idempotency-key", "k-1") for _ in range(2))
+    assert (first["deduplicated"], again["deduplicated"]) == (False, True)
+    assert again["id"] == first["id"]
+    other = millstream("submit", "hello", "--payload", "2", "--idempotency-key", "k-1")
+    assert other.returncode == 2
+    assert "another body" in other.stderr
+    strange = millstream("submit", "hello", "--idempotency-key", "schlüssel")
+    assert strange.returncode == 2
+    assert "ASCII" in strange.stderr
+
+
 def test_what_cannot_be_unique_is_said(millstream: Commands) -> None:
     given = ("--unique-scope", "waiting", "--unique-period", "5")
     done = millstream("submit", "hello", *given)
