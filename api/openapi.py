@@ -32,6 +32,15 @@ name the path of each fault. Times are RFC 3339; durations are seconds.
 """
 
 
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same request under the same key is done once.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
+
+
 @cache
 def document() -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
@@ -59,6 +68,8 @@ def document() -> dict[str, Any]:
 def _operation(one: Operation) -> dict[str, Any]:
     found: dict[str, Any] = {"operationId": one.name, "tags": [one.tag], "summary": one.summary}
     given = _path_parameters(one.path) + _query_parameters(one.query)
+    if one.keyed:
+        given.append(_KEY)
     if given:
         found["parameters"] = given
     if one.body is not None:

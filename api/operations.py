@@ -51,6 +51,7 @@ class Operation(NamedTuple):
     problems: tuple[int, ...] = ()
     also: tuple[int, ...] = ()  #: further statuses with the same answer
     example: Any = None
+    keyed: bool = False  #: takes an Idempotency-Key
 
 
 _BODY = (400, 408, 413, 415)
@@ -59,12 +60,14 @@ _EXAMPLE = {"type": "email.send", "payload": {"to": "ada@example.org"}, "delay":
 OPERATIONS = (
     Operation(
         "post", "/jobs", "submitJob", "jobs", "Submit a job", Accepted, 201,
-        body=Submission, problems=(*_BODY, 409, 422, 503), example=_EXAMPLE,
+        body=Submission, problems=(*_BODY, 409, 422, 503), also=(200,), example=_EXAMPLE,
+        keyed=True,
     ),
     Operation(
         "post", "/jobs/batch", "submitBatch", "jobs",
         "Submit up to 10,000 jobs; all are checked before any is accepted", Receipts, 201,
-        body=Batch, problems=(*_BODY, 409, 422, 503), example={"jobs": [_EXAMPLE]},
+        body=Batch, problems=(*_BODY, 409, 422, 503), also=(200,), example={"jobs": [_EXAMPLE]},
+        keyed=True,
     ),
     Operation(
         "get", "/jobs", "listJobs", "jobs", "List jobs, newest first", JobList,

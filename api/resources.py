@@ -13,8 +13,10 @@ from ..core.config import Settings
 from ..core.keys import Keys
 from ..core.log import LogReader
 from ..core.queue import Directory
+from ..core.requests import Requests
 from ..projections.changes import Changes
 from .catalog import Catalog
+from .idempotency import Idempotency
 from .metrics import Metrics
 from .submitter import Submitter
 from .tables import Tables
@@ -32,6 +34,7 @@ class Resources:
     logs: LogReader
     catalog: Catalog
     submitter: Submitter
+    idempotency: Idempotency
     tables: Tables
     changes: Changes
     metrics: Metrics
@@ -74,6 +77,7 @@ async def lifespan(app: Litestar) -> AsyncGenerator[None]:
                 logs=LogReader(redis, keys),
                 catalog=Catalog(directory, settings.unknown_types),
                 submitter=Submitter(directory),
+                idempotency=Idempotency(Requests(redis, keys), settings.idempotency_ttl),
                 tables=tables,
                 changes=changes,
                 metrics=Metrics(),

@@ -66,17 +66,22 @@ class Api:
         given = {name: value for name, value in query.items() if value not in (None, (), "")}
         return self._call("GET", path, params=given, timeout=timeout)
 
-    def post(self, path: str, body: object) -> bytes:
+    def post(self, path: str, body: object, headers: Mapping[str, str] | None = None) -> bytes:
         """Send `body` as JSON; the answer (JSON)."""
-        return self._send("POST", path, body)
+        return self._send("POST", path, body, headers)
 
     def patch(self, path: str, body: object) -> bytes:
         """The same, to change what is there."""
         return self._send("PATCH", path, body)
 
-    def _send(self, method: str, path: str, body: object) -> bytes:
-        headers = {"content-type": "application/json"}
-        return self._call(method, path, content=msgspec.json.encode(body), headers=headers)
+    def _send(
+        self, method: str, path: str, body: object, headers: Mapping[str, str] | None = None
+    ) -> bytes:
+        sent = {"content-type": "application/json", **(headers or {})}
+        try:
+            return self._call(method, path, content=msgspec.json.encode(body), headers=sent)
+        except UnicodeEncodeError:
+            fail("a header: expected ASCII", REFUSED)
 
     def wait(self, job: str, seconds: float) -> tuple[bytes, str]:
         """The job (JSON) and its state; waits up to `seconds` for its end."""

@@ -14,7 +14,7 @@ from .output import print_json
 _RATE = re.compile(r"(\d+)/(\d+(?:\.\d+)?)?s?(?::(\d+))?")
 
 
-class Count(click.ParamType):
+class Count(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]
     """A whole number from 1 on, or `none`."""
 
     name = "N"
@@ -27,7 +27,7 @@ class Count(click.ParamType):
         return int(value)
 
 
-class Rate(click.ParamType):
+class Rate(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]
     """`100/60s` (starts in so many seconds), `100/60s:5` (5 at once), or `none`."""
 
     name = "N/SECONDS"

@@ -46,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_depth: int = 64  #: nesting of a payload
     max_horizon_days: int = 366  #: how far ahead `run_at` may lie
     unknown_types: Literal["refuse", "accept"] = "refuse"
+    idempotency_ttl: float = 86400.0  #: how long a request is remembered by its Idempotency-Key
 
     queues: tuple[str, ...] = ("default",)  #: what a worker serves: names, name:weight, or "*"
     concurrency: int = 100
@@ -93,6 +94,7 @@ _READERS: dict[str, values.Reader] = {
     "max_depth": values.integer(1, 512),
     "max_horizon_days": values.integer(1, 36_500),
     "unknown_types": values.choice("refuse", "accept"),
+    "idempotency_ttl": values.seconds(1),
     "queues": values.queues,
     "concurrency": values.integer(1, 100_000),
     "lease": values.seconds(1),

@@ -19,6 +19,7 @@ GROUP: Final = "workers"
 
 _QUEUE = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _JOB_TYPE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,127}")
+_LIMIT_KEY = re.compile(r"[a-zA-Z0-9._:/@+-]{1,128}")
 
 
 def check_queue(name: str) -> str:
@@ -34,6 +35,13 @@ def check_job_type(name: str) -> str:
         raise InvalidName(
             "job type", name, "1 to 128 of a-z A-Z 0-9 . _ : / - starting with a letter or digit"
         )
+    return name
+
+
+def check_limit_key(what: str, name: str) -> str:
+    """Return `name` if limits can be kept by it, else raise InvalidName, which calls it `what`."""
+    if not _LIMIT_KEY.fullmatch(name):
+        raise InvalidName(what, name, "1 to 128 of a-z A-Z 0-9 . _ : / @ + -")
     return name
 
 
@@ -59,6 +67,10 @@ class Keys:
     def types(self) -> str:
         """Hash: job type → what workers announced of it (JSON), over all queues."""
         return f"{self.namespace}:types"
+
+    def request(self, digest: str) -> str:
+        """What was agreed on a request that a client has a key for."""
+        return f"{self.namespace}:idempotency:{digest}"
 
     def base(self, partition: str) -> str:
         """Prefix of all keys of a partition; the one key given to every verb."""

@@ -92,7 +92,7 @@ class History:
             track.broken = True
             self.report.add(_name(track.job, record, event), record.position, str(error))
             return
-        self._note(track, event)
+        self._note(track, record, event)
 
     def _begin(self, record: ev.Record, event: ev.Event) -> None:
         try:
@@ -114,7 +114,7 @@ class History:
         elif isinstance(event, ev.JobLeaseExpired) and event.crashes != job.crashes + 1:
             add("wrong-crashes", at, f"expected {job.crashes + 1}, got {event.crashes}")
 
-    def _note(self, track: Track, event: ev.Event) -> None:
+    def _note(self, track: Track, record: ev.Record, event: ev.Event) -> None:
         match event:
             case ev.JobStarted():
                 track.starts += 1
@@ -124,6 +124,8 @@ class History:
                 track.tries += 1
             case ev.JobRedriven():
                 track.tries, track.ended = 0, False
+            case ev.JobReplaced():
+                track.tries, track.spec = 0, record.body
             case _:
                 pass
         track.why = _why(event) or track.why

@@ -33,6 +33,8 @@ class Hot:
     lost_groups: list[str] = field(default_factory=list)
     gates: Gates = field(default_factory=Gates)
     bell: int = 0
+    locks: dict[str, str] = field(default_factory=dict)
+    """Lock that is held for no certain time → the job it names."""
     others: list[str] = field(default_factory=list)
     """Keys that nobody should have made."""
 
@@ -50,6 +52,9 @@ async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
             await _read_lane(redis, raw, rest, hot)
         elif kind in ("running", "parked"):
             await read_gate(redis, raw, kind, rest, hot.gates)
+        elif kind == "unique":
+            if await redis.pttl(raw) < 0:
+                hot.locks[rest] = (await redis.get(raw) or b"").decode().partition(":")[0]
         elif kind not in known and kind not in ("once", "gone", "rate"):
             hot.others.append(raw.decode())
     for first in range(0, len(jobs), 1000):
@@ -93,6 +98,9 @@ def audit_hot(report: Report, partition: str, hot: Hot, tracks: dict[str, Track]
         for job in set(found) - set(live) - broken:
             report.add(f"{name}-orphan", job, "expected nothing of a job that does not live")
     audit_gates(report, partition, hot.gates, {job: track.job for job, track in live.items()})
+    for lock, job in hot.locks.items():
+        if job not in live and job not in broken:
+            report.add("lock-orphan", lock, f"expected its job to live, got {job}")
     for job in hot.twice:
         report.add("ready-twice", job, "expected one ready entry, got two")
     for lane in hot.lost_groups:
