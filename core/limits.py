@@ -4,7 +4,6 @@ The fields and bounds are those of lua/includes/gates.lua: `c` concurrency, `r` 
 the same per key, `:type` behind where the limit is that of one job type.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
@@ -16,8 +15,6 @@ from .keys import check_job_type
 
 MAX_COUNT = 1_000_000
 MAX_PERIOD = 31 * 86400.0
-
-_KEY = re.compile(r"[a-zA-Z0-9._:/@+-]{1,128}")
 
 Count = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
 
@@ -72,13 +69,6 @@ class QueueLimits(Limits, frozen=True, forbid_unknown_fields=True):
                 check_job_type(name)
             except InvalidName as error:
                 raise ValueError(str(error)) from None
-
-
-def check_key(key: str) -> str:
-    """Return `key` if limits per key can be counted by it, else raise InvalidName."""
-    if not _KEY.fullmatch(key):
-        raise InvalidName("key", key, "1 to 128 of a-z A-Z 0-9 . _ : / @ + -")
-    return key
 
 
 def bounds_of(limits: QueueLimits) -> dict[str, str]:
