@@ -95,6 +95,20 @@ async def test_retry_into_a_draining_queue_is_skipped(
     assert (found["changed"], found["skipped"]) == (0, {"draining": 2})
 
 
+async def test_a_job_whose_spec_is_gone_is_skipped(
+    api: Api, core: Core, projector: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = await failed(api, core, 3)
+
+    async def without_one(_pool: Any, jobs: Any) -> dict[str, bytes]:
+        return {job: b'{"type":"a.job"}' for job in jobs if job != ids[1]}
+
+    monkeypatch.setattr("millstream.projections.targets.specs", without_one)
+    found = act(api, "retry", {"type": "a.job"})
+    assert (found["outcomes"], found["skipped"]) == ({"queued": 2}, {"unknown": 1})
+    assert {lease.id for lease in await core.claim()} == {ids[0], ids[2]}
+
+
 async def test_reschedule(api: Api, core: Core, projector: None) -> None:
     later = submit_many(api, 3, delay=3600)
     now = api.submit()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from millstream.core.embedded import Postgres
 from millstream.core.events import WorkerStarted
 
 from .conftest import Api, Core, problem, until
@@ -171,6 +172,19 @@ async def test_a_long_purge_is_several_requests(api: Api, monkeypatch: pytest.Mo
         cursor = found["next_cursor"]
         counts.append(found["cancelled"])
     assert counts == [1000, 1000, 500]
+
+
+async def test_queues_are_paused_and_purged_while_the_tables_are_down(
+    api: Api, core: Core, postgres_server: Postgres
+) -> None:
+    api.submit()
+    postgres_server.stop()
+    assert post(api, "default/pause").json()["changed"]
+    assert post(api, "default/purge").json()["cancelled"] == 1
+    problem(api.client.get("/api/v1/queues"), 503, "postgresql-unavailable")
+    body = {"action": "cancel", "filter": {"type": "a.job"}}
+    response = api.client.post("/api/v1/jobs/actions", json=body)
+    assert "changed" not in problem(response, 503, "postgresql-unavailable")
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "drain", "purge"])
