@@ -64,6 +64,21 @@ def test_the_list_goes_page_by_page(api: Api) -> None:
     assert first["items"][0]["next_due_at"] is None
 
 
+async def test_more_queues_than_connections(api: Api, core: Core) -> None:
+    for number in range(150):
+        await core.directory.register(f"queue-{number:03}")
+    found = api.get("/queues", limit=150)
+    assert [queue["name"] for queue in found["items"]] == [f"queue-{n:03}" for n in range(150)]
+
+
+async def test_a_queue_whose_log_is_lost_does_not_hide_the_others(api: Api, core: Core) -> None:
+    for name in ("a", "b"):
+        api.submit(queue=name)
+    await core.redis.delete(core.keys.log("a"))
+    assert [queue["name"] for queue in api.get("/queues")["items"]] == ["a", "b"]
+    problem(post(api, "a/pause"), 503, "log-lost")
+
+
 def test_a_queue_that_never_was(api: Api) -> None:
     problem(api.client.get("/api/v1/queues/ghost"), 404, "not-found")
     problem(api.client.get("/api/v1/queues/No%20Name"), 404, "not-found")
