@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -26,7 +27,8 @@ async def last_event(core: Core, queue: str = "default") -> tuple[str, bytes]:
 async def test_a_queue_as_it_stands(api: Api, core: Core, projector: None) -> None:
     api.submit(queue="emails")
     api.submit(queue="emails")
-    at = api.submit(queue="emails", run_at="2026-12-24T18:00:00Z")
+    at = (datetime.now(UTC) + timedelta(days=1)).isoformat(timespec="milliseconds")
+    api.submit(queue="emails", run_at=at)
     await core.claim("emails", 1)
     worker = WorkerStarted("w1", ["email.send"])
     await core.directory.queue("emails").announce(worker, {"email.send": {}, "a.job": {}})
@@ -45,12 +47,11 @@ async def test_a_queue_as_it_stands(api: Api, core: Core, projector: None) -> No
             "succeeded": 0, "failed": 0, "cancelled": 0,
         },
         "oldest_wait": found["oldest_wait"],
-        "next_due_at": "2026-12-24T18:00:00.000Z",
+        "next_due_at": at.replace("+00:00", "Z"),
         "types": ["a.job", "email.send"],
         "limits": {},
     }  # fmt: skip
     assert 0 <= found["oldest_wait"] < 20
-    assert at
 
 
 def test_the_list_goes_page_by_page(api: Api) -> None:
