@@ -16,6 +16,7 @@ from ..projections.listing import JobFilter
 from ..projections.targets import SPECS_AT_ONCE, Target
 from .problems import INVALID, Fault, Problem, problem_of
 from .resources import Resources
+from .together import together
 
 PAGE = 500
 """Jobs of one call of a verb: others must get a turn."""
@@ -55,7 +56,7 @@ async def settle(resources: Resources, queue: str | None) -> None:
     partitions = [queue] if queue else await resources.directory.partitions()
     if len(partitions) > SETTLE_QUEUES:
         return
-    heads = await asyncio.gather(*map(resources.logs.head, partitions))
+    heads = await together(resources.logs.head, partitions)
     waits = [
         resources.changes.wait_position(partition, head.epoch, head.seq, SETTLE)
         for partition, head in zip(partitions, heads, strict=True)
@@ -94,7 +95,7 @@ async def act(
 
 async def _apply(apply: Apply, targets: Sequence[Target], tally: Tally) -> None:
     by_queue: dict[str, list[Target]] = defaultdict(list)
-    for target in targets:
+    for target in reversed(targets):  # oldest first: what runs again keeps its order
         by_queue[target.queue].append(target)
     for queue, members in by_queue.items():
         tally.add(await apply(queue, members))

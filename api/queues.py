@@ -1,6 +1,5 @@
 """/queues: how they stand, and what an operator does to a whole queue."""
 
-import asyncio
 import re
 from typing import Annotated, Any, Literal
 
@@ -21,6 +20,7 @@ from .origins import refuse_others
 from .parameters import Cursor, Limit, NoParameters, read
 from .problems import INVALID, NOT_FOUND, Fault, Problem
 from .resources import Resources, resources_of
+from .together import together
 from .views import Time, time_or_null
 
 PURGE_MOST = 20_000
@@ -172,7 +172,7 @@ async def _known(resources: Resources, queue: str) -> PartitionQueue:
 
 async def _views(resources: Resources, names: list[str]) -> list[QueueView]:
     states = await resources.tables.queue_states(names)
-    return await asyncio.gather(*(_view(resources, name, states[name]) for name in names))
+    return await together(lambda name: _view(resources, name, states[name]), names)
 
 
 async def _view(resources: Resources, name: str, states: dict[str, int]) -> QueueView:

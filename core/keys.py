@@ -97,7 +97,7 @@ class Keys:
         return f"{self.base(partition)}:bell"
 
     def meta(self, partition: str) -> str:
-        """Hash of the partition itself: epoch, seq, archived, lanes, paused."""
+        """Hash of the partition itself: epoch, seq, archived, lanes, mode."""
         return f"{self.base(partition)}:meta"
 
     def limits(self, partition: str) -> str:

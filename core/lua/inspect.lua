@@ -1,20 +1,18 @@
 #!lua flags=no-writes
--- Tells how a queue stands, at a cost that does not grow with its jobs.
+-- Tells how a queue stands, at a cost that does not grow with its jobs; also when its log is lost.
 --
 -- KEYS[1]  partition prefix
 --
 -- Replies  {now, mode, jobs that may run now, jobs that wait for a time, jobs that wait for a limit,
 --          jobs that run, since when the first of those that may run has been waiting, next due};
 --          times ms since 1970, 0: none
---          LOGLOST …   the log is gone
 -- Appends  nothing
 --@include header
 --@include log
 --@include ending
 --@include waiting
 --@include gates
-local fault = open_log()
-if fault then return fault end
+open_log()
 
 local queued, running, oldest = 0, 0, 0
 for priority in string.gmatch(lanes, '.') do

@@ -70,7 +70,7 @@ async def test_retry_reads_specs_in_batches(
     found = act(api, "retry", {"error": "BOOM", "type": "a.job"})
     assert found["outcomes"] == {"queued": 8}
     leases = await core.claim()
-    assert {lease.id for lease in leases} == set(ids)
+    assert [lease.id for lease in leases] == sorted(ids)
     assert {lease.decode().payload.decode()["n"] for lease in leases} == {2**60}
 
 
@@ -93,6 +93,20 @@ async def test_retry_into_a_draining_queue_is_skipped(
     api.client.post("/api/v1/queues/default/drain")
     found = act(api, "retry", {"state": "failed"})
     assert (found["changed"], found["skipped"]) == (0, {"draining": 2})
+
+
+async def test_a_job_whose_spec_is_gone_is_skipped(
+    api: Api, core: Core, projector: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = await failed(api, core, 3)
+
+    async def without_one(_pool: Any, jobs: Any) -> dict[str, bytes]:
+        return {job: b'{"type":"a.job"}' for job in jobs if job != ids[1]}
+
+    monkeypatch.setattr("millstream.projections.targets.specs", without_one)
+    found = act(api, "retry", {"type": "a.job"})
+    assert (found["outcomes"], found["skipped"]) == ({"queued": 2}, {"unknown": 1})
+    assert {lease.id for lease in await core.claim()} == {ids[0], ids[2]}
 
 
 async def test_reschedule(api: Api, core: Core, projector: None) -> None:
@@ -125,6 +139,12 @@ async def test_jobs_that_changed_meanwhile_are_told_by_outcome(
     assert all(set(one["skipped"]) <= {"live", "stale"} for one in results)
     redriven = [one for one in await core.events() if one.type == "job.redriven"]
     assert len(redriven) == 4
+
+
+async def test_over_more_queues_than_connections(api: Api, core: Core, projector: None) -> None:
+    jobs = [{"type": "a.job", "queue": f"q{number}"} for number in range(90)]
+    assert api.client.post("/api/v1/jobs/batch", json={"jobs": jobs}).status_code == 201
+    assert act(api, "cancel", {"type": "a.job"})["changed"] == 90
 
 
 async def test_a_bounded_request_tells_where_to_go_on(

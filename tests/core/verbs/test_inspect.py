@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-from millstream.core.errors import LogLost
-
 from .mill import ADA, Mill
 
 
@@ -40,8 +36,9 @@ async def test_a_lost_group(mill: Mill) -> None:
     mill.broken |= {"group-missing", "lease-missing"}
 
 
-async def test_a_lost_log_is_told(mill: Mill) -> None:
+async def test_what_is_left_without_a_log(mill: Mill) -> None:
     await mill.submit()
+    await mill.queue.set_mode("draining", ADA)
     await mill.lose_log()
-    with pytest.raises(LogLost):
-        await mill.queue.inspect()
+    found = await mill.queue.inspect()
+    assert (found.mode, found.queued) == ("draining", 1)
