@@ -10,7 +10,7 @@ from millstream.core.errors import MillstreamError
 from .log import Fact, says
 from .state import of_model
 from .verbs import Model
-from .world import World
+from .world import Sight, World
 
 
 class Pair:
@@ -37,13 +37,13 @@ class Pair:
             got: Any = reply(await real())
         except MillstreamError as error:
             got = type(error)
-        await self.world.end(self.model.tick)
+        sight = await self._look()
         try:
             wanted: Any = model()
         except MillstreamError as error:
             wanted = type(error)
         assert got == wanted, f"reply: expected {wanted}, got {got}"
-        await self.compare()
+        self._compare(sight)
         return None if isinstance(wanted, type) else wanted
 
     async def begin(self) -> None:
@@ -52,15 +52,21 @@ class Pair:
 
     async def compare(self) -> None:
         """The same facts since the last comparison, and the same state now."""
-        news = await self.world.news()
-        facts = [Fact(one.type, one.job, one.version, says(one.body)) for one in news]
+        self._compare(await self._look())
+
+    async def _look(self) -> Sight:
+        return await self.world.look(self.model.tick, self.ids)
+
+    def _compare(self, sight: Sight) -> None:
+        facts = [Fact(one.type, one.job, one.version, says(one.body)) for one in sight.news]
         expected = self.model.log[self._seen :]
         assert facts == expected, f"events: expected {expected}, got {facts}"
-        assert [one.seq for one in news] == list(range(self._seen + 1, self.model.log.seq + 1))
+        seqs = [one.seq for one in sight.news]
+        assert seqs == list(range(self._seen + 1, self.model.log.seq + 1)), f"seqs: got {seqs}"
         self._seen = self.model.log.seq
-        wanted, got = of_model(self.model), await self.world.state(self.ids)
-        assert got == wanted, f"state: expected {wanted}, got {got}"
-        for job, ms in (await self.world.due()).items():
+        wanted = of_model(self.model)
+        assert sight.state == wanted, f"state: expected {wanted}, got {sight.state}"
+        for job, ms in sight.due.items():
             self.check_ms(ms, self.model.due.at[job])
 
     def check_ms(self, ms: int, at: Any) -> None:

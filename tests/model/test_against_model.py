@@ -7,51 +7,62 @@ and not when all is over.
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Coroutine
 from typing import Any, get_args
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from millstream.core import events as ev
-from millstream.core.ids import new_ids
-from millstream.core.queue import Claim, Finish, NewJob, Redrive, Verdict
-from tests.core.verbs.mill import ADA, BODIES, FAULT
-from tests.invariants import check
+from millstream.core.queue import Verdict
 
-from .due import Instant
-from .log import says
 from .pair import Pair
-from .verbs import Ended, Given, Model, New, Said
-from .world import MINUTE, PARTITION, World
+from .play import Play, Spec, said
+from .verbs import Model
+from .world import LANES, PARTITION, World
 
-VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-BY = says(ev.body_of(ADA))
-ENDS = ("job.succeeded", "job.failed", "job.cancelled")
 EXAMPLES = settings.get_profile("millstream").max_examples
 STEPS = 50
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 workers = st.sampled_from(("w1", "w2", "w3"))
-priorities = st.sampled_from((0, 5, 5, 9))
+priorities = st.sampled_from(LANES)
 few = st.integers(1, 5)
 minutes = st.integers(0, 3)
 numbers = st.integers(0, 99)
-picks = st.lists(numbers, min_size=1, max_size=4)
+picks = st.lists(numbers, min_size=1, max_size=3)
+ends = st.sampled_from((None, None, None, 0, 1, 3))
+never = st.none()
+# Hypothesis would draw any number for a field that is not given here.
+specs = st.one_of(
+    st.builds(Spec, priorities, never, never, ends),
+    st.builds(Spec, priorities, never, never, ends),
+    st.builds(Spec, priorities, minutes, never, ends),
+    st.builds(Spec, priorities, never, st.integers(-1, 3), ends),
+)
+batches = st.lists(specs, min_size=1, max_size=5)
+verdicts = st.tuples(
+    numbers, st.sampled_from(VERDICTS), minutes, st.sampled_from((0,) * 8 + (1, -1))
+)
 
 
-class Specs:
-    """Strategies of what is submitted: at once, later by a delay or a time, with an end or not."""
-
-    times = st.one_of(
-        st.just({}),
-        st.just({}),
-        st.builds(lambda delay: {"delay": delay}, minutes),
-        st.builds(lambda at: {"run_at": at}, st.integers(-1, 3)),
-    )
-    ends = st.one_of(st.none(), st.none(), st.integers(0, 3))
-    jobs = st.lists(st.tuples(priorities, times, ends), min_size=1, max_size=4)
+CHORES = (
+    "mend",
+    "mend",
+    "hear the bell",
+    "come",
+    "go",
+    "archive",
+    "flush scripts",
+)
+Said = tuple[int, Verdict, int, int]
 
 
 class AgainstModel(RuleBasedStateMachine):
@@ -63,333 +74,177 @@ class AgainstModel(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.model = Model()
-        self.world = self.runner.run(self._open())
+        self.world = self.run(self._open())
         self.pair = Pair(self.model, self.world)
-        self.leases: list[Given] = []
-        self.commands: list[tuple[str, list[New], list[NewJob]]] = []
-        self.specs: dict[str, bytes] = {}
+        self.play = Play(self.pair)
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.runner.run(work)
 
     async def _open(self) -> World:
         world = World(self.url)
         await world.clear()
         return world
 
-    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return self.runner.run(work)
-
-    def lease(self, pick: int) -> Given:
-        """One of all leases ever given; the latest are the likeliest."""
-        return self.leases[-1 - pick % len(self.leases)]
-
-    def id(self, pick: int) -> str:
-        return self.pair.ids[-1 - pick % len(self.pair.ids)]
-
     # -- from outside -------------------------------------------------------------
 
-    @rule(jobs=Specs.jobs)
-    def submit(self, jobs: list[Any]) -> None:
-        self.run(self._submit(jobs))
+    @initialize(jobs=batches)
+    def begin(self, jobs: list[Spec]) -> None:
+        self.run(self.play.submit(jobs))
 
-    async def _submit(self, jobs: list[Any]) -> None:
-        # Times are named before the call, as a client does; `begin` sees to it that they are past.
-        tick = self.model.tick + 2
-        await self.world.begin(tick)
-        ids = list(new_ids(PARTITION, len(jobs)))
-        made = [self._job(id, *spec) for id, spec in zip(ids, jobs, strict=True)]
-        self.pair.ids += ids
-        self.specs |= {one.id: one.body for one, _ in made}
-        command = uuid.uuid4().hex, [one for one, _ in made], [real for _, real in made]
-        self.commands.append(command)
-        assert await self._send(command) is not None
+    @rule(jobs=batches)
+    def submit(self, jobs: list[Spec]) -> None:
+        self.run(self.play.submit(jobs))
 
-    def _job(self, id: str, priority: int, time: dict[str, int], end: int | None) -> Any:
-        """A job for the model, and the same for the server."""
-        just_before = Instant(self.model.clock, self.model.tick + 1)
-        now, _ = self.world.times[just_before.tick]
-        spec: dict[str, Any] = {"priority": priority, "max_attempts": 99}
-        at = None
-        if "delay" in time:
-            spec["delay_ms"] = time["delay"] * MINUTE
-        elif "run_at" in time:
-            spec["run_at"] = now + time["run_at"] * MINUTE
-            at = just_before.later(time["run_at"])
-        if end is not None:
-            spec["expires_at"] = now + end * MINUTE
-        submitted = ev.JobSubmitted("noop", **spec)
-        body = ev.body_of(submitted)
-        expires = None if end is None else self.model.clock + end
-        return (
-            New(id, priority, body, time.get("delay"), at, expires),
-            NewJob(id, submitted, body),
-        )
-
-    async def _send(self, command: tuple[str, list[New], list[NewJob]]) -> Any:
-        name, news, reals = command
-        return await self.pair.call(
-            lambda: self.world.queue.submit(reals, name),
-            lambda: self.model.submit(name, news),
-            lambda receipt: (receipt.first_seq, receipt.again),
-        )
-
-    @precondition(lambda self: self.commands)
-    @rule(pick=numbers)
-    def submit_again(self, pick: int) -> None:
-        """The reply was lost: the same command, which is done once while it is remembered."""
-        name, news, reals = self.commands[-1 - pick % len(self.commands)]
-        if name not in self.model.once:
-            return
-        _, minute = self.model.once[name]
-        if self.model.clock - minute < 10 or {new.id for new in news} & self.model.jobs.live.keys():
-            self.run(self._send((name, news, reals)))
-
-    @precondition(lambda self: self.model.jobs.live)
-    @rule(pick=numbers)
-    def submit_a_taken_id(self, pick: int) -> None:
+    @rule(pick=numbers, taken=st.booleans())
+    def submit_in_vain(self, pick: int, taken: bool) -> None:
+        """The same command again, or an id that lives already."""
         live = list(self.model.jobs.live)
-        taken = New(live[pick % len(live)], 5, ev.body_of(ev.JobSubmitted("noop")))
-        fresh = taken._replace(id=next(new_ids(PARTITION, 1)))
-        reals = [NewJob(new.id, ev.JobSubmitted("noop"), new.body) for new in (fresh, taken)]
-        assert self.run(self._send((uuid.uuid4().hex, [fresh, taken], reals))) is None
+        if taken and live:
+            self.run(self.play.submit_taken(live[pick % len(live)]))
+        else:
+            self.run(self.play.send_again(pick))
 
-    @precondition(lambda self: self.pair.ids)
-    @rule(picks=picks)
+    @rule(picks=st.lists(numbers, min_size=1, max_size=2))
     def cancel(self, picks: list[int]) -> None:
-        ids = [self.id(pick) for pick in picks]
-        self.run(
-            self.pair.call(
-                lambda: self.world.queue.cancel(ids, ADA), lambda: self.model.cancel(ids, BY)
-            )
-        )
+        self.run(self.play.cancel([self.play.lives(pick) for pick in picks]))
 
-    @precondition(lambda self: self.pair.ids)
-    @rule(picks=picks, behind=st.integers(0, 1))
+    @rule(picks=picks, behind=st.sampled_from((0, 0, 1)))
     def redrive(self, picks: list[int], behind: int) -> None:
         """As somebody does who read the archive, perhaps an older state of it."""
-        found = [end for pick in picks if (end := self._end_of(self.id(pick), behind))]
+        found = self.play.ends(picks, behind)
         if found:
-            reals = [Redrive(*end) for end in found]
-            self.run(
-                self.pair.call(
-                    lambda: self.world.queue.redrive(reals, ADA),
-                    lambda: self.model.redrive(found, BY),
-                )
-            )
-
-    def _end_of(self, id: str, behind: int) -> Ended | None:
-        """An end of the job; an older one only while the server can know that it is."""
-        ends = [one.version for one in self.model.log if one.job == id and one.type in ENDS]
-        known = id in self.model.jobs.live or self.model.jobs.last_version(id, self.model.clock)
-        if len(ends) <= behind or (behind and not known):
-            return None
-        priority = says(self.specs[id]).get("priority", 5)
-        return Ended(id, priority, ends[-1 - behind], self.specs[id])
+            self.run(self.play.redrive(found))
 
     # -- from workers -------------------------------------------------------------
 
-    @rule(worker=workers, limit=few)
-    def claim(self, worker: str, limit: int) -> None:
-        self._claim(worker, limit, held=False)
+    @rule(worker=workers, limit=few, why=st.sampled_from(("free", "woken", "in doubt")))
+    def claim(self, worker: str, limit: int, why: str) -> None:
+        """Who waited has taken the bell's token; who is in doubt asks for what it holds."""
+        if why == "woken":
+            self.run(self.hear_the_bell())
+        self.run(self.play.claim(worker, limit, held=why == "in doubt"))
 
-    @rule(worker=workers, limit=few)
-    def claim_held(self, worker: str, limit: int) -> None:
-        self._claim(worker, limit, held=True)
+    async def hear_the_bell(self) -> None:
+        await self.world.redis.delete(self.world.keys.bell(PARTITION))
+        self.model.bell = False
 
-    def _claim(self, worker: str, limit: int, *, held: bool) -> None:
-        claim: list[Claim] = []
+    @rule(worker=workers, verdicts=st.lists(verdicts, min_size=1, max_size=5))
+    def work(self, worker: str, verdicts: list[Said]) -> None:
+        """A claim, and at once a verdict on each lease of it: most lives are that."""
+        leases = self.run(self.play.claim(worker, len(verdicts)))
+        batch = [
+            said(lease, verdict, delay)
+            for lease, (_, verdict, delay, _) in zip(leases, verdicts, strict=False)
+        ]
+        if batch:
+            self.run(self.play.finish(batch))
 
-        def leases(reply: Claim) -> list[Given]:
-            claim.append(reply)
-            return [
-                Given(one.id, one.fence, one.attempt, one.crashes, one.spec) for one in reply.leases
-            ]
-
-        given = self.run(
-            self.pair.call(
-                lambda: self.world.queue.claim(worker, limit, held=held),
-                lambda: self.model.claim(worker, limit, held=held),
-                leases,
-            )
-        )
-        if given is not None:
-            self.leases += given
-            self.pair.check_ms(claim[0].now, self.model.now)
-            self._check_next(claim[0].next_due)
-
-    def _check_next(self, next_due: int) -> None:
-        expected = self.model.due.next()
-        if expected is None:
-            assert next_due == 0
-        else:
-            self.pair.check_ms(next_due, expected)
-
-    @precondition(lambda self: self.leases)
-    @rule(
-        verdicts=st.lists(
-            st.tuples(
-                numbers, st.sampled_from(VERDICTS), minutes, st.sampled_from((0, 0, 0, 0, 1, -1))
-            ),
-            min_size=1,
-            max_size=5,
-        )
-    )
-    def finish(self, verdicts: list[tuple[int, Verdict, int, int]]) -> None:
+    @precondition(lambda self: self.play.leases)
+    @rule(verdicts=st.lists(verdicts, min_size=1, max_size=5))
+    def finish(self, verdicts: list[Said]) -> None:
         """Verdicts on any lease, on the same one twice, on fences that nobody was given."""
-        said = [
-            _said(self.lease(pick), verdict, delay, off) for pick, verdict, delay, off in verdicts
-        ]
-        reals = [
-            Finish(one.id, one.fence, one.verdict, one.body, one.delay * MINUTE, one.end)
-            for one in said
-        ]
-        self.run(
-            self.pair.call(lambda: self.world.queue.finish(reals), lambda: self.model.finish(said))
-        )
+        lease = self.play.lease
+        batch = [said(lease(pick), verdict, delay, off) for pick, verdict, delay, off in verdicts]
+        self.run(self.play.finish(batch))
 
-    @precondition(lambda self: self.leases)
+    @precondition(lambda self: self.play.leases)
     @rule(worker=workers, picks=picks)
     def renew(self, worker: str, picks: list[int]) -> None:
-        leases = [(self.lease(pick).id, self.lease(pick).fence) for pick in picks]
+        leases = [(self.play.lease(pick).id, self.play.lease(pick).fence) for pick in picks]
         if any(lane.lost for _, lane in self.model.lanes.in_order()):
-            leases = leases[:1]  # of several, which are renewed before the refusal is not said
+            leases = leases[:1]  # which of several are renewed before the refusal is not said
+        self.run(self.play.renew(worker, leases))
 
-        async def real() -> list[int]:
-            return self.world.renew(worker, leases)
-
-        self.run(self.pair.call(real, lambda: self.model.renew(worker, leases)))
-
-    @rule(worker=workers, comes=st.booleans())
-    def announce(self, worker: str, comes: bool) -> None:
-        event = ev.WorkerStarted(worker, ["noop"]) if comes else ev.WorkerStopped(worker)
-        self.run(
-            self.pair.call(
-                lambda: self.world.queue.announce(event),
-                lambda: self.model.announce(event.name, says(ev.body_of(event))),
-            )
-        )
+    @precondition(lambda self: self.play.leases)
+    @rule(pick=numbers, verdict=verdicts, worker=workers)
+    def cancel_running(self, pick: int, verdict: Said, worker: str) -> None:
+        """Its worker learns of it at the next renewal, and says something all the same."""
+        lease = self.play.lease(pick)
+        self.run(self.play.cancel([lease.id]))
+        self.run(self.play.renew(worker, [(lease.id, lease.fence)]))
+        if pick % 2:
+            self.run(self.play.finish([said(lease, verdict[1], verdict[2])]))
 
     # -- maintenance, and what goes wrong -----------------------------------------
 
     @rule(limit=few)
     def promote(self, limit: int) -> None:
-        next_due: list[int] = []
+        self.run(self.play.promote(limit))
 
-        def count(reply: tuple[int, int]) -> int:
-            next_due.append(reply[1])
-            return reply[0]
-
-        self.run(
-            self.pair.call(
-                lambda: self.world.queue.promote(limit),
-                lambda: self.model.promote(limit)[0],
-                count,
-            )
-        )
-        self._check_next(next_due[0])
-
-    @rule(lease=minutes, budget=st.integers(1, 3), limit=few)
+    @rule(lease=st.sampled_from((1, 1, 2, 3, 0)), budget=st.integers(1, 4), limit=few)
     def reap(self, lease: int, budget: int, limit: int) -> None:
-        self._reap(lease, budget, limit)
+        self.run(self.play.reap(lease, budget, limit))
 
-    def _reap(self, lease: int, budget: int, limit: int) -> Any:
-        return self.run(
-            self.pair.call(
-                lambda: self.world.queue.reap(lease * MINUTE, budget, limit),
-                lambda: self.model.reap(lease, budget, limit),
-            )
-        )
+    @rule(worker=workers, limit=few, budget=st.integers(1, 4))
+    def crash(self, worker: str, limit: int, budget: int) -> None:
+        """A worker takes jobs and is never heard of again."""
+        self.run(self.play.claim(worker, limit))
+        self.pass_time(1)
+        self.run(self.play.reap(1, budget, limit))
 
-    @rule(passed=st.sampled_from((1, 1, 2, 3, 10, 60)))
-    def step(self, passed: int) -> None:
-        """Time passes; nothing happens by itself."""
-        self.run(self.world.step(passed))
-        self.model.step(passed)
+    @rule(passed=st.sampled_from((1, 1, 1, 2, 1, 3, 1, 10, 60)), heard=st.booleans())
+    def step(self, passed: int, heard: bool) -> None:
+        """Time passes, for somebody perhaps who waits for the bell; nothing happens by itself."""
+        if heard:
+            self.run(self.hear_the_bell())
+        self.pass_time(passed)
+
+    def pass_time(self, minutes: int) -> None:
+        self.run(self.world.step(minutes))
+        self.model.step(minutes)
         self.run(self.pair.compare())
 
-    @rule()
-    def hear_the_bell(self) -> None:
-        """A worker that waited takes the token."""
-        self.run(self.world.redis.delete(self.world.keys.bell(PARTITION)))
-        self.model.bell = False
-
-    @precondition(lambda self: self.model.lanes.lanes)
-    @rule(priority=priorities)
-    def lose_group(self, priority: int) -> None:
-        lane = self.model.lanes.lanes.get(priority)
-        if lane is not None and not lane.lost:
+    @rule(pick=numbers, worker=workers, mended=st.sampled_from((True, True, True, False)))
+    def lose_group(self, pick: int, worker: str, mended: bool) -> None:
+        """Mostly found and mended at once by whoever claims next."""
+        lanes = [lane for lane in self.model.lanes.in_order() if not lane[1].lost]
+        if lanes:
+            priority, _ = lanes[pick % len(lanes)]
             stream = self.world.keys.ready(PARTITION, priority)
             self.run(self.world.redis.xgroup_destroy(stream, "workers"))
             self.model.lose_group(priority)
             self.run(self.pair.compare())
+        if mended:
+            self.run(self.play.claim(worker, 5))
+            self.run(self.play.mend())
 
-    @rule()
-    def mend(self) -> None:
-        self.run(self.pair.call(self.world.queue.mend, self.model.mend))
-
-    @rule()
-    def flush_scripts(self) -> None:
-        self.run(self.world.redis.script_flush())
-
-    @rule(ahead=st.integers(-5, 1))
-    def archive(self, ahead: int) -> None:
-        archived = max(0, self.model.log.seq + ahead)
-        if self.model.log.seq:
-            self.run(
-                self.pair.call(
-                    lambda: self.world.queue.trim(archived, 1), lambda: self.model.trim(archived)
-                )
-            )
+    @rule(chore=st.sampled_from(CHORES), worker=workers, number=numbers)
+    def chore(self, chore: str, worker: str, number: int) -> None:
+        """What is small, in one rule: else it would take the turns of all others."""
+        match chore:
+            case "mend":
+                self.run(self.play.mend())
+            case "come":
+                self.run(self.play.announce(ev.WorkerStarted(worker, ["noop"])))
+            case "go":
+                self.run(self.play.announce(ev.WorkerStopped(worker)))
+            case "archive":
+                self.run(self.play.archive(max(0, self.model.log.seq + 1 - number % 5)))
+            case "hear the bell":
+                self.run(self.hear_the_bell())
+            case _:
+                self.run(self.world.redis.script_flush())
 
     # -- the end ------------------------------------------------------------------
 
     def teardown(self) -> None:
         try:
-            self.mend()
-            self._audit(drained=False)
-            self._drain()
-            self._audit(drained=True)
+            self.run(self._end())
         finally:
             self.run(self._close())
             self.runner.close()
 
-    def _audit(self, *, drained: bool) -> None:
-        moved = {
-            job: (self.model.clock - since) * MINUTE for job, since in self.model.due.since.items()
-        }
-        report = check(
-            self.url, [PARTITION], acknowledged=self.pair.ids, drained=drained, moved=moved
-        )
-        self.run(report).require()
-
-    def _drain(self) -> None:
-        """Whoever holds a lease is gone, who waits for a time is cancelled, the others succeed."""
-        self._reap(0, 99, 1000)
-        self.leases.clear()
-        self._claim("w1", 1000, held=False)
-        if self.leases:
-            self.finish([(at, "succeeded", 0, 0) for at in range(len(self.leases))])
-        if self.pair.ids:
-            self.cancel(list(range(len(self.pair.ids))))
+    async def _end(self) -> None:
+        await self.play.mend()
+        await self.play.audit(drained=False)
+        await self.play.drain()
+        await self.play.audit(drained=True)
 
     async def _close(self) -> None:
         await self.world.close()
         left = asyncio.all_tasks() - {asyncio.current_task()}
         assert not left, f"expected no task left over, got {left}"
-
-
-def _said(lease: Given, verdict: Verdict, delay: int, off: int) -> Said:
-    event = BODIES[verdict]
-    ms = delay * MINUTE
-    if verdict == "retry":
-        event = ev.JobAttemptFailed(FAULT, ms)
-    elif verdict == "snoozed":
-        event = ev.JobSnoozed(ms)
-    elif verdict == "released":
-        event = ev.JobReleased("drain", ms)
-    body, end = ev.body_of(event), b""
-    if verdict == "failed":
-        end = ev.body_of(ev.JobFailed("exhausted"))
-        body = body if delay else b""  # it may fail without a failed attempt
-    return Said(lease.id, lease.fence + off, verdict, delay, body, end)
 
 
 def test_the_server_does_what_the_model_says(redis_url: str) -> None:

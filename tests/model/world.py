@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from millstream.core.connection import call, connect, connect_sync
 from millstream.core.events import Record
 from millstream.core.hot import _HEADER
-from millstream.core.keys import GROUP, PRIORITIES, Keys
+from millstream.core.keys import GROUP, Keys
 from millstream.core.log import read_entry
 from millstream.core.queue import LeaseRenewer, PartitionQueue
 
@@ -17,8 +17,18 @@ from .state import State, of_hot
 
 PARTITION = "default"
 MINUTE = 60_000
+LANES = (0, 5, 9)
+"""Priorities that the test uses."""
 GRAIN = 50_000
 """An example that takes longer (ms) confuses the minutes of the model with real ones."""
+
+
+class Sight(NamedTuple):
+    """What one look saw: events since the last one, the state, and when each job is due (ms)."""
+
+    news: list[Record]
+    state: State
+    due: dict[str, int]
 
 
 class World:
@@ -58,12 +68,6 @@ class World:
             now = await self.now()
         self.times[tick - 1] = self._after + 1, self._after + 1
         self.times[tick] = now, now
-
-    async def end(self, tick: int) -> None:
-        """The call of that tick is answered."""
-        self._after = await self.now()
-        self.times[tick] = self.times[tick][0], self._after
-        assert self._after - min(self.times.values())[0] < GRAIN, "the example takes too long"
 
     async def now(self) -> int:
         seconds, micros = await self.redis.time()
@@ -106,50 +110,67 @@ class World:
 
     # -- what can be seen ---------------------------------------------------------
 
-    async def news(self) -> list[Record]:
-        """What was appended since the last look."""
-        entries = await self.redis.execute_command("XRANGE", self._key("log"), self._read, "+")
+    async def look(self, tick: int, ids: Sequence[str]) -> Sight:
+        """All there is after the call of that tick, of jobs that may live by `ids`."""
+        pipe = self.redis.pipeline(transaction=False)
+        pipe.time()
+        pipe.execute_command("XRANGE", self._key("log"), self._read, "+")
+        pipe.hgetall(self._key("meta"))
+        pipe.llen(self._key("bell"))
+        pipe.zrange(self._key("due"), 0, -1, withscores=True)
+        pipe.mget([self.keys.job(PARTITION, id) for id in ("none", *ids)])
+        for lane in LANES:
+            stream = self.keys.ready(PARTITION, lane)
+            pipe.execute_command("XRANGE", stream, "-", "+")
+            pipe.xpending_range(stream, GROUP, "-", "+", 10_000)
+        time, news, meta, bell, due, raws, *lanes = await pipe.execute(raise_on_error=False)
+        self._end(tick, time)
+        return Sight(
+            self._records(news),
+            State(
+                jobs=_jobs(ids, raws[1:], meta),
+                lanes=_lanes(meta, lanes),
+                due=[job.decode() for job, _ in due],
+                bell=bell == 1,
+                seq=int(meta.get(b"seq", 0)),
+                archived=int(meta.get(b"archived", 0)),
+            ),
+            {job.decode(): int(score) for job, score in due},
+        )
+
+    def _end(self, tick: int, time: tuple[int, int]) -> None:
+        """The call of that tick was answered by then."""
+        self._after = time[0] * 1000 + time[1] // 1000
+        first, _ = self.times.setdefault(tick, (self._after, self._after))
+        self.times[tick] = first, self._after
+        assert self._after - min(self.times.values())[0] < GRAIN, "the example takes too long"
+
+    def _records(self, entries: Sequence[Any]) -> list[Record]:
         records = [read_entry(PARTITION, *entry) for entry in entries]
         if records:
             self._read = f"({records[-1].entry}"
         return records
 
-    async def state(self, ids: Sequence[str]) -> State:
-        """All there is, of jobs that may live by `ids`."""
-        meta = await self.redis.hgetall(self._key("meta"))
-        lanes = [int(lane) for lane in meta.get(b"lanes", b"").decode()]
-        delivered = {
-            lane: meta[name].decode()
-            for lane in PRIORITIES
-            if (name := f"delivered:{lane}".encode()) in meta
-        }
-        raws = await self.redis.mget([self.keys.job(PARTITION, id) for id in ids]) if ids else []
-        return State(
-            jobs={
-                id: of_hot(raw, delivered)
-                for id, raw in zip(ids, raws, strict=True)
-                if raw is not None
-            },
-            lanes={lane: await self._lane(lane) for lane in lanes},
-            due=[job.decode() for job in await self.redis.zrange(self._key("due"), 0, -1)],
-            bell=await self.redis.llen(self._key("bell")) == 1,
-            seq=int(meta.get(b"seq", 0)),
-            archived=int(meta.get(b"archived", 0)),
-        )
-
-    async def due(self) -> dict[str, int]:
-        """When each job that waits may run, ms since 1970."""
-        found = await self.redis.zrange(self._key("due"), 0, -1, withscores=True)
-        return {job.decode(): int(score) for job, score in found}
-
-    async def _lane(self, lane: int) -> list[tuple[str, str | None]]:
-        stream = self.keys.ready(PARTITION, lane)
-        entries = await self.redis.execute_command("XRANGE", stream, "-", "+")
-        owners: dict[bytes, str] = {}
-        if await self.redis.xinfo_groups(stream):
-            pending = await self.redis.xpending_range(stream, GROUP, "-", "+", 10_000)
-            owners = {one["message_id"]: one["consumer"].decode() for one in pending}
-        return [(fields[1].decode(), owners.get(entry)) for entry, fields in entries]
-
     def _key(self, name: str) -> str:
         return f"{self.keys.base(PARTITION)}:{name}"
+
+
+def _jobs(ids: Sequence[str], raws: Sequence[bytes | None], meta: dict[bytes, bytes]) -> Any:
+    delivered = {
+        lane: meta[name].decode()
+        for lane in LANES
+        if (name := f"delivered:{lane}".encode()) in meta
+    }
+    found = zip(ids, raws, strict=True)
+    return {id: of_hot(raw, delivered) for id, raw in found if raw is not None}
+
+
+def _lanes(meta: dict[bytes, bytes], read: Sequence[Any]) -> dict[int, list[Any]]:
+    """Lanes that were made, with the owner of each entry; a lane whose group is lost has none."""
+    lanes: dict[int, list[Any]] = {}
+    for lane in (int(one) for one in meta.get(b"lanes", b"").decode()):
+        entries, pending = read[LANES.index(lane) * 2 : LANES.index(lane) * 2 + 2]
+        leases = [] if isinstance(pending, Exception) else pending
+        owners = {one["message_id"]: one["consumer"].decode() for one in leases}
+        lanes[lane] = [(fields[1].decode(), owners.get(entry)) for entry, fields in entries]
+    return lanes
