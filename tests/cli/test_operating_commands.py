@@ -200,6 +200,11 @@ def test_limits_as_their_page_shows_them(millstream: Commands, tmp_path: Path) -
     assert changed["limits"] == {**per_second, "concurrency": 50, "concurrency_per_key": 1}
 
 
+def test_aging_as_the_page_on_order_shows_it(millstream: Commands, tmp_path: Path) -> None:
+    (script,) = [one for one in scripts("order.md") if one.startswith("millstream ")]
+    assert json.loads(run_script(script, tmp_path, millstream.environ))["limits"]["aging"] == 60
+
+
 def test_a_limit_by_the_command_line(millstream: Commands) -> None:
     said(millstream, "queues", "limit", "five", "--rate", "10/s:5", "--aging", "60")
     shown = said(millstream, "queues", "limit", "five", "--rate-per-key", "1/2.5s", "--aging", "0")

@@ -13,7 +13,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "order.md").read_text()
 
 
 def test_weights_in_the_environment_and_in_a_file_are_the_same(tmp_path: Path) -> None:
-    (line,) = re.findall(r"```sh\n(.*?)\n```", PAGE)
+    (line,) = re.findall(r"```sh\n(MILLSTREAM_.*?)\n```", PAGE)
     (text,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     name, value = line.split("=")
     file = tmp_path / "millstream.toml"

@@ -1,0 +1,45 @@
+"""What the verbs of a partition do, as a pure model: no server, no clock, no IO.
+
+This is the specification that the Lua verbs are held to. A hypothesis state machine
+(`test_against_model.py`) gives the same commands to the model and to a real server, in any order,
+and wants from both the same replies, the same events, and the same state after each step.
+
+The rooms, one class each
+    log.py        `Log`: the facts that were appended, in order; a fact's seq is its place, from 1
+    jobs.py       `Jobs`: the hot state of live jobs, and what is remembered of some that ended
+    lanes.py      `Lanes`: jobs that may run, in the order they came, one lane per priority; which
+                  of them were given to whom, and since when
+    due.py        `Due`: jobs that wait for an instant, in the order of those instants
+    partition.py  `Partition`: all rooms, the clock, the bell, and the steps that verbs share
+    verbs.py      `Model`: one method per verb
+
+Time. The model's time has two parts, `Instant(minute, tick)`. The minute moves only when a test
+says so (`Model.step`). The tick moves with every call: it orders what happens within one minute.
+Real milliseconds pass between calls as ticks do, so the order of instants is the order of the
+server's times as long as an example takes less than a minute. That is why every delay, expiry and
+lease here is a whole number of minutes: what is due, expired or lost is then never a matter of
+milliseconds.
+
+The life of a job
+    submitted   version 1. It enters its lane, or waits in `Due` if it has a run time; one whose
+                time is not later than now is promoted in the same call.
+    promoted    the earliest first, of those due at the same instant the lower id. An expired one
+                fails; the others enter their lanes: job.queued{due}, or {retry} after an attempt.
+    started     entries are given in the order of their lanes, lane 0 first, and in a lane in the
+                order they entered. An expired one fails instead. The version of its job.started is
+                the lease's fence.
+    finished    only by who names the fence of the lease that is running. A verdict that would run
+                the job again ends it if its cancellation was requested.
+    lost        a lease neither renewed nor asked for (`held`) for as long as the lease lasts is
+                taken back by `reap`: the job enters its lane anew, behind all others, and the old
+                fence is good for nothing. After too many crashes it fails as poison.
+    ended       nothing is kept, but of a job that was redriven its last version, for an hour, so
+                that whoever read an older end cannot redrive it.
+
+A consumer group that is lost takes with it who held what. Which entries were given is known all
+the same (the lane notes the last), so their jobs are running still, and may be finished; but no
+claim, renewal or reaping is possible in that lane before `mend`. A claim that meets a lost lane is
+refused after it has served the lanes before: what it started there the worker finds by `held`.
+
+The bell has at most one token. It is rung whenever somebody who waits may have something to do.
+"""

@@ -1,0 +1,255 @@
+"""Every verb in any order, beside the model: by workers that are late, forgetful and wrong.
+
+Server and model must agree after each step; an audit of the whole finds nothing, not in between
+and not when all is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, get_args
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from millstream.core import events as ev
+from millstream.core.queue import Verdict
+
+from .pair import Pair
+from .play import Play, Spec, said
+from .verbs import Model
+from .world import LANES, PARTITION, World
+
+EXAMPLES = settings.get_profile("millstream").max_examples
+STEPS = 50
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+workers = st.sampled_from(("w1", "w2", "w3"))
+priorities = st.sampled_from(LANES)
+few = st.integers(1, 5)
+minutes = st.integers(0, 3)
+numbers = st.integers(0, 99)
+picks = st.lists(numbers, min_size=1, max_size=3)
+ends = st.sampled_from((None, None, None, 0, 1, 3))
+never = st.none()
+# Hypothesis would draw any number for a field that is not given here.
+specs = st.one_of(
+    st.builds(Spec, priorities, never, never, ends),
+    st.builds(Spec, priorities, never, never, ends),
+    st.builds(Spec, priorities, minutes, never, ends),
+    st.builds(Spec, priorities, never, st.integers(-1, 3), ends),
+)
+batches = st.lists(specs, min_size=1, max_size=5)
+verdicts = st.tuples(
+    numbers, st.sampled_from(VERDICTS), minutes, st.sampled_from((0,) * 8 + (1, -1))
+)
+
+
+CHORES = (
+    "mend",
+    "mend",
+    "hear the bell",
+    "come",
+    "go",
+    "archive",
+    "flush scripts",
+)
+Said = tuple[int, Verdict, int, int]
+
+
+class AgainstModel(RuleBasedStateMachine):
+    """`url` is given by the test; each example has an event loop of its own."""
+
+    url: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.model = Model()
+        self.world = self.run(self._open())
+        self.pair = Pair(self.model, self.world)
+        self.play = Play(self.pair)
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.runner.run(work)
+
+    async def _open(self) -> World:
+        world = World(self.url)
+        await world.clear()
+        return world
+
+    # -- from outside -------------------------------------------------------------
+
+    @initialize(jobs=batches)
+    def begin(self, jobs: list[Spec]) -> None:
+        self.run(self.play.submit(jobs))
+
+    @rule(jobs=batches)
+    def submit(self, jobs: list[Spec]) -> None:
+        self.run(self.play.submit(jobs))
+
+    @rule(pick=numbers, taken=st.booleans())
+    def submit_in_vain(self, pick: int, taken: bool) -> None:
+        """The same command again, or an id that lives already."""
+        live = list(self.model.jobs.live)
+        if taken and live:
+            self.run(self.play.submit_taken(live[pick % len(live)]))
+        else:
+            self.run(self.play.send_again(pick))
+
+    @rule(picks=st.lists(numbers, min_size=1, max_size=2))
+    def cancel(self, picks: list[int]) -> None:
+        self.run(self.play.cancel([self.play.lives(pick) for pick in picks]))
+
+    @rule(picks=picks, behind=st.sampled_from((0, 0, 1)))
+    def redrive(self, picks: list[int], behind: int) -> None:
+        """As somebody does who read the archive, perhaps an older state of it."""
+        found = self.play.ends(picks, behind)
+        if found:
+            self.run(self.play.redrive(found))
+
+    # -- from workers -------------------------------------------------------------
+
+    @rule(worker=workers, limit=few, why=st.sampled_from(("free", "woken", "in doubt")))
+    def claim(self, worker: str, limit: int, why: str) -> None:
+        """Who waited has taken the bell's token; who is in doubt asks for what it holds."""
+        if why == "woken":
+            self.run(self.hear_the_bell())
+        self.run(self.play.claim(worker, limit, held=why == "in doubt"))
+
+    async def hear_the_bell(self) -> None:
+        await self.world.redis.delete(self.world.keys.bell(PARTITION))
+        self.model.bell = False
+
+    @rule(worker=workers, verdicts=st.lists(verdicts, min_size=1, max_size=5))
+    def work(self, worker: str, verdicts: list[Said]) -> None:
+        """A claim, and at once a verdict on each lease of it: most lives are that."""
+        leases = self.run(self.play.claim(worker, len(verdicts)))
+        batch = [
+            said(lease, verdict, delay)
+            for lease, (_, verdict, delay, _) in zip(leases, verdicts, strict=False)
+        ]
+        if batch:
+            self.run(self.play.finish(batch))
+
+    @precondition(lambda self: self.play.leases)
+    @rule(verdicts=st.lists(verdicts, min_size=1, max_size=5))
+    def finish(self, verdicts: list[Said]) -> None:
+        """Verdicts on any lease, on the same one twice, on fences that nobody was given."""
+        lease = self.play.lease
+        batch = [said(lease(pick), verdict, delay, off) for pick, verdict, delay, off in verdicts]
+        self.run(self.play.finish(batch))
+
+    @precondition(lambda self: self.play.leases)
+    @rule(worker=workers, picks=picks)
+    def renew(self, worker: str, picks: list[int]) -> None:
+        leases = [(self.play.lease(pick).id, self.play.lease(pick).fence) for pick in picks]
+        if any(lane.lost for _, lane in self.model.lanes.in_order()):
+            leases = leases[:1]  # which of several are renewed before the refusal is not said
+        self.run(self.play.renew(worker, leases))
+
+    @precondition(lambda self: self.play.leases)
+    @rule(pick=numbers, verdict=verdicts, worker=workers)
+    def cancel_running(self, pick: int, verdict: Said, worker: str) -> None:
+        """Its worker learns of it at the next renewal, and says something all the same."""
+        lease = self.play.lease(pick)
+        self.run(self.play.cancel([lease.id]))
+        self.run(self.play.renew(worker, [(lease.id, lease.fence)]))
+        if pick % 2:
+            self.run(self.play.finish([said(lease, verdict[1], verdict[2])]))
+
+    # -- maintenance, and what goes wrong -----------------------------------------
+
+    @rule(limit=few)
+    def promote(self, limit: int) -> None:
+        self.run(self.play.promote(limit))
+
+    @rule(lease=st.sampled_from((1, 1, 2, 3, 0)), budget=st.integers(1, 4), limit=few)
+    def reap(self, lease: int, budget: int, limit: int) -> None:
+        self.run(self.play.reap(lease, budget, limit))
+
+    @rule(worker=workers, limit=few, budget=st.integers(1, 4))
+    def crash(self, worker: str, limit: int, budget: int) -> None:
+        """A worker takes jobs and is never heard of again."""
+        self.run(self.play.claim(worker, limit))
+        self.pass_time(1)
+        self.run(self.play.reap(1, budget, limit))
+
+    @rule(passed=st.sampled_from((1, 1, 1, 2, 1, 3, 1, 10, 60)), heard=st.booleans())
+    def step(self, passed: int, heard: bool) -> None:
+        """Time passes, for somebody perhaps who waits for the bell; nothing happens by itself."""
+        if heard:
+            self.run(self.hear_the_bell())
+        self.pass_time(passed)
+
+    def pass_time(self, minutes: int) -> None:
+        self.run(self.world.step(minutes))
+        self.model.step(minutes)
+        self.run(self.pair.compare())
+
+    @rule(pick=numbers, worker=workers, mended=st.sampled_from((True, True, True, False)))
+    def lose_group(self, pick: int, worker: str, mended: bool) -> None:
+        """Mostly found and mended at once by whoever claims next."""
+        lanes = [lane for lane in self.model.lanes.in_order() if not lane[1].lost]
+        if lanes:
+            priority, _ = lanes[pick % len(lanes)]
+            stream = self.world.keys.ready(PARTITION, priority)
+            self.run(self.world.redis.xgroup_destroy(stream, "workers"))
+            self.model.lose_group(priority)
+            self.run(self.pair.compare())
+        if mended:
+            self.run(self.play.claim(worker, 5))
+            self.run(self.play.mend())
+
+    @rule(chore=st.sampled_from(CHORES), worker=workers, number=numbers)
+    def chore(self, chore: str, worker: str, number: int) -> None:
+        """What is small, in one rule: else it would take the turns of all others."""
+        match chore:
+            case "mend":
+                self.run(self.play.mend())
+            case "come":
+                self.run(self.play.announce(ev.WorkerStarted(worker, ["noop"])))
+            case "go":
+                self.run(self.play.announce(ev.WorkerStopped(worker)))
+            case "archive":
+                self.run(self.play.archive(max(0, self.model.log.seq + 1 - number % 5)))
+            case "hear the bell":
+                self.run(self.hear_the_bell())
+            case _:
+                self.run(self.world.redis.script_flush())
+
+    # -- the end ------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        try:
+            self.run(self._end())
+        finally:
+            self.run(self._close())
+            self.runner.close()
+
+    async def _end(self) -> None:
+        await self.play.mend()
+        await self.play.audit(drained=False)
+        await self.play.drain()
+        await self.play.audit(drained=True)
+
+    async def _close(self) -> None:
+        await self.world.close()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not left, f"expected no task left over, got {left}"
+
+
+def test_the_server_does_what_the_model_says(redis_url: str) -> None:
+    machine = type("OnThisServer", (AgainstModel,), {"url": redis_url})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None),
+    )
