@@ -1,9 +1,9 @@
 """A job's life as a pure state machine: which events may follow which, and what each changes.
 
-    submitted ──▶ scheduled ──▶ queued ◀──────────────┐ released, lease expired, due
-         └──────────────────────▶ │                   │
-                                  ▼                   │
-                               running ──▶ retrying ──┘
+    submitted ──▶ scheduled ──▶ queued ◀──▶ blocked (over a limit)
+         └──────────────────────▶ │ ◀────────────────┐ released, lease expired, due
+                                  ▼                  │
+                               running ──▶ retrying ─┘
                                   │  └───▶ scheduled (snoozed)
                                   ▼
                   succeeded / failed / cancelled ──(redriven)──▶ queued
