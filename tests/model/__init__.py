@@ -11,7 +11,16 @@ The rooms, one class each
                   of them were given to whom, and since when
     due.py        `Due`: jobs that wait for an instant, in the order of those instants
     partition.py  `Partition`: all rooms, the clock, the bell, and the steps that verbs share
+    commands.py   what is given to the verbs, and what a claim gives
     verbs.py      `Model`: one method per verb
+
+Beside it, and not pure: `world.py` (the server, its time, what can be seen of it), `pair.py` (one
+command to both), `play.py` (what callers do and remember), `test_against_model.py` (one rule per
+verb, or per thing that happens in life). `state.py` draws the picture that both must give.
+
+A new verb is a method in `verbs.py`, one of the same name in `play.py`, and a rule. A new reason
+why a job waits is a room of its own: give it to `Partition`, to `State`, and to what `World.look`
+reads; its times must move with `World.step`.
 
 Time. The model's time has two parts, `Instant(minute, tick)`. The minute moves only when a test
 says so (`Model.step`). The tick moves with every call: it orders what happens within one minute.

@@ -13,10 +13,11 @@ from millstream.core.queue import Claim, Finish, NewJob, Redrive, Verdict
 from tests.core.verbs.mill import ADA, BODIES, FAULT
 from tests.invariants import check
 
+from .commands import Ended, Given, New, Said
 from .due import Instant
 from .log import says
 from .pair import Pair
-from .verbs import ONCE_MINUTES, Ended, Given, New, Said
+from .verbs import ONCE_MINUTES
 from .world import MINUTE, PARTITION
 
 BY = says(ev.body_of(ADA))

@@ -92,8 +92,11 @@ class AgainstModel(RuleBasedStateMachine):
     def begin(self, jobs: list[Spec]) -> None:
         self.run(self.play.submit(jobs))
 
-    @rule(jobs=batches)
-    def submit(self, jobs: list[Spec]) -> None:
+    @rule(jobs=batches, heard=st.booleans())
+    def submit(self, jobs: list[Spec], heard: bool) -> None:
+        """`heard`: somebody had taken the bell's token, and waits."""
+        if heard:
+            self.run(self.hear_the_bell())
         self.run(self.play.submit(jobs))
 
     @rule(pick=numbers, taken=st.booleans())

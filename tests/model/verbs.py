@@ -6,12 +6,13 @@ Replies are those of `millstream.core.queue`; what a call is refused with is rai
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from millstream.core.errors import GroupLost, IdTaken, LogLost
 from millstream.core.jobs import JobState
 from millstream.core.queue import Verdict
 
+from .commands import Ended, Given, New, Said
 from .due import Instant
 from .jobs import Live
 from .lanes import Entry, Lane
@@ -28,47 +29,6 @@ EVENTS: dict[Verdict, str] = {
     "released": "job.released",
     "cancelled": "job.cancelled",
 }
-
-
-class New(NamedTuple):
-    """A job to submit. `delay` in minutes; `expires`: the minute."""
-
-    id: str
-    priority: int
-    body: bytes
-    delay: int | None = None
-    run_at: Instant | None = None
-    expires: int | None = None
-
-
-class Given(NamedTuple):
-    """A lease as a claim gives it."""
-
-    id: str
-    fence: int
-    attempt: int
-    crashes: int
-    spec: bytes
-
-
-class Said(NamedTuple):
-    """A verdict, `delay` in minutes; `body` and `end` as in finish.lua."""
-
-    id: str
-    fence: int
-    verdict: Verdict
-    delay: int
-    body: bytes
-    end: bytes
-
-
-class Ended(NamedTuple):
-    """A job to redrive, by the version of the end that somebody read."""
-
-    id: str
-    priority: int
-    version: int
-    spec: bytes
 
 
 class Model(Partition):
