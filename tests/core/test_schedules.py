@@ -97,8 +97,7 @@ def test_a_plan_handles_each_occurrence_once(
 ) -> None:
     given = msgspec.structs.replace(given, catchup=float(catchup), catchup_limit=limit)
     position = next_occurrence(given, NOW - away)
-    assert position is not None
-    whole = list(takewhile(lambda at: at <= NOW, occurrences(given, position - 1)))
+    whole = list(takewhile(lambda at: at <= NOW, occurrences(given, NOW - away)))
     handled, missed, late = list[int](), 0, 0
     while position is not None and position <= NOW:
         found = plan(given, position, NOW)
@@ -108,7 +107,6 @@ def test_a_plan_handles_each_occurrence_once(
             missed += found.missed.counted
         handled += [at for at, _ in found.fire]
         late += sum(cause == "catch_up" for _, cause in found.fire)
-        assert found.next is not None
         position = found.next
     assert handled == whole[len(whole) - len(handled) :]
     assert missed == min(len(whole) - len(handled), MAX_COUNTED)
@@ -172,8 +170,7 @@ def test_a_firing_is_bounded_and_goes_on_where_it_stopped() -> None:
     given = schedule(every=1, start_at=moment(NOW), catchup_limit=100)
     found = plan(given, NOW, NOW + 90_000)
     assert len(found.fire) == 91
-    jittery = schedule(cron="* * * * * *", jitter=3600)
-    found = plan(jittery, NOW, NOW + 2 * HOUR)
+    found = plan(given, NOW, NOW + 300_000)
     assert len(found.fire) == MAX_AT_ONCE
     assert found.next == found.fire[-1][0] + 1000
 
