@@ -14,6 +14,7 @@ from millstream.core.log import Head
 
 from .history import Track
 from .report import Report
+from .schedules import HotSchedules, read_schedules
 
 DUE_TOLERANCE_MS = 1000
 WITH_ENTRY = (JobState.QUEUED, JobState.RUNNING)
@@ -31,6 +32,7 @@ class Hot:
     due: dict[str, float] = field(default_factory=dict)
     lost_groups: list[str] = field(default_factory=list)
     bell: int = 0
+    schedules: HotSchedules = field(default_factory=HotSchedules)
     others: list[str] = field(default_factory=list)
     """Keys that nobody should have made."""
 
@@ -38,12 +40,15 @@ class Hot:
 async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
     """Read it; the partition must be at rest meanwhile."""
     hot, base = Hot(), keys.base(partition)
-    known = {"log", "meta", "due", "bell", "types"}
+    known = {"log", "meta", "due", "bell", "types", "schedule_due"}
     jobs: list[str] = []
+    schedules: list[str] = []
     async for raw in redis.scan_iter(match=f"{base}:*", count=1000):
         kind, _, rest = raw.decode()[len(base) + 1 :].partition(":")
         if kind == "job":
             jobs.append(rest)
+        elif kind == "schedule":
+            schedules.append(rest)
         elif kind == "ready":
             await _read_lane(redis, raw, rest, hot)
         elif kind not in known and kind not in ("once", "gone"):
@@ -54,6 +59,7 @@ async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
         hot.jobs |= {job: raw for job, raw in zip(part, raws, strict=True) if raw is not None}
     due = await redis.zrange(keys.due(partition), 0, -1, withscores=True)
     hot.due = {job.decode(): score for job, score in due}
+    hot.schedules = await read_schedules(redis, keys, partition, schedules)
     hot.bell = await redis.llen(keys.bell(partition))
     return hot
 
