@@ -22,6 +22,10 @@ local names = redis.call('ZRANGEBYSCORE', SCHEDULE_DUE, '-inf', now, 'LIMIT', AR
 local fields = {}
 for i, name in ipairs(names) do
   fields[i] = redis.call('HGETALL', schedule_key(name))
+  if #fields[i] == 0 then
+    -- Nothing of it is left (a lost key): it must not stand in the way of others for ever.
+    redis.call('ZREM', SCHEDULE_DUE, name)
+  end
 end
 local later = redis.call('ZRANGEBYSCORE', SCHEDULE_DUE, '(' .. string.format('%.0f', now), '+inf',
   'WITHSCORES', 'LIMIT', 0, 1)

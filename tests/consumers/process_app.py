@@ -51,3 +51,8 @@ async def block(ctx: Context, task: Task) -> None:
 async def suicide(ctx: Context, task: Task) -> None:
     note(ctx, task)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@registry.job("proc.tick")
+async def tick(ctx: Context, payload: object) -> None:
+    """What a schedule submits."""
