@@ -70,10 +70,15 @@ def _operation(one: Operation) -> dict[str, Any]:
 
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:
-    if "{job_id}" not in path:
-        return []
-    schema = {"type": "string", "format": "uuid"}
-    return [{"name": "job_id", "in": "path", "required": True, "schema": schema}]
+    schemas = {
+        "job_id": {"type": "string", "format": "uuid"},
+        "name": {"type": "string", "pattern": "^[a-zA-Z0-9][a-zA-Z0-9._:-]{0,127}$"},
+    }
+    return [
+        {"name": name, "in": "path", "required": True, "schema": schema}
+        for name, schema in schemas.items()
+        if f"{{{name}}}" in path
+    ]
 
 
 def _query_parameters(shape: type[msgspec.Struct]) -> list[dict[str, Any]]:
@@ -111,9 +116,9 @@ def _responses(one: Operation) -> dict[str, Any]:
     for status in one.problems:
         content = {MEDIA_TYPE: {"schema": _ref(ProblemDetails)}}
         found[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
-    if one.name == "submitJob":
+    if one.name in ("submitJob", "createSchedule"):
         found["201"]["headers"] = {
-            "Location": {"description": "Where the job is.", "schema": {"type": "string"}}
+            "Location": {"description": "Where it is.", "schema": {"type": "string"}}
         }
     return found
 

@@ -85,6 +85,7 @@ class Firing(NamedTuple):
 
     moves  False: it stays where it is, and its overlap policy is not asked
     next   where it is to stand, and when that is due
+    by     who wants these jobs, and why
     """
 
     state: State
@@ -94,6 +95,7 @@ class Firing(NamedTuple):
     moves: bool = True
     next: int | None = None
     due: int | None = None
+    by: Command | None = None
 
 
 class Fired(NamedTuple):
@@ -316,6 +318,7 @@ def _firing_args(firing: Firing) -> list[Any]:
         *_texts((firing.next, firing.due)),
         firing.overlap,
         _skipped(state.name, firing.missed),
+        _members(firing.by),
         len(firing.jobs),
     ]
     for job, occurrence, cause, spec in firing.jobs:
@@ -328,6 +331,12 @@ def _skipped(name: str, missed: Missed | None) -> bytes:
         return b""
     event = ScheduleSkipped(name, missed.first, "missed", missed.counted, missed.last)
     return body_of(event)
+
+
+def _members(by: Command | None) -> bytes:
+    """Who and why as members to add to an object that has some."""
+    told = b"{}" if by is None else body_of(by)
+    return b"" if told == b"{}" else b"," + told[1:-1]
 
 
 def _texts(times: Iterable[int | None]) -> list[Any]:

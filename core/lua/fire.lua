@@ -5,7 +5,8 @@
 -- KEYS[1]  partition prefix
 -- ARGV[1]  command id: the same one again gives the first reply again, and does nothing; '': none
 -- ARGV[2]  how long the command id is kept (ms)
--- ARGV[3…] per schedule: name, version, position, buffered, next, due, overlap, skipped, count, jobs
+-- ARGV[3…] per schedule: name, version, position, buffered, next, due, overlap, skipped, by, count,
+--          jobs
 --          version   the one it must have, since all that follows was read from it
 --          position  the occurrence it must stand at ('' none); '-': it stays where it is, and
 --                    overlap is not asked for (somebody wants these jobs)
@@ -13,6 +14,7 @@
 --          next      where it is to stand ('' nowhere any more), due: when that is to be fired
 --          overlap   allow · skip · buffer_one · cancel_running
 --          skipped   body of a schedule.skipped; '': none was missed
+--          by        '' or who fires it, as members of an object: ',"actor":…,"reason":…'
 --          jobs      `count` of id, occurrence, cause, priority, expires (ms, 0 never), body;
 --                    occurrences rise, but for the buffered one, which comes first
 --
@@ -49,9 +51,9 @@ local at = 3
 while at <= #ARGV do
   local firing = {name = ARGV[at], version = ARGV[at + 1], position = ARGV[at + 2],
     buffered = ARGV[at + 3], next_at = ARGV[at + 4], due = ARGV[at + 5], overlap = ARGV[at + 6],
-    skipped = ARGV[at + 7], jobs = {}}
-  local count = tonumber(ARGV[at + 8])
-  at = at + 9
+    skipped = ARGV[at + 7], by = ARGV[at + 8], jobs = {}}
+  local count = tonumber(ARGV[at + 9])
+  at = at + 10
   for i = 1, count do
     firing.jobs[i] = {id = ARGV[at], occurrence = ARGV[at + 1], cause = ARGV[at + 2],
       priority = ARGV[at + 3], expires = ARGV[at + 4], body = ARGV[at + 5]}
@@ -128,7 +130,8 @@ local function fire(firing)
     if admits(firing, job, state) then
       accept(job.id, job.priority, tonumber(job.expires), job.body)
       append('schedule.fired', '', 0, '{"schedule":"' .. firing.name .. '","occurrence":'
-        .. job.occurrence .. ',"job_id":"' .. job.id .. '","cause":"' .. job.cause .. '"}')
+        .. job.occurrence .. ',"job_id":"' .. job.id .. '","cause":"' .. job.cause .. '"'
+        .. firing.by .. '}')
       if moves and state.buffered == job.occurrence then
         state.buffered = ''
       end
