@@ -18,6 +18,7 @@ COMMANDS = {
     "migrate": "migrate",
     "submit": "submit",
     "jobs": "jobs",
+    "schedules": "schedules",
     "events": "events",
     "demo": "demo",
 }

@@ -291,9 +291,8 @@ def test_what_cannot_be_is_refused_with_its_path(
 def test_a_body_that_is_missing_fields(shared: Api, nothing_done: None) -> None:
     found = problem(shared.client.post(URL, json={"type": "report"}), 400, "invalid-request")
     assert found["errors"][0]["path"] == "$.name"
-    problem(
-        shared.client.post(URL, content=b"{", headers={"content-type": "application/json"}), 400
-    )
+    media = {"content-type": "application/json"}
+    problem(shared.client.post(URL, content=b"{", headers=media), 400, "not-json")
     deep = b'{"name":"d","type":"t","every":60,"payload":' + b"[" * 66 + b"]" * 66 + b"}"
     refused = shared.client.post(URL, content=deep, headers=media)
     assert problem(refused, 400, "too-deep")["errors"][0]["path"] == "$.payload"
