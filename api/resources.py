@@ -14,6 +14,7 @@ from ..core.keys import Keys
 from ..core.log import LogReader
 from ..core.queue import Directory
 from ..core.requests import Requests
+from ..core.schedule_store import Schedules
 from ..projections.changes import Changes
 from .catalog import Catalog
 from .idempotency import Idempotency
@@ -31,6 +32,7 @@ class Resources:
     settings: Settings
     redis: Any
     directory: Directory
+    schedules: Schedules
     logs: LogReader
     catalog: Catalog
     submitter: Submitter
@@ -74,6 +76,7 @@ async def lifespan(app: Litestar) -> AsyncGenerator[None]:
                 settings=settings,
                 redis=redis,
                 directory=directory,
+                schedules=Schedules(redis, keys, directory),
                 logs=LogReader(redis, keys),
                 catalog=Catalog(directory, settings.unknown_types),
                 submitter=Submitter(directory),

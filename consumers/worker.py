@@ -13,9 +13,12 @@ from ..core.errors import MillstreamError, Unavailable
 from ..core.events import WorkerStarted, WorkerStopped
 from ..core.keys import Keys
 from ..core.queue import Directory, Finish, LeaseRenewer
+from ..core.schedule_store import Schedules
+from ..core.schedules import Schedule
 from .attempts import Attempt, Stop
 from .bells import BLOCK, Bells
 from .committer import Committer
+from .declared import declare
 from .executor import Executor
 from .fetching import Fetcher
 from .handlers import Registry
@@ -23,6 +26,7 @@ from .identity import worker_name
 from .leases import TO_CANCEL, LeaseKeeper
 from .maintenance import Maintenance
 from .runners import Runners
+from .scheduling import Scheduling
 from .slots import Slots
 from .stats import Stats
 from .threads import Threads
@@ -53,6 +57,8 @@ class Worker:
         self._blocking = connect_blocking(url, block=BLOCK, timeout=timeout)
         self._keys = Keys(settings.namespace)
         self.directory = Directory(self._redis, self._keys)
+        self.schedules = Schedules(self._redis, self._keys, self.directory)
+        self._scheduling = Scheduling(self.schedules, lambda: self.queues, settings.sweep)
         self.slots = Slots(settings.concurrency)
         self._threads = Threads(settings.concurrency)
         self._executor = Executor(
@@ -92,6 +98,7 @@ class Worker:
         self._fetching = loop.create_task(self._supervise("fetch", self._fetcher.run))
         self._spawn("bells", self._bells.run)
         self._spawn("maintenance", self._maintenance.run)
+        self._spawn("schedules", self._scheduling.run)
         if "*" in self.settings.queues:
             self._spawn("queues", self._find_queues)
         _log.info("serving", worker=self.name, queues=sorted(self.queues),
@@ -133,6 +140,12 @@ class Worker:
             await self._serve(partition)
         types = {handler.type: handler.announcement() for handler in self.registry}
         await self.directory.announce_types(types)
+        await declare(self.schedules, self._declared(), self.name)
+
+    def _declared(self) -> list[Schedule]:
+        """The schedules of handlers whose queue is served here."""
+        found = [handler.schedule for handler in self.registry if handler.schedule is not None]
+        return [schedule for schedule in found if schedule.queue in self._committers]
 
     async def _wanted_queues(self) -> set[str]:
         named = {"default"} | self.registry.queues

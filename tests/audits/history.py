@@ -11,6 +11,7 @@ from millstream.core.jobs import Job, JobState, advance, begin
 from millstream.core.upcast import decode
 
 from .report import Report
+from .schedules import Fired
 
 VERDICTS = (ev.JobSucceeded, ev.JobAttemptFailed, ev.JobSnoozed, ev.JobReleased)
 ENDS = (ev.JobSucceeded, ev.JobFailed, ev.JobCancelled)
@@ -41,8 +42,9 @@ class History:
     def __init__(self) -> None:
         self.report = Report()
         self.tracks: dict[str, Track] = {}
+        self.fired = Fired()
         self._last: dict[str, ev.Record] = {}
-        self._late: set[str] = set()
+        self.late: set[str] = set()
 
     def take(self, record: ev.Record) -> None:
         """Audit one more record."""
@@ -58,6 +60,8 @@ class History:
             return
         if record.job:
             self._apply(record, event)
+        if record.partition not in self.late:
+            self.fired.take(record, event, self.report)
 
     def _check_order(self, record: ev.Record) -> None:
         last = self._last.get(record.partition)
@@ -65,7 +69,7 @@ class History:
         add, at = self.report.add, record.position
         if last is None:
             if record.seq != 1:
-                self._late.add(record.partition)
+                self.late.add(record.partition)
                 add("log-starts-late", at, f"expected seq 1, got {record.seq}")
             return
         if record.epoch < last.epoch:
@@ -98,7 +102,7 @@ class History:
         try:
             job = begin(record, event)
         except IllegalTransition as error:
-            if record.partition not in self._late:
+            if record.partition not in self.late:
                 self.report.add("never-submitted", record.position, str(error))
             return
         self.tracks[record.job] = Track(job, record.body)
@@ -135,6 +139,7 @@ class History:
         for job in acknowledged:
             if job not in self.tracks:
                 self.report.add("acknowledged-lost", job, "expected its submission in the log")
+        self.fired.close(self.report)
         if drained:
             for job, track in self.tracks.items():
                 if not track.ended:

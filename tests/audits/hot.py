@@ -16,6 +16,7 @@ from millstream.core.log import Head
 from .gates import Gates, audit_gates, read_gate, read_gates
 from .history import Track
 from .report import Report
+from .schedules import HotSchedules, read_schedules
 
 DUE_TOLERANCE_MS = 1000
 WITH_ENTRY = (JobState.QUEUED, JobState.RUNNING)
@@ -36,6 +37,7 @@ class Hot:
     bell: int = 0
     locks: dict[str, str] = field(default_factory=dict)
     """Lock that is held for no certain time → the job it names."""
+    schedules: HotSchedules = field(default_factory=HotSchedules)
     others: list[str] = field(default_factory=list)
     """Keys that nobody should have made."""
     moved: Mapping[str, int] = field(default_factory=dict)
@@ -45,12 +47,18 @@ class Hot:
 async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
     """Read it; the partition must be at rest meanwhile."""
     hot, base = Hot(), keys.base(partition)
-    known = {"log", "meta", "due", "bell", "types", "limits", "gates", "blocked", "timers"}
+    known = {
+        "log", "meta", "due", "bell", "types", "limits", "gates", "blocked", "timers",
+        "schedule_due",
+    }  # fmt: skip
     jobs: list[str] = []
+    schedules: list[str] = []
     async for raw in redis.scan_iter(match=f"{base}:*", count=1000):
         kind, _, rest = raw.decode()[len(base) + 1 :].partition(":")
         if kind == "job":
             jobs.append(rest)
+        elif kind == "schedule":
+            schedules.append(rest)
         elif kind == "ready":
             await _read_lane(redis, raw, rest, hot)
         elif kind in ("running", "parked"):
@@ -67,6 +75,7 @@ async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
     due = await redis.zrange(keys.due(partition), 0, -1, withscores=True)
     hot.due = {job.decode(): score for job, score in due}
     await read_gates(redis, keys, partition, hot.gates)
+    hot.schedules = await read_schedules(redis, keys, partition, schedules)
     hot.bell = await redis.llen(keys.bell(partition))
     return hot
 
