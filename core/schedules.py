@@ -30,7 +30,7 @@ MAX_CATCHUP_LIMIT = 100
 """Most occurrences of one schedule that are fired late at once."""
 
 NO_NUL = "^[^\\x00]*$"
-KEY = "^[a-zA-Z0-9._:/@-]{1,128}$"
+KEY = "^[a-zA-Z0-9._:/@+-]{1,128}$"
 
 Overlap = Literal["allow", "skip", "buffer_one", "cancel_running"]
 Instant = Annotated[datetime, Meta(tz=True)]
