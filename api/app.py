@@ -72,6 +72,7 @@ def create_app(settings: Settings) -> Litestar:
             stats.summary,
             jobs.get_job,
             jobs.get_events,
+            jobs.get_attempts,
             commands.cancel,
             commands.retry,
             commands.reschedule,

@@ -1,4 +1,4 @@
-"""GET /jobs, /jobs/{id} and /jobs/{id}/events, and the one address both submit and list share."""
+"""GET /jobs, /jobs/{id}, its events and attempts, and the one address submit and list share."""
 
 import time
 from collections.abc import Coroutine
@@ -20,7 +20,7 @@ from .problems import INVALID, Fault, Problem, status_of
 from .resources import resources_of
 from .submission import milliseconds
 from .submissions import submit
-from .views import Page, event_of, view_of
+from .views import Page, attempt_of, event_of, view_of
 
 PATH = "/api/v1/jobs"
 ALLOW = "GET, OPTIONS, POST"
@@ -113,6 +113,23 @@ async def get_events(request: Request[Any, Any, Any], job_id: FromPath[str]) -> 
     shown = records[: given.limit]
     cursor = str(shown[-1].version) if more else None
     return answer(Page([event_of(record) for record in shown], cursor))
+
+
+@get("/jobs/{job_id:str}/attempts")
+async def get_attempts(request: Request[Any, Any, Any], job_id: FromPath[str]) -> ASGIResponse:
+    """Every attempt at a job, the first one first."""
+    given = read(request, EventParameters)
+    resources = resources_of(request)
+    after = _version(given.cursor)
+    attempts = await resources.tables.attempts(job_id, after, given.limit + 1)
+    if not attempts:
+        found = await lookup.find(resources, job_id)
+        if found.hot is not None:
+            await lookup.catch_up(resources, found.partition)
+            attempts = await resources.tables.attempts(job_id, after, given.limit + 1)
+    shown = attempts[: given.limit]
+    cursor = str(shown[-1].fence) if len(attempts) > given.limit else None
+    return answer(Page([attempt_of(attempt) for attempt in shown], cursor))
 
 
 def _states(given: list[str]) -> tuple[JobState, ...]:

@@ -21,7 +21,7 @@ from .schedule_views import (
 )
 from .submission import Accepted, Batch, Submission
 from .submissions import Receipts
-from .views import EventView, JobView, SummaryView
+from .views import AttemptView, EventView, JobView, SummaryView
 
 
 class JobList(Struct):
@@ -35,6 +35,13 @@ class EventList(Struct):
     """A part of a history; `next_cursor` leads to the next part, null at the end."""
 
     items: list[EventView]
+    next_cursor: str | None
+
+
+class AttemptList(Struct):
+    """A part of the attempts at a job; `next_cursor` leads to the next part, null at the end."""
+
+    items: list[AttemptView]
     next_cursor: str | None
 
 
@@ -91,6 +98,11 @@ OPERATIONS = (
     ),
     Operation(
         "get", "/jobs/{job_id}/events", "listJobEvents", "jobs", "The history of a job", EventList,
+        query=parameters.EventParameters, problems=(400, 404, 503),
+    ),
+    Operation(
+        "get", "/jobs/{job_id}/attempts", "listJobAttempts", "jobs",
+        "Every attempt at a job: its worker, times, outcome and error", AttemptList,
         query=parameters.EventParameters, problems=(400, 404, 503),
     ),
     Operation(

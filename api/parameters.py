@@ -48,7 +48,7 @@ class ListParameters(Struct, forbid_unknown_fields=True):
 
 
 class EventParameters(Struct, forbid_unknown_fields=True):
-    """Of GET /jobs/{id}/events."""
+    """Of GET /jobs/{id}/events and /attempts."""
 
     cursor: Cursor | None = None
     limit: Limit = 100

@@ -8,7 +8,8 @@ from ..core.config import Settings
 from ..core.errors import Unavailable
 from ..core.events import Record
 from ..core.jobs import Job
-from ..projections import queries, targets
+from ..projections import attempts, queries, targets
+from ..projections.attempts import Attempt
 from ..projections.listing import JobFilter
 from ..projections.queries import Checkpoint, JobPage, Summary
 from ..projections.targets import TargetPage
@@ -45,6 +46,11 @@ class Tables:
         """Archived events of a job, in order."""
         with _told():
             return await queries.job_events(self._pool, job, after_version, limit)
+
+    async def attempts(self, job: str, after: int, limit: int) -> list[Attempt]:
+        """Attempts at a job whose fence is above `after`, in order."""
+        with _told():
+            return await attempts.job_attempts(self._pool, job, after, limit)
 
     async def spec(self, job: str) -> bytes | None:
         """The last spec a job was given; None if the archive does not hold it any more."""

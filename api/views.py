@@ -11,6 +11,7 @@ from ..core.codec import NULL, Data
 from ..core.events import Fault, Record
 from ..core.hot import HotJob
 from ..core.jobs import Job, JobState
+from ..projections.attempts import Attempt
 from ..projections.queries import Summary
 
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
@@ -57,6 +58,24 @@ class JobView(Struct, gc=False):
     metadata: dict[str, str]
     version: int
     position: str | None
+
+
+class AttemptView(Struct, gc=False):
+    """One attempt at a job. `number` begins again when the job is run again; `fence` does not.
+
+    `outcome`: succeeded, failed, snoozed, released, cancelled, crashed (its worker did not renew
+    the lease), lost (the consumer group was), or null while it runs. `retry_at`: when a failed one
+    is tried again.
+    """
+
+    number: int
+    fence: int
+    worker: str
+    started_at: Time
+    ended_at: Time | None
+    outcome: str | None
+    error: ErrorView | None
+    retry_at: Time | None
 
 
 class EventView(Struct, gc=False):
@@ -181,6 +200,20 @@ def event_of(record: Record) -> EventView:
         job_id=record.job or None,
         version=record.version,
         body=msgspec.Raw(record.body),
+    )
+
+
+def attempt_of(attempt: Attempt) -> AttemptView:
+    """An attempt as the history of the job tells it."""
+    return AttemptView(
+        number=attempt.number,
+        fence=attempt.fence,
+        worker=attempt.worker,
+        started_at=time_of(attempt.started_at),
+        ended_at=time_or_null(attempt.ended_at),
+        outcome=attempt.outcome,
+        error=_error(attempt.error, None),
+        retry_at=time_or_null(attempt.retry_at),
     )
 
 

@@ -100,11 +100,25 @@ def show(job: str, as_json: bool, url: str) -> None:
     _print_history(msgspec.json.decode(history, type=_Events).items)
 
 
-def _pages(api: Api, limit: int, query: dict[str, Any]) -> Iterator[bytes]:
-    """Up to `limit` jobs (JSON), page by page."""
+@command.command("attempts")
+@click.argument("job")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines, as when piped.")
+@url_option
+def attempts(job: str, as_json: bool, url: str) -> None:
+    """Every attempt at a job: a table on a terminal, JSON lines with tracebacks when piped."""
+    found = _pages(Api(url), sys.maxsize, {}, f"/jobs/{job}/attempts")
+    if as_json or not sys.stdout.isatty():
+        for attempt in found:
+            print_line(attempt)
+    else:
+        _print_attempts([msgspec.json.decode(attempt) for attempt in found])
+
+
+def _pages(api: Api, limit: int, query: dict[str, Any], path: str = "/jobs") -> Iterator[bytes]:
+    """Up to `limit` items (JSON) of a list, page by page."""
     cursor: str | None = None
     while limit > 0:
-        answer = api.get("/jobs", limit=min(limit, _PAGE), cursor=cursor, **query)
+        answer = api.get(path, limit=min(limit, _PAGE), cursor=cursor, **query)
         page = msgspec.json.decode(answer, type=_Page)
         yield from map(bytes, page.items)
         limit -= len(page.items)
@@ -138,6 +152,28 @@ def _print_table(jobs: list[Any]) -> None:
         )
         table.add_row(*cells[: len(table.columns)])
     console.print(table)
+
+
+def _print_attempts(attempts: list[Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold")
+    for column in ("attempt", "outcome", "started", "ended", "worker"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("error", overflow="fold")
+    for attempt in attempts:
+        error, outcome = attempt["error"], attempt["outcome"] or "running"
+        table.add_row(
+            str(attempt["number"]),
+            Text(outcome, style=_STYLES.get(outcome, "")),
+            attempt["started_at"][:23],
+            (attempt["ended_at"] or "")[:23],
+            Text(attempt["worker"]),
+            Text(f"{error['type']}: {error['message']}" if error else ""),
+        )
+    Console().print(table)
 
 
 def _print_history(events: list[_Event]) -> None:

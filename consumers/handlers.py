@@ -1,8 +1,9 @@
 """Handlers and the registry that knows them by job type."""
 
+import builtins
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,8 +15,10 @@ from ..core.schedules import Schedule
 from .declared import declared
 from .errors import HandlerError
 from .signatures import Signature, read_signature
+from .verdicts import Verdict
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Exceptions = tuple[type[BaseException], ...]
 
 
 class Handler(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +28,7 @@ class Handler(msgspec.Struct, frozen=True, kw_only=True):
     max_attempts  default for jobs submitted without their own
     backoff       for jobs without their own; None: the general one
     timeout       seconds an attempt may take, for jobs without their own; None: no bound
+    non_retryable  exceptions after which no other attempt is made
     decode        payload bytes → payload
     where         file and line, for people
     schedule      when such jobs are submitted by themselves
@@ -42,6 +46,7 @@ class Handler(msgspec.Struct, frozen=True, kw_only=True):
     decode: Callable[[msgspec.Raw], Any]
     where: str
     schedule: Schedule | None = None
+    non_retryable: Exceptions = ()
 
     def announcement(self) -> dict[str, Any]:
         """What whoever submits such jobs should know (JSON values; durations in seconds)."""
@@ -70,6 +75,7 @@ class Registry:
         max_attempts: int = 5,
         backoff: Backoff | None = None,
         timeout: float | None = None,
+        non_retryable: Sequence[type[BaseException]] = (),
         cron: str | None = None,
         every: float | None = None,
         timezone: str = "UTC",
@@ -79,14 +85,16 @@ class Registry:
 
         It takes (ctx, payload): what msgspec can decode into payload's annotation is accepted,
         everything else fails the job at once. An `async def` runs on the event loop, a plain
-        function in a thread. With `cron` (in `timezone`) or `every` (seconds) such jobs are
-        submitted by themselves; `schedule` says more, in the words of the API. Raises HandlerError.
+        function in a thread. Exceptions of the kinds in `non_retryable` fail the job at once, as
+        `Fail` does. With `cron` (in `timezone`) or `every` (seconds) such jobs are submitted by
+        themselves; `schedule` says more, in the words of the API. Raises HandlerError.
         """
         scope = sys._getframe(1).f_locals  # annotations may name what is local to the caller
 
         def register(function: Function) -> Function:
             signature = read_signature(type, function, scope)
             options = _checked(type, queue, max_attempts, timeout)
+            options["non_retryable"] = _exceptions(type, non_retryable)
             times = {"cron": cron, "every": every, "timezone": timezone}
             planned = declared(type, queue, max_attempts, times, schedule)
             self.add(
@@ -143,6 +151,16 @@ def _checked(type: str, queue: str, max_attempts: int, timeout: float | None) ->
     if timeout is not None and not 0 < timeout <= 366 * 86400:
         raise HandlerError(type, "a timeout of more than 0 seconds, at most 366 days", timeout)
     return {"queue": queue, "max_attempts": max_attempts, "timeout": timeout}
+
+
+def _exceptions(type: str, given: Any) -> Exceptions:
+    kinds = tuple(given) if isinstance(given, tuple | list) else (given,)
+    for kind in kinds:
+        if not isinstance(kind, builtins.type) or not issubclass(kind, BaseException):
+            raise HandlerError(type, "classes of exceptions in non_retryable", repr(kind))
+        if issubclass(kind, Verdict):
+            raise HandlerError(type, "no verdict in non_retryable", kind.__name__)
+    return kinds
 
 
 def _handler(type: str, function: Any, signature: Signature, **options: Any) -> Handler:

@@ -60,8 +60,22 @@ def raised(attempt: Attempt, error: BaseException) -> Finish:
             return hopeless(attempt, _cause(error, error.reason))
         case Retry():
             return failed(attempt, _cause(error, error.reason), error.after)
+        case _ if attempt.handler and _hopeless(error, attempt.handler.non_retryable):
+            return hopeless(attempt, fault_of(error))
         case _:
             return failed(attempt, fault_of(error))
+
+
+def _hopeless(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bool:
+    """Whether no other attempt is to be made: of a group, if none of its errors says otherwise."""
+    if not kinds:
+        return False
+    if isinstance(error, kinds):
+        return True
+    if isinstance(error, BaseExceptionGroup):
+        group: BaseExceptionGroup[BaseException] = error
+        return group.split(kinds)[1] is None
+    return False
 
 
 def failed(attempt: Attempt, fault: Fault, after: float | None = None) -> Finish:

@@ -171,6 +171,33 @@ def test_the_history_of_a_new_job_waits_for_the_archive(api: Api, projector: Non
     assert [event["version"] for event in api.get(f"/jobs/{id}/events")["items"]] == [1]
 
 
+async def test_the_attempts_at_a_job(api: Api, core: Core, projector: None) -> None:
+    id = api.submit()
+    assert api.get(f"/jobs/{id}/attempts") == {"items": [], "next_cursor": None}
+    (lease,) = await core.claim()
+    fault = {"type": "ValueError", "message": "no", "traceback": "line 1"}
+    body = msgspec.json.encode({"error": fault, "retry_ms": 0})
+    await core.finish(lease, "retry", body)
+    (lease,) = await core.claim()
+    await core.succeed(lease)
+    api.job(id, wait=20)
+    first, second = api.get(f"/jobs/{id}/attempts")["items"]
+    assert list(first) == [
+        "number", "fence", "worker", "started_at", "ended_at", "outcome", "error", "retry_at",
+    ]  # fmt: skip
+    assert (first["number"], first["fence"], first["worker"]) == (1, 2, "tester")
+    assert (first["outcome"], first["error"], first["retry_at"]) == (
+        "failed", fault, first["ended_at"],
+    )  # fmt: skip
+    assert (second["number"], second["outcome"], second["error"]) == (2, "succeeded", None)
+    page = api.get(f"/jobs/{id}/attempts", limit=1)
+    assert page == {"items": [first], "next_cursor": "2"}
+    rest = api.get(f"/jobs/{id}/attempts", limit=1, cursor="2")
+    assert rest == {"items": [second], "next_cursor": None}
+    problem(api.client.get(f"/api/v1/jobs/{id}/attempts?cursor=x"), 400)
+    problem(api.client.get(f"/api/v1/jobs/{new_id('default')}/attempts"), 404, "not-found")
+
+
 async def test_lists_by_filter(api: Api, core: Core, projector: None) -> None:
     plain = api.submit("a.job")
     tagged = api.submit("b.job", queue="other", tags=["red", "blue"])

@@ -169,6 +169,40 @@ async def test_an_exception_is_retried_by_backoff_until_attempts_are_exhausted(
     assert (await rig.run("breaks", spec=own, attempt=5)).delay_ms == 1000
 
 
+class Declined(ValueError):
+    """No use trying again."""
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (Declined("no"), "failed"),
+        (LookupError("no"), "failed"),
+        (ValueError("no"), "retry"),
+        (Retry("all the same", after=1), "retry"),
+        (ExceptionGroup("both", [Declined("a"), ExceptionGroup("in", [KeyError("b")])]), "failed"),
+        (ExceptionGroup("one of two", [Declined("a"), OSError("b")]), "retry"),
+    ],
+)
+async def test_exceptions_that_are_never_retried(
+    registry: Registry, error: Exception, verdict: str, threaded: bool
+) -> None:
+    def charge(ctx: Context, payload: None) -> None:
+        raise error
+
+    async def charge_async(ctx: Context, payload: None) -> None:
+        raise error
+
+    function = charge if threaded else charge_async
+    registry.job("charge", non_retryable=(Declined, LookupError))(function)
+    finish = await Rig(registry).run("charge")
+    assert finish.verdict == verdict
+    if verdict == "failed":
+        assert end(finish) == {"reason": "non_retryable"}
+        assert body(finish)["error"]["type"].endswith(type(error).__name__)
+
+
 async def test_a_fault_is_bounded_valid_and_without_our_frames(registry: Registry) -> None:
     def deep(n: int) -> None:
         if n:

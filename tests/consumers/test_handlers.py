@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from millstream.consumers import Backoff, Context, HandlerError, Registry
+from millstream.consumers import Backoff, Context, HandlerError, Registry, Retry
 
 
 class Mail(msgspec.Struct):
@@ -123,6 +123,12 @@ def test_a_wrong_function_is_refused(registry: Registry, function: Any, expected
         ({"max_attempts": 0}, "max_attempts from 1"),
         ({"timeout": 0}, "a timeout of more than 0"),
         ({"timeout": float("nan")}, "a timeout of more than 0"),
+        (
+            {"non_retryable": ("ValueError",)},
+            "classes of exceptions in non_retryable, got: 'ValueErr",
+        ),
+        ({"non_retryable": int}, "classes of exceptions in non_retryable"),
+        ({"non_retryable": (Retry,)}, "no verdict in non_retryable, got: Retry"),
     ],
 )
 def test_wrong_options_are_refused(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millstream.core.retry import DEFAULT, MAX_DELAY, Backoff, delay_after
+from millstream.core.retry import DEFAULT, MAX_DELAY, MAX_DELAYS, Backoff, delay_after
 
 backoffs = st.builds(
     Backoff,
@@ -20,6 +21,12 @@ backoffs = st.builds(
     jitter=st.floats(0, 1),
 )
 attempts = st.integers(1, 10**9)
+lists = st.builds(
+    Backoff,
+    kind=st.just("list"),
+    jitter=st.floats(0, 1),
+    delays=st.lists(st.floats(0, MAX_DELAY), min_size=1, max_size=MAX_DELAYS).map(tuple),
+)
 
 
 @given(attempts, attempts, backoffs)
@@ -35,7 +42,7 @@ def test_it_is_finite_and_within_bounds(attempt: int, backoff: Backoff) -> None:
     assert 0 <= wait <= backoff.max
 
 
-@given(attempts, backoffs, st.floats(0, 1))
+@given(attempts, backoffs | lists, st.floats(0, 1))
 def test_jitter_only_shortens_and_by_no_more_than_its_part(
     attempt: int, backoff: Backoff, chance: float
 ) -> None:
@@ -44,7 +51,7 @@ def test_jitter_only_shortens_and_by_no_more_than_its_part(
     assert longest * (1 - backoff.jitter) <= wait <= longest
 
 
-@given(attempts, backoffs)
+@given(attempts, backoffs | lists)
 def test_without_jitter_it_is_not_random(attempt: int, backoff: Backoff) -> None:
     plain = msgspec.structs.replace(backoff, jitter=0.0)
     assert delay_after(attempt, plain) == delay_after(attempt, plain, 0.0)
@@ -58,6 +65,51 @@ def test_growth_of_each_kind() -> None:
     assert waits(Backoff("linear", 3, max=10)) == [3, 6, 9, 10, 10]
     assert waits(Backoff("fixed", 3, max=10)) == [3, 3, 3, 3, 3]
     assert waits(Backoff("fixed", 30, max=10)) == [10] * 5
+
+
+@given(attempts, lists)
+def test_a_list_is_taken_as_it_is_and_its_last_repeats(attempt: int, backoff: Backoff) -> None:
+    delays = backoff.delays
+    assert (
+        delay_after(attempt, backoff, 0.0) == [*delays, delays[-1]][min(attempt - 1, len(delays))]
+    )
+    assert msgspec.json.decode(msgspec.json.encode(backoff), type=Backoff) == backoff
+
+
+def test_a_list_needs_no_cap() -> None:
+    backoff = Backoff("list", delays=(1, 10, 86400))
+    assert [delay_after(n, backoff, 0.0) for n in (1, 2, 3, 4, 99)] == [1, 10, 86400, 86400, 86400]
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (
+            {"kind": "list"},
+            "expected delays with kind 'list' and with no other, got 'list' without",
+        ),
+        ({"delays": (1,)}, "got 'exponential' with them"),
+        ({"kind": "list", "delays": (1, -1)}, r"expected delays\[1\] from 0 to"),
+        ({"kind": "list", "delays": (math.inf,)}, r"expected delays\[0\] from 0 to"),
+        ({"kind": "list", "delays": (1,) * 101}, "expected at most 100 delays, got 101"),
+    ],
+)
+def test_lists_that_cannot_be(given: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        Backoff(**given)
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (b'{"kind":"list","delays":[1,-1]}', r"\$.delays\[1\]"),
+        (b'{"kind":"list","delays":[' + b"1," * 10_000 + b"1]}", r"length <= 100 - at `\$.delays`"),
+        (b'{"kind":"list","delays":3}', r"\$.delays"),
+    ],
+)
+def test_what_is_wrong_with_a_list_is_told_with_its_path(body: bytes, path: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=path):
+        msgspec.json.decode(body, type=Backoff)
 
 
 def test_the_default_reaches_its_cap() -> None:
