@@ -164,9 +164,14 @@ class JobCancelled(Command, frozen=True):
 
 
 class JobRedriven(Command, frozen=True):
-    """A job that had ended is to run again, with fresh attempts."""
+    """A job that had ended is to run again, with fresh attempts: at once, or at `run_at`.
+
+    `command`: of the action on many jobs that did it, so that all of them can be found.
+    """
 
     name = "job.redriven"
+    run_at: int | None = None
+    command: str = ""
 
 
 class QueuePaused(Command, frozen=True):
@@ -278,6 +283,13 @@ class WorkerStopped(Event, frozen=True):
     worker: str
 
 
+class JobDiscarded(Command, frozen=True):
+    """A failed job is of no more interest: it stays failed, but is no dead letter any more."""
+
+    name = "job.discarded"
+    command: str = ""
+
+
 KINDS: dict[str, type[Event]] = {
     kind.name: kind
     for kind in (
@@ -310,6 +322,7 @@ KINDS: dict[str, type[Event]] = {
         ScheduleSkipped,
         WorkerStarted,
         WorkerStopped,
+        JobDiscarded,
     )
 }
 """Every event there is, by name."""

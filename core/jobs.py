@@ -6,7 +6,9 @@
                                running ──▶ retrying ─┘
                                   │  └───▶ scheduled (snoozed)
                                   ▼
-                  succeeded / failed / cancelled ──(redriven)──▶ queued
+                  succeeded / failed / cancelled ──(redriven)──▶ queued, or scheduled
+
+A failed job that was discarded stays failed.
 
 The same function folds live batches, rebuilds tables and checks histories.
 """
@@ -21,6 +23,7 @@ import msgspec
 from . import events as ev
 from .codec import Data
 from .errors import IllegalTransition
+from .fingerprint import fingerprint_of
 
 
 class JobState(StrEnum):
@@ -46,6 +49,10 @@ class Job(msgspec.Struct):
 
     `ready_at` is when it last became ready to run, so that waiting can be measured; `seq` and
     `epoch` are those of the last event folded in.
+
+    fingerprint  of a failed job: stands for all that failed alike
+    discarded    it failed, and is no dead letter any more
+    command      the action on many jobs that ran it again
     """
 
     id: str
@@ -70,6 +77,9 @@ class Job(msgspec.Struct):
     cancel_requested: bool = False
     tags: list[str] = []
     metadata: dict[str, str] = {}
+    fingerprint: str | None = None
+    discarded: bool = False
+    command: str | None = None
     version: int = 0
     epoch: int = 0
     seq: int = 0
@@ -101,6 +111,7 @@ ALLOWED: dict[type[ev.Event], frozenset[JobState | None]] = {
     ev.JobCancelRequested: frozenset({JobState.RUNNING}),
     ev.JobCancelled: frozenset(LIVE),
     ev.JobRedriven: frozenset(TERMINAL),
+    ev.JobDiscarded: frozenset({JobState.FAILED}),
 }
 """Event → the states it may follow; None stands for «no such job yet»."""
 
@@ -145,6 +156,8 @@ def advance(job: Job, record: ev.Record, event: ev.Event) -> None:
     kind = type(event)
     if job.state not in ALLOWED.get(kind, ()):
         raise IllegalTransition(record.position, job.id, f"state {job.state.value}", record.type)
+    if job.discarded and kind is not ev.JobRedriven:
+        raise IllegalTransition(record.position, job.id, "the end, discarded,", record.type)
     if record.version != job.version + 1:
         raise IllegalTransition(
             record.position, job.id, f"version {job.version}", f"version {record.version}"
@@ -222,6 +235,7 @@ def _attempt_failed(job: Job, event: ev.JobAttemptFailed, time: int) -> None:
 def _failed(job: Job, event: ev.JobFailed, time: int) -> None:
     job.failure = event.reason
     job.error = event.error or job.error
+    job.fingerprint = fingerprint_of(event.reason, job.error).digest
     _end(job, JobState.FAILED, time)
 
 
@@ -254,17 +268,24 @@ def _cancelled(job: Job, event: ev.JobCancelled, time: int) -> None:
 
 
 def _redriven(job: Job, event: ev.JobRedriven, time: int) -> None:
-    job.state = JobState.QUEUED
+    job.state = JobState.QUEUED if event.run_at is None else JobState.SCHEDULED
     job.attempt = 0
     job.crashes = 0
+    job.fingerprint = None
+    job.discarded = False
+    job.command = event.command or None
     job.result = None
     job.error = None
     job.failure = None
     job.finished_at = None
     job.expires_at = None
     job.cancel_requested = False
-    job.run_at = time
-    job.ready_at = time
+    job.run_at = time if event.run_at is None else event.run_at
+    job.ready_at = time if event.run_at is None else None
+
+
+def _discarded(job: Job, event: ev.JobDiscarded, time: int) -> None:
+    job.discarded = True
 
 
 def _end(job: Job, state: JobState, time: int) -> None:
@@ -287,4 +308,5 @@ _CHANGES: dict[type[ev.Event], Callable[[Job, Any, int], None]] = {
     ev.JobCancelRequested: _cancel_requested,
     ev.JobCancelled: _cancelled,
     ev.JobRedriven: _redriven,
+    ev.JobDiscarded: _discarded,
 }

@@ -14,6 +14,7 @@ import msgspec
 
 from ..core import events as ev
 from ..core.errors import IllegalTransition, MillstreamError, UnknownEvent, UnreadableEvent
+from ..core.fingerprint import fingerprint_of
 from ..core.jobs import Job, advance, begin
 from ..core.upcast import decode
 from .histogram import bucket_of
@@ -22,6 +23,20 @@ MINUTE_MS = 60_000
 MINUTE_FIELDS = ("submitted", "started", "succeeded", "failed", "cancelled", "retried")
 
 _JOB_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+Group = tuple[str, str, str, str]
+"""Of dead letters that are alike: queue, type, reason, fingerprint."""
+
+
+class Failures(NamedTuple):
+    """Jobs of a group that failed in a batch: its label, when the first and the last of them did
+    (ms), and that last job."""
+
+    label: str
+    first_at: int
+    last_at: int
+    job: str
 
 
 class Parked(NamedTuple):
@@ -41,6 +56,8 @@ class Effect(msgspec.Struct):
     counts    (queue, type, state) → how many more
     minutes   (minute, queue, type) → how many more, in the order of MINUTE_FIELDS
     durations (minute, queue, type, 'wait' or 'run', bucket) → how many more
+    failures  groups in which jobs failed
+    letters   group → how many more dead letters
     parked    events that were not applied
     raw       seq of those that the columns of the archive may not be able to hold
     """
@@ -54,6 +71,8 @@ class Effect(msgspec.Struct):
     durations: dict[tuple[int, str, str, str, int], int] = {}
     parked: list[Parked] = []
     raw: set[int] = set()
+    failures: dict[Group, Failures] = {}
+    letters: dict[Group, int] = {}
 
 
 def is_job_id(text: str) -> bool:
@@ -101,6 +120,7 @@ class _Batch:
         self._replaced: set[str] = set()
         self._minutes: dict[tuple[int, str, str], list[int]] = {}
         self._durations: dict[tuple[int, str, str, str, int], int] = defaultdict(int)
+        self._failures: dict[Group, Failures] = {}
 
     def take(self, record: ev.Record) -> None:
         try:
@@ -167,18 +187,32 @@ class _Batch:
     def replace(self, job: Job) -> None:
         self._replaced.add(job.id)
 
+    def fail(self, job: Job, time: int) -> None:
+        assert job.fingerprint is not None
+        assert job.failure is not None
+        group = (job.queue, job.type, job.failure, job.fingerprint)
+        before = self._failures.get(group)
+        first_at = time if before is None else before.first_at
+        label = fingerprint_of(job.failure, job.error).label
+        self._failures[group] = Failures(label, first_at, time, job.id)
+
     def effect(self, records: Sequence[ev.Record]) -> Effect:
         created: list[Job] = []
         changed: list[Job] = []
         counts: dict[tuple[str, str, str], int] = defaultdict(int)
+        letters: dict[Group, int] = defaultdict(int)
         for job in self._jobs.values():
             counts[job.queue, job.type, job.state] += 1
+            if job.fingerprint is not None:
+                _count_letter(letters, job, 1)
             before = self._previous.get(job.id)
             if before is None:
                 created.append(job)
             else:
                 changed.append(job)
                 counts[before.queue, before.type, before.state] -= 1
+                if before.fingerprint is not None:
+                    _count_letter(letters, before, -1)
         # By id: neighbours in the table are then written together.
         created.sort(key=_id_of)
         changed.sort(key=_id_of)
@@ -192,6 +226,8 @@ class _Batch:
             dict(self._durations),
             self._parked,
             self._raw,
+            self._failures,
+            {group: count for group, count in letters.items() if count},
         )
 
 
@@ -207,6 +243,12 @@ def _is_plain(record: ev.Record) -> bool:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return False
     return "\0" not in record.type and (not record.job or is_job_id(record.job))
+
+
+def _count_letter(letters: dict[Group, int], job: Job, count: int) -> None:
+    """Count a failed job among the dead letters, if it is one."""
+    if not job.discarded and job.failure is not None and job.fingerprint is not None:
+        letters[job.queue, job.type, job.failure, job.fingerprint] += count
 
 
 def _id_of(job: Job) -> str:
@@ -233,6 +275,7 @@ def _succeeded(batch: _Batch, job: Job, event: ev.JobSucceeded, time: int) -> No
 
 def _failed(batch: _Batch, job: Job, event: ev.JobFailed, time: int) -> None:
     batch.count(job, 3, time)
+    batch.fail(job, time)
 
 
 def _cancelled(batch: _Batch, job: Job, event: ev.JobCancelled, time: int) -> None:

@@ -17,7 +17,8 @@ from ..core.jobs import JobState
 
 _COLUMNS = """id, queue, type, state, priority, attempt, max_attempts, crashes, payload,
  payload_codec, result, result_codec, error, failure, submitted_at, run_at, ready_at, started_at,
- finished_at, expires_at, worker, cancel_requested, tags, metadata, version, epoch, seq"""
+ finished_at, expires_at, worker, cancel_requested, fingerprint, discarded, command, tags, metadata,
+ version, epoch, seq"""
 
 MAX_MS = (1 << 48) - 1
 
@@ -28,6 +29,9 @@ class JobFilter(msgspec.Struct, frozen=True):
     error           part of "type: message" of the last error, in any case
     created_after   ms since 1970, of the clock that gave the id; included
     created_before  the same; excluded
+    fingerprint     of failed jobs
+    discarded       whether they are to have been discarded
+    command         of the action on many jobs that ran them again
     """
 
     states: tuple[JobState, ...] = ()
@@ -37,6 +41,9 @@ class JobFilter(msgspec.Struct, frozen=True):
     error: str | None = None
     created_after: int | None = None
     created_before: int | None = None
+    fingerprint: str | None = None
+    discarded: bool | None = None
+    command: str | None = None
 
 
 def listing(
@@ -86,6 +93,12 @@ def _conditions(wanted: JobFilter, before: str | None, args: list[Any]) -> list[
         add("tags IS NOT NULL AND tags @> ARRAY[{}::text]", wanted.tag)
     if wanted.error is not None:
         add("error_text IS NOT NULL AND error_text ILIKE {}", _containing(wanted.error))
+    if wanted.fingerprint is not None:
+        add("fingerprint = {}", wanted.fingerprint)
+    if wanted.discarded is not None:
+        found.append("discarded" if wanted.discarded else "NOT discarded")
+    if wanted.command is not None:
+        add("command = {}", wanted.command)
     return found
 
 

@@ -17,14 +17,14 @@ NEW_COLUMNS = (
     "id", "submitted_at", "run_at", "ready_at", "started_at", "finished_at", "expires_at", "seq",
     "epoch", "version", "attempt", "max_attempts", "crashes", "priority", "cancel_requested",
     "queue", "type", "state", "worker", "failure", "error_text", "payload_codec", "result_codec",
-    "payload", "result", "error", "metadata", "tags",
+    "payload", "result", "error", "metadata", "tags", "fingerprint", "discarded", "command",
 )  # fmt: skip
 """Columns of `jobs` in the order of `new_row`."""
 
 CHANGED_COLUMNS = (
     "id", "state", "version", "epoch", "seq", "attempt", "crashes", "cancel_requested", "run_at",
     "ready_at", "started_at", "finished_at", "expires_at", "worker", "failure", "error_text",
-    "error", "result", "result_codec",
+    "error", "result", "result_codec", "fingerprint", "discarded", "command",
 )  # fmt: skip
 """Columns of `jobs` that can change, in the order of `changed_row`."""
 
@@ -94,6 +94,9 @@ def new_row(job: Job) -> tuple[Any, ...]:
         None if error is None else encode(error),
         encode(job.metadata) if job.metadata else None,
         job.tags or None,
+        job.fingerprint,
+        job.discarded,
+        job.command,
     )
 
 
@@ -120,6 +123,9 @@ def changed_row(job: Job) -> tuple[Any, ...]:
         None if error is None else encode(error),
         None if result is None else result.data,
         None if result is None else _codec(result),
+        job.fingerprint,
+        job.discarded,
+        job.command,
     )
 
 
@@ -169,6 +175,9 @@ def read_slim_job(row: Any) -> Job:
         expires_at=row["expires_at"],
         worker=row["worker"],
         cancel_requested=row["cancel_requested"],
+        fingerprint=row["fingerprint"],
+        discarded=row["discarded"],
+        command=row["command"],
         version=row["version"],
         epoch=row["epoch"],
         seq=row["seq"],

@@ -171,6 +171,13 @@ async def _add(connection: Any, effect: Effect) -> None:
         await connection.fetch(statement("add_minutes"), *columns(rows))
     if effect.durations:
         await connection.fetch(statement("add_durations"), *columns(_sums(effect.durations)))
+    if effect.failures:
+        rows = ((*key, *effect.failures[key]) for key in sorted(effect.failures))
+        await connection.fetch(statement("note_failures"), *columns(rows))
+    if effect.letters:
+        done = await connection.execute(statement("add_letters"), *columns(_sums(effect.letters)))
+        if done != f"UPDATE {len(effect.letters)}":
+            raise Corrupt(f"expected {len(effect.letters)} groups of dead letters, got: {done}")
 
 
 def _sums(counts: Mapping[Any, int]) -> Iterator[tuple[Any, ...]]:

@@ -66,7 +66,7 @@ def next_events(job: Job, tries: int, last: ev.Event) -> st.SearchStrategy[ev.Ev
     if isinstance(last, ev.JobAttemptFailed) and last.retry_ms is None:
         return st.builds(ev.JobFailed, reason=st.just("exhausted"))
     if job.state in TERMINAL:
-        return st.builds(ev.JobRedriven, **_by)
+        return _after_end(job)
     if job.state is JobState.QUEUED:
         started = st.builds(ev.JobStarted, attempt=st.just(tries + 1), worker=names)
         # More often, or few histories would get anywhere.
@@ -89,6 +89,14 @@ def next_events(job: Job, tries: int, last: ev.Event) -> st.SearchStrategy[ev.Ev
         st.just(ev.JobQueued("group_lost")),
         _cancelled,
     )
+
+
+def _after_end(job: Job) -> st.SearchStrategy[ev.Event]:
+    commands = st.just("") | names
+    redriven = st.builds(ev.JobRedriven, run_at=st.none() | times, command=commands, **_by)
+    if job.state is JobState.FAILED and not job.discarded:
+        return redriven | st.builds(ev.JobDiscarded, command=commands, **_by)
+    return redriven
 
 
 def record_of(

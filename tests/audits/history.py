@@ -167,7 +167,9 @@ def _name(job: Job, record: ev.Record, event: ev.Event) -> str:
     """Which invariant an illegal event breaks."""
     if isinstance(event, ev.JobSubmitted):
         return "submitted-twice"
-    if job.terminal and not isinstance(event, ev.JobRedriven):
+    if isinstance(event, ev.JobDiscarded) and job.discarded:
+        return "discarded-twice"
+    if job.terminal and not isinstance(event, ev.JobRedriven | ev.JobDiscarded):
         return "completed-twice" if isinstance(event, (*ENDS, *VERDICTS)) else "event-after-end"
     if isinstance(event, ev.JobStarted) and job.state is JobState.RUNNING:
         return "overlapping-lease"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from millstream.core.events import Record
-from millstream.core.jobs import Job
+from millstream.core.jobs import Job, JobState
 from millstream.projections.connection import connect_once
-from millstream.projections.fold import MINUTE_FIELDS, fold
+from millstream.projections.fold import MINUTE_FIELDS, Group, fold
 from millstream.projections.rows import read_job, read_record
 
 from .history import Track
@@ -29,6 +29,9 @@ class Stored:
     totals: dict[tuple[str, str, str, int], int]
     checkpoints: dict[str, tuple[int, int, str | None]]
     parked: list[tuple[str, int, int, str]]
+    letters: dict[Group, tuple[str, int, int, str]]
+    """Group → label, first_at, last_at, sample."""
+    letter_counts: dict[Group, int]
 
 
 async def read_stored(dsn: str, partitions: Sequence[str]) -> Stored:
@@ -50,6 +53,8 @@ async def _read(connection: Any, partitions: list[str]) -> Stored:
         return {tuple(row[name] for name in key): row["count"] for row in found if row["count"]}
 
     minute = ("minute", "queue", "type")
+    group = ("queue", "type", "reason", "fingerprint")
+    letters = await rows("dead_letters")
     events = await rows("job_events", "partition", "ORDER BY partition, epoch, seq")
     return Stored(
         archive=[read_record(row) for row in events],
@@ -69,6 +74,16 @@ async def _read(connection: Any, partitions: list[str]) -> Stored:
             (row["partition"], row["epoch"], row["seq"], row["reason"])
             for row in await rows("parked_events", "partition")
         ],
+        letters={
+            tuple(row[name] for name in group): (
+                row["label"],
+                row["first_at"],
+                row["last_at"],
+                str(row["sample"]),
+            )
+            for row in letters
+        },
+        letter_counts=sums(letters, *group),
     )
 
 
@@ -110,22 +125,35 @@ def audit_tables(report: Report, stored: Stored, tracks: Mapping[str, Track]) ->
         report.add("row-orphan", job, "expected its submission in the archive")
     grouped = Counter((job.queue, job.type, job.state.value) for job in stored.jobs.values())
     _compare(report, "counts-differ", grouped, stored.counts)
+    _compare(report, "letters-differ", letters_of(stored.jobs.values()), stored.letter_counts)
     _audit_statistics(report, stored)
+
+
+def letters_of(jobs: Iterable[Job]) -> Counter[Group]:
+    """The counts that a GROUP BY over the dead letters among `jobs` gives."""
+    return Counter(
+        (job.queue, job.type, job.failure or "", job.fingerprint)
+        for job in jobs
+        if job.state is JobState.FAILED and job.fingerprint is not None and not job.discarded
+    )
 
 
 def _audit_statistics(report: Report, stored: Stored) -> None:
     minutes: dict[tuple[int, str, str], list[int]] = {}
     durations: Counter[tuple[int, str, str, str, int]] = Counter()
+    letters: dict[Group, tuple[Any, ...]] = {}
     for partition in {record.partition for record in stored.archive}:
         effect = fold([one for one in stored.archive if one.partition == partition], {})
         minutes.update(effect.minutes)
         durations.update(effect.durations)
+        letters.update({group: tuple(told) for group, told in effect.failures.items()})
     totals: Counter[tuple[str, str, str, int]] = Counter()
     for (_, queue, kind, what, bucket), count in durations.items():
         totals[queue, kind, what, bucket] += count
     _compare(report, "minutes-differ", minutes, stored.minutes)
     _compare(report, "durations-differ", durations, stored.durations)
     _compare(report, "durations-differ", totals, stored.totals)
+    _compare(report, "letters-differ", letters, stored.letters)
 
 
 def _compare(report: Report, name: str, told: Mapping[Any, Any], found: Mapping[Any, Any]) -> None:

@@ -15,7 +15,7 @@ TABLES: dict[str, tuple[str, set[str]]] = {
     "nothing": ("SELECT 1", set()),
     "a row lost": (
         "DELETE FROM jobs WHERE state = 'failed'",
-        {"row-missing", "counts-differ"},
+        {"row-missing", "counts-differ", "letters-differ"},
     ),
     "a row of nobody": (
         "UPDATE jobs SET id = overlay(id::text placing '000' from 34)::uuid WHERE state = 'failed'",
@@ -23,13 +23,20 @@ TABLES: dict[str, tuple[str, set[str]]] = {
     ),
     "another state": (
         "UPDATE jobs SET state = 'succeeded' WHERE state = 'failed'",
-        {"row-differs", "counts-differ"},
+        {"row-differs", "counts-differ", "letters-differ"},
     ),
     "another result": ("UPDATE jobs SET result = '2' WHERE state = 'succeeded'", {"row-differs"}),
     "a version ahead": ("UPDATE jobs SET version = version + 1", {"row-differs"}),
     "a count": (
         "UPDATE job_counts SET count = count + 1 WHERE state = 'failed'",
         {"counts-differ"},
+    ),
+    "a dead letter": ("UPDATE dead_letters SET count = count + 1", {"letters-differ"}),
+    "a group of dead letters lost": ("DELETE FROM dead_letters", {"letters-differ"}),
+    "a label": ("UPDATE dead_letters SET label = 'fine'", {"letters-differ"}),
+    "a letter discarded": (
+        "UPDATE jobs SET discarded = true WHERE state = 'failed'",
+        {"row-differs", "letters-differ"},
     ),
     "a count lost": ("DELETE FROM job_counts WHERE state = 'failed'", {"counts-differ"}),
     "a minute": ("UPDATE job_minutes SET started = started + 1", {"minutes-differ"}),

@@ -50,6 +50,7 @@ FULL: list[ev.Event] = [
     ev.ScheduleSkipped("nightly", 1_750_000_000_000, "missed", 3, 1_750_000_120_000),
     ev.WorkerStarted("host-1-abc", ["email.send", "noop"]),
     ev.WorkerStopped("host-1-abc"),
+    ev.JobDiscarded("ada", "old news", "0f343b0931126a20f133d67c2b018a3b"),
 ]
 
 # Fields that later releases added to an event: a body with them is a golden file of its own.
@@ -61,6 +62,15 @@ ADDED: dict[str, ev.Event] = {
         cause="manual",
         actor="ada",
         reason="the report is needed now",
+    ),
+    "job.redriven.1.later": ev.JobRedriven(
+        actor="ada",
+        reason="mail server is back",
+        run_at=1_750_000_000_000,
+        command="0f343b0931126a20f133d67c2b018a3b",
+    ),
+    "job.submitted.1.list": ev.JobSubmitted(
+        type="email.send", backoff=Backoff("list", delays=(1, 10, 60))
     ),
     "job.submitted.1.keys": ev.JobSubmitted(
         type="email.send",
@@ -84,6 +94,7 @@ LEAST: list[ev.Event] = [
     ev.JobCancelled(),
     ev.JobRedriven(),
     ev.WorkerStarted("w"),
+    ev.JobDiscarded(),
 ]
 
 SAMPLES: dict[str, ev.Event] = {

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from millstream.core import events as ev
 from millstream.core.codec import wrap
 from millstream.core.errors import IllegalTransition
+from millstream.core.fingerprint import fingerprint_of
 from millstream.core.jobs import (
     ALLOWED,
     LIVE,
@@ -44,6 +45,7 @@ SAMPLES: list[ev.Event] = [
     ev.JobRedriven("ada"),
     ev.WorkerStarted("w1"),
     ev.WorkerStopped("w1"),
+    ev.JobDiscarded("ada"),
 ]
 
 
@@ -181,6 +183,45 @@ def test_redriven_begins_afresh() -> None:
     assert job.submitted_at == START_MS
 
 
+FAILED = (*RUNNING, ev.JobAttemptFailed(FAULT), ev.JobFailed("exhausted"))
+
+
+def test_redriven_for_later_waits_for_its_time() -> None:
+    job = told(*FAILED, ev.JobRedriven("ada", run_at=START_MS + 9000, command="c1"))
+    assert (job.state, job.run_at, job.ready_at) == (JobState.SCHEDULED, START_MS + 9000, None)
+    assert job.command == "c1"
+    again = told(
+        *FAILED,
+        ev.JobRedriven(command="c1"),
+        ev.JobCancelled(),
+        ev.JobRedriven(),
+        ev.JobStarted(1, "w"),
+    )
+    assert (again.state, again.command) == (JobState.RUNNING, None)
+
+
+def test_a_failed_job_has_a_fingerprint_until_it_runs_again() -> None:
+    job = told(*FAILED)
+    assert job.fingerprint == fingerprint_of("exhausted", FAULT).digest
+    assert told(*FAILED, ev.JobRedriven("ada")).fingerprint is None
+    assert told(*RUNNING, ev.JobAttemptFailed(FAULT, 5)).fingerprint is None
+
+
+def test_discarded_stays_failed_and_can_only_be_redriven() -> None:
+    job = told(*FAILED, ev.JobDiscarded("ada"))
+    assert (job.state, job.discarded, job.failure) == (JobState.FAILED, True, "exhausted")
+    assert job.finished_at == START_MS + 3000
+    with pytest.raises(
+        IllegalTransition, match=r"job\.discarded cannot follow the end, discarded,"
+    ):
+        told(*FAILED, ev.JobDiscarded("ada"), ev.JobDiscarded("eve"))
+    again = told(*FAILED, ev.JobDiscarded("ada"), ev.JobRedriven("eve"))
+    assert (again.state, again.discarded) == (JobState.QUEUED, False)
+    for end in (ev.JobSucceeded(), ev.JobCancelled()):
+        with pytest.raises(IllegalTransition):
+            told(*RUNNING, end, ev.JobDiscarded("ada"))
+
+
 def test_every_event_of_a_job_has_a_rule_and_every_live_state_a_way_out() -> None:
     jobs = {kind for kind in ev.KINDS.values() if kind.name.startswith("job.")}
     assert set(ALLOWED) == jobs
@@ -271,6 +312,7 @@ def test_versions_are_contiguous(history: list[Pair], version: int) -> None:
     for event in SAMPLES:
         record = record_of(event, job=ID, version=version, seq=99, time=START_MS)
         legal = version == job.version + 1 and job.state in ALLOWED.get(type(event), ())
+        legal = legal and not (job.discarded and type(event) is not ev.JobRedriven)
         if legal:
             assert evolve(job, record, event).version == version
         else:
@@ -280,12 +322,12 @@ def test_versions_are_contiguous(history: list[Pair], version: int) -> None:
 
 
 @given(histories())
-def test_an_end_is_followed_by_a_redrive_or_by_nothing(history: list[Pair]) -> None:
+def test_an_end_is_followed_by_a_redrive_or_a_discard_or_by_nothing(history: list[Pair]) -> None:
     for cut in range(1, len(history)):
         job = fold(history[:cut])
         assert job is not None
         if job.terminal:
-            assert type(history[cut][1]) is ev.JobRedriven
+            assert type(history[cut][1]) in (ev.JobRedriven, ev.JobDiscarded)
 
 
 @given(histories(max_size=6), st.data())

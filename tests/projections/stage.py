@@ -20,7 +20,7 @@ from millstream.core.log import LogReader
 from millstream.core.queue import Directory, Finish, PartitionQueue, new_job
 from millstream.projections.fold import fold
 from millstream.projections.service import project
-from tests.audits.tables import Stored, read_stored
+from tests.audits.tables import Stored, letters_of, read_stored
 from tests.strategies import START_MS, job_id, record_of
 
 
@@ -118,6 +118,8 @@ async def require_fold(dsn: str, records: Sequence[Record], partition: str = "de
     assert stored.counts == dict(grouped(stored.jobs.values()))
     assert stored.minutes == told.minutes
     assert stored.durations == told.durations
+    assert stored.letters == {group: tuple(each) for group, each in told.failures.items()}
+    assert stored.letter_counts == told.letters == dict(letters_of(stored.jobs.values()))
     totals: Counter[tuple[str, str, str, int]] = Counter()
     for (_, queue, type_, kind, bucket), count in told.durations.items():
         totals[queue, type_, kind, bucket] += count

@@ -217,6 +217,9 @@ async def many(settings: Settings) -> AsyncIterator[Any]:
         (JobFilter(type="rare"), "type_id_idx"),
         (JobFilter(tag="red"), "tags_idx"),
         (JobFilter(error="disk"), "id_idx|error_text_idx"),
+        (JobFilter(fingerprint="0f343b0931126a20", discarded=False), "fingerprint_id_idx"),
+        (JobFilter(fingerprint="x", states=(JobState.FAILED,)), "fingerprint_id_idx"),
+        (JobFilter(command="none"), "command_id_idx"),
         (JobFilter(created_before=1), "One-Time Filter: false"),
     ],
 )

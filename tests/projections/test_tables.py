@@ -86,7 +86,7 @@ async def _empty(dsn: str) -> None:
         await connection.execute(f"DROP TABLE {row['name']}")
     await connection.execute(
         "TRUNCATE checkpoints, job_counts, job_minutes, job_minute_durations, job_durations,"
-        " parked_events"
+        " parked_events, dead_letters"
     )
     await connection.close()
 
