@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any, Literal, NamedTuple
 
-from .events import Command, body_of
+from .events import Command, JobDiscarded, body_of
 from .jobs import WAITING, JobState
 
 PURGE_BATCH = 500
@@ -54,6 +54,16 @@ class Operating:
         """
         replies = await self._run("reschedule", [_body(by), due, *ids])
         return [reply.decode() for reply in replies]
+
+    async def discard(self, jobs: Sequence[tuple[str, int]], by: JobDiscarded) -> list[str]:
+        """Take failed jobs, each with its last version, from the dead letters.
+
+        Per job: discarded, live or stale (see discard.lua).
+        """
+        args: list[Any] = [body_of(by)]
+        for job in jobs:
+            args += job
+        return [reply.decode() for reply in await self._run("discard", args)]
 
     async def set_mode(self, mode: Mode, by: Command) -> bool:
         """Open, pause or drain the queue; whether that changed anything (see mode.lua)."""

@@ -51,12 +51,13 @@ class Finish(NamedTuple):
 
 
 class Redrive(NamedTuple):
-    """A job that ended, to run again: `version` is that of its last event."""
+    """A job that ended, to run again: `version` is that of its last event; `delay_ms`: not yet."""
 
     id: str
     priority: int
     version: int
     spec: bytes
+    delay_ms: int = 0
 
 
 def _text(value: bytes) -> str:
@@ -120,7 +121,7 @@ class PartitionQueue(Operating):
         return [_text(reply) for reply in await self._run("cancel", [body_of(by), *ids])]
 
     async def redrive(self, jobs: Sequence[Redrive], by: Command) -> list[str]:
-        """Run ended jobs again; per job: queued, live or stale (see redrive.lua)."""
+        """Run ended jobs again; per job: queued, scheduled, live or stale (see redrive.lua)."""
         args: list[Any] = [body_of(by)]
         for job in jobs:
             args += job

@@ -117,6 +117,11 @@ class Mill:
         (reply,) = await self.queue.redrive([Redrive(job, priority, version, spec)], ADA)
         return reply
 
+    async def discard(self, job: str, version: int, command: str = "") -> str:
+        by = ev.JobDiscarded(ADA.actor, ADA.reason, command)
+        (reply,) = await self.queue.discard([(job, version)], by)
+        return reply
+
     async def consumers(self) -> set[str]:
         """The workers the group of the usual lane knows."""
         lane = self.keys.ready(self.partition, 5)

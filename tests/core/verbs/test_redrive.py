@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from redis import exceptions
 
 from millstream.core import events as ev
 from millstream.core.errors import LogLost
 from millstream.core.ids import new_ids
 from millstream.core.jobs import JobState
 from millstream.core.queue import Redrive
+from millstream.core.upcast import decode
 
 from .mill import ADA, Mill
 
@@ -112,6 +116,68 @@ async def test_it_does_not_expire_again(mill: Mill) -> None:
     spec = (await mill.log(job))[0].body
     assert await mill.queue.redrive([Redrive(job, 5, 2, spec)], ADA) == ["queued"]
     assert [lease.id for lease in await mill.claim()] == [job]
+
+
+async def later(mill: Mill, job: str, version: int, delay_ms: int) -> str:
+    spec = (await mill.log(job))[0].body
+    by = ev.JobRedriven("ada", "test", command="c1")
+    (reply,) = await mill.queue.redrive([Redrive(job, 5, version, spec, delay_ms)], by)
+    return reply
+
+
+async def test_for_later_it_waits_for_its_time(mill: Mill) -> None:
+    job = await failed(mill)
+    await mill.mute()
+    before = await mill.now()
+    assert await later(mill, job, 4, 60_000) == "scheduled"
+    after = await mill.now()
+    hot = await mill.hot(job)
+    assert (hot.state, hot.version, hot.attempt) == (JobState.SCHEDULED, 5, 0)
+    record = (await mill.log(job))[-1]
+    event = decode(record)
+    assert isinstance(event, ev.JobRedriven)
+    assert (event.actor, event.reason, event.command) == ("ada", "test", "c1")
+    assert event.run_at is not None
+    assert before + 60_000 <= event.run_at <= after + 60_000
+    assert await mill.queue.promote() == (0, event.run_at)
+    assert await mill.claim() == []
+    assert await later(mill, job, 4, 0) == "live"
+
+
+async def test_when_its_time_has_come_it_is_queued_with_fresh_attempts(mill: Mill) -> None:
+    job = await failed(mill)
+    assert await later(mill, job, 4, 1) == "scheduled"
+    assert await mill.bell() == 1  # so that nobody sleeps past it
+    while await mill.now() <= (await mill.log(job))[-1].time + 1:
+        pass
+    (lease,) = await mill.claim()
+    assert (lease.id, lease.attempt, lease.fence) == (job, 1, 7)
+    assert await mill.finish(lease, "failed")
+    assert await mill.story(job) == [
+        "submitted", "started", "attempt_failed", "failed", "redriven", "queued", "started",
+        "attempt_failed", "failed",
+    ]  # fmt: skip
+    assert await mill.redrive(job, 4) == "stale"
+    assert await mill.redrive(job, 9) == "queued"
+
+
+async def test_a_job_that_waits_for_its_redrive_can_be_moved_and_cancelled(mill: Mill) -> None:
+    one, two = await failed(mill), await failed(mill)
+    assert [await later(mill, job, 4, 60_000) for job in (one, two)] == ["scheduled"] * 2
+    assert await mill.queue.reschedule([one], "+0", ADA) == ["queued"]
+    assert await mill.cancel(two) == ["cancelled"]
+    assert [lease.id for lease in await mill.claim()] == [one]
+
+
+@pytest.mark.parametrize("delay", [-1, "x", "", 2**60])
+async def test_what_is_no_delay_is_refused_before_anything_is_done(mill: Mill, delay: Any) -> None:
+    jobs = [await failed(mill), await failed(mill)]
+    spec = (await mill.log(jobs[0]))[0].body
+    before = len(await mill.log())
+    asked = [Redrive(jobs[0], 5, 4, spec, 0), Redrive(jobs[1], 5, 4, spec, delay)]
+    with pytest.raises(exceptions.ResponseError, match="INVALID delay"):
+        await mill.queue.redrive(asked, ADA)
+    assert len(await mill.log()) == before
 
 
 async def test_a_lost_log_is_not_written_to(mill: Mill) -> None:

@@ -1,0 +1,40 @@
+#!lua
+-- Notes of jobs that have failed that nobody is interested in them any more: they are no dead letters.
+-- Nothing is kept here of a job that has ended but, for an hour, its last version, so that whoever
+-- read an older one can neither discard nor redrive it.
+--
+-- KEYS[1]  partition prefix
+-- ARGV[1]  body {actor, reason, command} of the event
+-- ARGV[2…] per job: id, version of its last event, which must be its job.failed
+--
+-- Replies  one per job: 'discarded' · 'live' (it is not at its end) · 'stale' (that is not its last
+--          version: somebody else discarded or redrove it)
+--          LOGLOST …   the log is gone
+--          OOM …       memory is full: nothing was done
+-- Appends  job.discarded
+--@include header
+--@include log
+local fault = open_log()
+if fault then return fault end
+
+local before = seq
+local replies = {}
+for i = 2, #ARGV, 2 do
+  local id, version = ARGV[i], tonumber(ARGV[i + 1])
+  local gone = P .. ':gone:' .. id
+  local last = redis.call('GET', gone)
+  local reply = 'discarded'
+  if redis.call('EXISTS', job_key(id)) == 1 then
+    reply = 'live'
+  elseif last and tonumber(last) ~= version then
+    reply = 'stale'
+  else
+    append('job.discarded', id, version + 1, ARGV[1])
+    redis.call('SET', gone, version + 1, 'PX', 3600000)
+  end
+  replies[#replies + 1] = reply
+end
+if seq > before then
+  close_log()
+end
+return replies
