@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..core.errors import InvalidCursor, MillstreamError, QueueDraining
-from ..core.events import Command
+from ..core.events import Command, JobDiscarded
 from ..core.queue import Redrive
 from ..projections.listing import JobFilter
 from ..projections.targets import SPECS_AT_ONCE, Target
@@ -31,7 +31,7 @@ SETTLE_QUEUES = 100
 CALL_BYTES = 4 * 2**20
 """Most bytes of specs in one call, unless one alone is larger."""
 
-CHANGED = frozenset({"cancelled", "requested", "queued", "rescheduled"})
+CHANGED = frozenset({"cancelled", "requested", "queued", "rescheduled", "scheduled", "discarded"})
 
 Apply = Callable[[str, Sequence[Target]], Awaitable[list[str]]]
 """Does it to jobs of one queue; an outcome for each."""
@@ -130,7 +130,32 @@ def rescheduling(resources: Resources, due: str, by: Command) -> Apply:
     return apply
 
 
-def retrying(resources: Resources, by: Command) -> Apply:
+def discarding(resources: Resources, by: JobDiscarded) -> Apply:
+    """Take failed jobs from the dead letters."""
+
+    async def apply(queue: str, targets: Sequence[Target]) -> list[str]:
+        jobs = [(one.id, one.version) for one in targets]
+        return await resources.directory.queue(queue).discard(jobs, by)
+
+    return apply
+
+
+class Pace:
+    """When jobs that are run again are due, one after the other: the first `delay` seconds from
+    now, then `rate` a second; all at once without a rate."""
+
+    def __init__(self, delay: float | None = None, rate: float | None = None) -> None:
+        self._next = (delay or 0.0) * 1000
+        self._step = 0.0 if rate is None else 1000 / rate
+
+    def take(self) -> int:
+        """Ms from now until the next job is due."""
+        due = round(self._next)
+        self._next += self._step
+        return due
+
+
+def retrying(resources: Resources, pace: Pace, by: Command) -> Apply:
     """Run ended jobs again. Outcomes beside those of the verb: draining (the queue takes none) and
     unknown (the archive no longer holds the spec)."""
 
@@ -140,7 +165,7 @@ def retrying(resources: Resources, by: Command) -> Apply:
             part = targets[first : first + SPECS_AT_ONCE]
             specs = await resources.tables.specs([one.id for one in part])
             jobs = [
-                Redrive(one.id, one.priority, one.version, specs[one.id])
+                Redrive(one.id, one.priority, one.version, specs[one.id], pace.take())
                 for one in part
                 if one.id in specs
             ]

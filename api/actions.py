@@ -1,5 +1,6 @@
 """POST /jobs/actions: what an operator does to all jobs that match a filter."""
 
+import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -7,26 +8,36 @@ from litestar import Request, post
 from litestar.response.base import ASGIResponse
 from msgspec import Meta, Struct
 
+from ..core.events import JobDiscarded, JobRedriven
 from ..core.jobs import LIVE, WAITING, JobState
 from ..projections.listing import JobFilter
 from . import acting, times
 from .answers import answer
 from .commands import REDRIVABLE, By, read_command
 from .origins import refuse_others
-from .parameters import Cursor, ErrorText, Name, NoParameters, read
+from .parameters import (
+    CommandText,
+    Cursor,
+    ErrorText,
+    FingerprintText,
+    Name,
+    NoParameters,
+    read,
+)
 from .problems import UNPROCESSABLE, Fault, Problem
 from .resources import Resources, resources_of
 from .submission import Instant, Seconds, milliseconds
 
 MOST = 10_000
 
-ActionName = Literal["cancel", "retry", "reschedule"]
+ActionName = Literal["cancel", "retry", "reschedule", "discard"]
 _States = Annotated[list[JobState], Meta(min_length=1)]
 
 POSSIBLE: Mapping[ActionName, frozenset[JobState]] = {
     "cancel": LIVE,
     "retry": frozenset(REDRIVABLE),
     "reschedule": WAITING,
+    "discard": frozenset({JobState.FAILED}),
 }
 """States of jobs that an action can do something to."""
 
@@ -44,10 +55,16 @@ class ActionFilter(Struct, forbid_unknown_fields=True):
     created_after: Instant | None = None
     created_before: Instant | None = None
     error: ErrorText | None = None
+    fingerprint: FingerprintText | None = None
+    command: CommandText | None = None
 
 
 class Action(By, forbid_unknown_fields=True, kw_only=True):
-    """What to do to which jobs. `run_at` or `delay`: of reschedule, and needed there."""
+    """What to do to which jobs. `run_at` or `delay`: of reschedule, and needed there.
+
+    Of retry: `canary`, `rate`, and `delay` until the first job runs. `command`: stands in the event
+    of each job retried or discarded, so that requests can be one action; made up if left out.
+    """
 
     action: ActionName
     filter: ActionFilter
@@ -56,11 +73,19 @@ class Action(By, forbid_unknown_fields=True, kw_only=True):
     cursor: Cursor | None = None
     run_at: Instant | None = None
     delay: Seconds | None = None
+    canary: Annotated[int, Meta(ge=1, le=MOST, description="Only the newest so many.")] | None = (
+        None
+    )
+    rate: (
+        Annotated[float, Meta(ge=0.01, le=10_000, description="Jobs to run per second.")] | None
+    ) = None
+    command: CommandText | None = None
 
 
 class ActionResult(Struct):
     """What became of the jobs that matched: how many were changed, and how many were not, since
-    they had changed meanwhile, each by outcome; `next_cursor`: more may match."""
+    they had changed meanwhile, each by outcome; `next_cursor`: more may match; `command`: by which
+    jobs that were retried or discarded can be found."""
 
     action: ActionName
     dry_run: bool
@@ -69,21 +94,28 @@ class ActionResult(Struct):
     outcomes: dict[str, int]
     skipped: dict[str, int]
     next_cursor: str | None
+    command: str | None
 
 
 @post("/jobs/actions", status_code=200, guards=[refuse_others])
 async def act(request: Request[Any, Any, Any]) -> ASGIResponse:
-    """Cancel, retry or reschedule all jobs that match a filter, or say how many."""
+    """Cancel, retry, reschedule or discard all jobs that match a filter, or say how many."""
     resources = resources_of(request)
     read(request, NoParameters)
     given = await read_command(request, Action, optional=False)
     wanted = _wanted(given)
-    apply = _verb(resources, given)
+    command = _command(given)
+    apply = _verb(resources, given, command)
     if given.cursor is None:
         await acting.settle(resources, given.filter.queue)
     tally = acting.Tally()
     cursor = await acting.act(
-        resources, wanted, None if given.dry_run else apply, tally, given.cursor, given.limit
+        resources,
+        wanted,
+        None if given.dry_run else apply,
+        tally,
+        given.cursor,
+        min(given.limit, given.canary or MOST),
     )
     return answer(
         ActionResult(
@@ -93,21 +125,50 @@ async def act(request: Request[Any, Any, Any]) -> ASGIResponse:
             changed=tally.changed.total(),
             outcomes=tally.changed,
             skipped=tally.skipped,
-            next_cursor=cursor,
+            # What a canary leaves is for another request, made once it is known how it fared.
+            next_cursor=None if given.canary else cursor,
+            command=None if given.dry_run else command,
         )
     )
 
 
-def _verb(resources: Resources, given: Action) -> acting.Apply:
-    if given.action == "reschedule":
-        due = times.due_of(resources, given.run_at, given.delay)
-        return acting.rescheduling(resources, due, given.event())
-    for name in ("run_at", "delay"):
-        if getattr(given, name) is not None:
-            raise _refused(f"$.{name}", f"expected it with reschedule only, got {given.action}")
-    if given.action == "retry":
-        return acting.retrying(resources, given.event())
-    return acting.cancelling(resources, given.event())
+OPTIONS: Mapping[str, tuple[ActionName, ...]] = {
+    "run_at": ("reschedule",),
+    "delay": ("reschedule", "retry"),
+    "canary": ("retry",),
+    "rate": ("retry",),
+    "command": ("retry", "discard"),
+}
+"""Which actions take which options."""
+
+
+def _command(given: Action) -> str | None:
+    """The id of a command whose events carry one."""
+    if given.action not in OPTIONS["command"]:
+        return None
+    return given.command or uuid.uuid4().hex
+
+
+def _verb(resources: Resources, given: Action, command: str | None) -> acting.Apply:
+    for name, actions in OPTIONS.items():
+        if getattr(given, name) is not None and given.action not in actions:
+            known = " or ".join(actions)
+            raise _refused(f"$.{name}", f"expected it with {known} only, got {given.action}")
+    who = (given.actor, given.reason)
+    match given.action:
+        case "reschedule":
+            due = times.due_of(resources, given.run_at, given.delay)
+            return acting.rescheduling(resources, due, given.event())
+        case "retry":
+            if given.delay is not None:
+                times.due_of(resources, None, given.delay)  # the same bounds
+            pace = acting.Pace(given.delay, given.rate)
+            by = JobRedriven(*who, command=command or "")
+            return acting.retrying(resources, pace, by)
+        case "discard":
+            return acting.discarding(resources, JobDiscarded(*who, command=command or ""))
+        case "cancel":
+            return acting.cancelling(resources, given.event())
 
 
 def _wanted(given: Action) -> JobFilter:
@@ -124,6 +185,10 @@ def _wanted(given: Action) -> JobFilter:
         error=chosen.error,
         created_after=chosen.created_after and milliseconds(chosen.created_after),
         created_before=chosen.created_before and milliseconds(chosen.created_before),
+        fingerprint=chosen.fingerprint,
+        command=chosen.command,
+        # What was discarded is meant one by one only.
+        discarded=False if given.action in ("retry", "discard") else None,
     )
 
 

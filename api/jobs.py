@@ -74,6 +74,9 @@ async def list_jobs(request: Request[Any, Any, Any]) -> ASGIResponse:
         created_after=given.created_after and milliseconds(given.created_after),
         created_before=given.created_before and milliseconds(given.created_before),
         error=given.error,
+        fingerprint=given.fingerprint,
+        discarded=given.discarded,
+        command=given.command,
     )
     try:
         page = await resources_of(request).tables.jobs(wanted, given.cursor, given.limit)

@@ -8,6 +8,7 @@ from ..core.schedules import Schedule
 from . import parameters
 from .actions import Action, ActionResult
 from .commands import By, Outcome, Reschedule
+from .dead_letters import DeadLettersView
 from .health import Health
 from .limits import Configure, Configured
 from .queues import ModeChange, Purge, PurgeResult, QueueList, QueueParameters, QueueView
@@ -42,6 +43,13 @@ class AttemptList(Struct):
     """A part of the attempts at a job; `next_cursor` leads to the next part, null at the end."""
 
     items: list[AttemptView]
+    next_cursor: str | None
+
+
+class DeadLetterList(Struct):
+    """A part of the groups; `next_cursor` leads to the next part, null at the end."""
+
+    items: list[DeadLettersView]
     next_cursor: str | None
 
 
@@ -123,9 +131,15 @@ OPERATIONS = (
     ),
     Operation(
         "post", "/jobs/actions", "actOnJobs", "jobs",
-        "Cancel, retry or reschedule all jobs that match a filter, or say how many", ActionResult,
+        "Cancel, retry, reschedule or discard all jobs that match a filter, or say how many",
+        ActionResult,
         body=Action, problems=(*_BODY, 403, 422, 503),
         example={"action": "retry", "filter": {"type": "email.send"}, "dry_run": True},
+    ),
+    Operation(
+        "get", "/dead-letters", "listDeadLetters", "jobs",
+        "Failed jobs that are alike, group by group, latest failure first", DeadLetterList,
+        query=parameters.DeadLetterParameters, problems=(400, 503),
     ),
     Operation(
         "get", "/queues", "listQueues", "queues", "Queues by name: their mode and depth",

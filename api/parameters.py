@@ -18,6 +18,13 @@ MAX_LIMIT = 500
 
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=NO_NUL)]
 ErrorText = Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)]
+FingerprintText = Annotated[
+    str, Meta(pattern="^[0-9a-f]{16}$", description="Of failed jobs: as in the dead letters.")
+]
+CommandText = Annotated[
+    str,
+    Meta(pattern="^[A-Za-z0-9_-]{1,64}$", description="Of the action that ran the jobs again."),
+]
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="Most items of one answer.")]
 _CURSOR = "`next_cursor` of the answer before."
 Cursor = Annotated[str, Meta(min_length=1, max_length=512, pattern=NO_NUL, description=_CURSOR)]
@@ -43,6 +50,11 @@ class ListParameters(Struct, forbid_unknown_fields=True):
     created_after: Instant | None = None
     created_before: Instant | None = None
     error: ErrorText | None = None
+    fingerprint: FingerprintText | None = None
+    discarded: (
+        Annotated[bool, Meta(description="Failed jobs: no dead letters any more?")] | None
+    ) = None
+    command: CommandText | None = None
     cursor: Cursor | None = None
     limit: Limit = 50
 
@@ -59,6 +71,16 @@ class SummaryParameters(Struct, forbid_unknown_fields=True):
 
     queue: Name | None = None
     type: Name | None = None
+
+
+class DeadLetterParameters(Struct, forbid_unknown_fields=True):
+    """Of GET /dead-letters."""
+
+    queue: Name | None = None
+    type: Name | None = None
+    fingerprint: FingerprintText | None = None
+    cursor: Cursor | None = None
+    limit: Limit = 50
 
 
 class SchedulesParameters(Struct, forbid_unknown_fields=True):

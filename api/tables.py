@@ -8,8 +8,9 @@ from ..core.config import Settings
 from ..core.errors import Unavailable
 from ..core.events import Record
 from ..core.jobs import Job
-from ..projections import attempts, queries, targets
+from ..projections import attempts, dead_letters, queries, targets
 from ..projections.attempts import Attempt
+from ..projections.dead_letters import DeadLetterFilter, DeadLetterPage
 from ..projections.listing import JobFilter
 from ..projections.queries import Checkpoint, JobPage, Summary
 from ..projections.targets import TargetPage
@@ -65,6 +66,13 @@ class Tables:
         """A page of jobs to do something to, newest first. Raises InvalidCursor."""
         with _told():
             return await targets.list_targets(self._pool, wanted, cursor, limit)
+
+    async def dead_letters(
+        self, wanted: DeadLetterFilter, cursor: str | None, limit: int
+    ) -> DeadLetterPage:
+        """A page of groups of dead letters. Raises InvalidCursor."""
+        with _told():
+            return await dead_letters.list_dead_letters(self._pool, wanted, cursor, limit)
 
     async def queue_states(self, queues: Sequence[str]) -> dict[str, dict[str, int]]:
         """How many jobs of each queue are in which state."""

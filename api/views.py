@@ -35,7 +35,11 @@ class ErrorView(Struct, gc=False):
 
 
 class JobView(Struct, gc=False):
-    """A job. `position`: of its last event, null while the projection has not seen the job."""
+    """A job. `position`: of its last event, null while the projection has not seen the job.
+
+    `fingerprint`: of a failed one, as in the dead letters; `discarded`: it is in them no more;
+    `command`: the action on many jobs that ran it again.
+    """
 
     id: str
     queue: str
@@ -56,6 +60,9 @@ class JobView(Struct, gc=False):
     worker: str | None
     tags: list[str]
     metadata: dict[str, str]
+    fingerprint: str | None
+    discarded: bool
+    command: str | None
     version: int
     position: str | None
 
@@ -148,6 +155,9 @@ def view_of(job: Job) -> JobView:
         worker=job.worker,
         tags=job.tags,
         metadata=job.metadata,
+        fingerprint=job.fingerprint,
+        discarded=job.discarded,
+        command=job.command,
         version=job.version,
         position=job.position,
     )
@@ -184,6 +194,9 @@ def view_of_hot(job: HotJob, partition: str) -> JobView:
         worker=None,
         tags=spec.tags,
         metadata=spec.metadata,
+        fingerprint=None,
+        discarded=False,
+        command=None,
         version=job.version,
         position=None,
     )

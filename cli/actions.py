@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,20 +10,13 @@ import rich_click as click
 
 from .choices import by_options, filter_of, filter_options
 from .client import REFUSED, Api, fail, url_option
+from .many import act_on_all, retry_options, spread_of
 from .output import print_json, print_line
 
 Command = Callable[..., None]
 
 _dry_run = click.option("--dry-run", is_flag=True, help="With filters: only say how many.")
 _ids = click.argument("ids", metavar="[ID]...", nargs=-1)
-
-
-class _Result(msgspec.Struct):
-    matched: int
-    changed: int
-    outcomes: dict[str, int]
-    skipped: dict[str, int]
-    next_cursor: str | None
 
 
 @click.command("cancel")
@@ -47,18 +38,22 @@ def cancel(ids: Sequence[str], url: str, dry_run: bool, **given: Any) -> None:
 @click.command("retry")
 @_ids
 @filter_options
+@retry_options
 @_dry_run
 @by_options
 @url_option
 def retry(ids: Sequence[str], url: str, dry_run: bool, **given: Any) -> None:
     """Run ended jobs again, with fresh attempts: those named, or all that match the filters.
 
-    Failed ones, unless --state says cancelled.
+    Failed ones, unless --state says cancelled; those that were discarded only by id.
 
     \b
     millstream jobs retry --error 'connection refused' --created-after 2027-01-31T08:00:00Z
     """
-    _act(Api(url), "retry", ids, dry_run, given, {})
+    spread = spread_of(given)
+    if ids and spread:
+        fail("retry: --canary, --rate and --delay are for filters, not for ids", REFUSED)
+    _act(Api(url), "retry", ids, dry_run, given, spread)
 
 
 @click.command("reschedule")
@@ -110,7 +105,7 @@ def _act(
         fail(f"{action}: expected ids of jobs, or filters that say which", REFUSED)
     if not ids:
         body = {"action": action, "filter": filter, "dry_run": dry_run, **given, **when}
-        print_json(msgspec.json.encode(_all(api, body)))
+        print_json(msgspec.json.encode(act_on_all(api, body)))
         return
     if dry_run:
         fail(f"{action}: --dry-run is for filters, not for ids", REFUSED)
@@ -121,24 +116,3 @@ def _each(api: Api, verb: str, ids: Sequence[str], body: dict[str, Any]) -> None
     """One request per id; the first that is refused ends the command."""
     for job in ids:
         print_line(api.post(f"/jobs/{job}/{verb}", body))
-
-
-def _all(api: Api, body: dict[str, Any]) -> _Result:
-    """Request by request until no more match; the sum of what became of them."""
-    total = _Result(0, 0, {}, {}, None)
-    outcomes, skipped = Counter[str](), Counter[str]()
-    while True:
-        part = msgspec.json.decode(
-            api.post("/jobs/actions", body | {"cursor": total.next_cursor}), type=_Result
-        )
-        total.matched += part.matched
-        total.changed += part.changed
-        outcomes.update(part.outcomes)
-        skipped.update(part.skipped)
-        total.next_cursor = part.next_cursor
-        if part.next_cursor is None:
-            break
-        if sys.stderr.isatty():
-            print(f"{total.matched} jobs so far", file=sys.stderr)
-    total.outcomes, total.skipped = outcomes, skipped
-    return total

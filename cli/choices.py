@@ -10,7 +10,10 @@ import rich_click as click
 
 Command = Callable[..., None]
 
-CONDITIONS = ("state", "type", "queue", "tag", "created_after", "created_before", "error")
+CONDITIONS = (
+    "state", "type", "queue", "tag", "created_after", "created_before", "error", "fingerprint",
+    "command",
+)  # fmt: skip
 
 _FILTERS = (
     click.option("--state", "state", multiple=True, help="May be repeated, or hold several."),
@@ -20,6 +23,8 @@ _FILTERS = (
     click.option("--created-after", metavar="TIME", help="As 2027-01-31T08:00:00Z."),
     click.option("--created-before", metavar="TIME"),
     click.option("--error", metavar="TEXT", help="Only jobs whose error holds this text."),
+    click.option("--fingerprint", metavar="HEX", help="Only jobs that failed so; see `dead`."),
+    click.option("--command", metavar="ID", help="Only jobs that were run again by this command."),
 )
 
 _BY = (

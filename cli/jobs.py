@@ -66,6 +66,9 @@ for _command in COMMANDS:
 @click.option("--created-after", metavar="TIME", help="As 2027-01-31T08:00:00Z.")
 @click.option("--created-before", metavar="TIME")
 @click.option("--error", metavar="TEXT", help="Only jobs whose error holds this text.")
+@click.option("--fingerprint", metavar="HEX", help="Only jobs that failed so; see `dead`.")
+@click.option("--command", metavar="ID", help="Only jobs that were run again by this command.")
+@click.option("--discarded/--not-discarded", default=None, help="Failed jobs: as said of them.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, as when piped.")
 @url_option
@@ -74,6 +77,7 @@ def list_(limit: int, as_json: bool, url: str, **filters: Any) -> None:
     query = {
         "type": filters.pop("type_"),
         "state": ",".join(filters.pop("states")) or None,
+        "discarded": _said(filters.pop("discarded")),
         **filters,
     }
     found = _pages(Api(url), limit, query)
@@ -112,6 +116,10 @@ def attempts(job: str, as_json: bool, url: str) -> None:
             print_line(attempt)
     else:
         _print_attempts([msgspec.json.decode(attempt) for attempt in found])
+
+
+def _said(flag: bool | None) -> str | None:
+    return None if flag is None else str(flag).lower()
 
 
 def _pages(api: Api, limit: int, query: dict[str, Any], path: str = "/jobs") -> Iterator[bytes]:

@@ -18,6 +18,7 @@ COMMANDS = {
     "migrate": "migrate",
     "submit": "submit",
     "jobs": "jobs",
+    "dead": "dead",
     "queues": "queues",
     "schedules": "schedules",
     "events": "events",

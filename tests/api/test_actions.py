@@ -44,6 +44,7 @@ async def test_cancel_waiting_and_running_jobs(api: Api, core: Core, projector: 
     assert found == {
         "action": "cancel", "dry_run": False, "matched": 5, "changed": 5,
         "outcomes": {"cancelled": 4, "requested": 1}, "skipped": {}, "next_cursor": None,
+        "command": None,
     }  # fmt: skip
     assert [lease.id for lease in await core.claim()] == [kept]
     cancelled = [one for one in await core.events() if one.type == "job.cancelled"]
@@ -219,6 +220,17 @@ async def test_redis_lost_on_the_way(
         ({"action": "cancel", "filter": {"type": "a"}, "limit": 10_001}, 400, "$.limit"),
         ({"action": "cancel", "filter": {"type": "a"}, "cursor": "x"}, 400, "$.cursor"),
         ({"action": "cancel", "filter": {"type": "a"}, "dry": True}, 400, "$.dry"),
+        ({"action": "discard", "filter": {"state": "cancelled"}}, 422, "$.filter.state"),
+        ({"action": "discard", "filter": {"type": "a"}, "canary": 1}, 422, "$.canary"),
+        ({"action": "discard", "filter": {"type": "a"}, "delay": 1}, 422, "$.delay"),
+        ({"action": "cancel", "filter": {"type": "a"}, "command": "c"}, 422, "$.command"),
+        ({"action": "retry", "filter": {"type": "a"}, "command": "a b"}, 400, "$.command"),
+        ({"action": "retry", "filter": {"type": "a"}, "canary": 0}, 400, "$.canary"),
+        ({"action": "retry", "filter": {"type": "a"}, "canary": 10_001}, 400, "$.canary"),
+        ({"action": "retry", "filter": {"type": "a"}, "rate": 0}, 400, "$.rate"),
+        ({"action": "retry", "filter": {"type": "a"}, "rate": 1e9}, 400, "$.rate"),
+        ({"action": "retry", "filter": {"type": "a"}, "delay": 1e8}, 400, "$.delay"),
+        ({"action": "retry", "filter": {"fingerprint": "x"}}, 400, "$.filter.fingerprint"),
     ],
 )  # fmt: skip
 def test_bad_bodies(

@@ -124,7 +124,7 @@ def test_many_jobs_by_filter(millstream: Commands) -> None:
     done = said(millstream, "jobs", "cancel", *filters, "--reason", "a loop")
     assert done == {
         "matched": 3, "changed": 3, "outcomes": {"cancelled": 3}, "skipped": {},
-        "next_cursor": None,
+        "next_cursor": None, "command": None,
     }  # fmt: skip
     again = until(
         lambda: (
@@ -143,6 +143,14 @@ def test_many_jobs_by_filter(millstream: Commands) -> None:
         (["jobs", "cancel"], "expected ids of jobs, or filters"),
         (["jobs", "cancel", new_id("x"), "--tag", "a"], "expected ids of jobs, or filters"),
         (["jobs", "retry", new_id("x"), "--dry-run"], "--dry-run is for filters"),
+        (["jobs", "retry", new_id("x"), "--canary", "1"], "--canary, --rate and --delay are for"),
+        (["jobs", "retry", "--tag", "a", "--canary", "0"], "$.canary"),
+        (["jobs", "retry", "--tag", "a", "--rate", "0"], "$.rate"),
+        (["dead", "redrive"], "expected a fingerprint, filters, or --all"),
+        (["dead", "purge", "--all", "--tag", "a"], "expected a fingerprint, filters, or --all"),
+        (["dead", "purge", "xyz"], "$.filter.fingerprint"),
+        (["dead", "show", "xyz"], "$.fingerprint"),
+        (["dead", "show", "0" * 16], "there are no dead letters with the fingerprint"),
         (["jobs", "reschedule", "--tag", "a"], "expected either --delay or --run-at"),
         (["jobs", "reschedule", "--tag", "a", "--delay", "1", "--run-at", "x"], "either --delay"),
         (["jobs", "reschedule", "--tag", "a", "--delay", "-1"], "$.delay"),
