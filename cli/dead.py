@@ -80,13 +80,15 @@ def list_(limit: int, as_json: bool, url: str, **filters: Any) -> None:
 
 @command.command("show")
 @click.argument("fingerprint")
+@click.option("--queue", help="Only this queue.")
+@click.option("--type", "type", help="Only this job type.")
 @url_option
-def show(fingerprint: str, url: str) -> None:
+def show(url: str, **which: str | None) -> None:
     """The groups of a fingerprint, and the job that failed last, with its traceback."""
     api = Api(url)
-    groups = _groups(api, _PAGE, {"fingerprint": fingerprint})
+    groups = _groups(api, _PAGE, which)
     if not groups:
-        fail(f"there are no dead letters with the fingerprint {fingerprint}", REFUSED)
+        fail(f"there are no dead letters of the fingerprint {which['fingerprint']}", REFUSED)
     sample = msgspec.json.decode(groups[0], type=_Sample).sample
     job = msgspec.Raw(api.get(f"/jobs/{sample}"))
     print_json(msgspec.json.encode({"groups": groups, "job": job}))

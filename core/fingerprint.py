@@ -35,7 +35,7 @@ _MASKS = (
 )
 
 _FRAME = re.compile(r'^[ |+]*File "([^"\n]+)", line \d+(?:, in (.+))?$', re.MULTILINE)
-_FOREIGN = re.compile(r"[\\/](?:site|dist)-packages[\\/]|[\\/]lib[\\/]python\d|^<")
+_FOREIGN = re.compile(r"[\\/](?:site|dist)-packages[\\/]|[\\/]lib[\\/]python\d|^<|\.pyx$")
 
 
 class Fingerprint(NamedTuple):

@@ -150,7 +150,7 @@ def test_many_jobs_by_filter(millstream: Commands) -> None:
         (["dead", "purge", "--all", "--tag", "a"], "expected a fingerprint, filters, or --all"),
         (["dead", "purge", "xyz"], "$.filter.fingerprint"),
         (["dead", "show", "xyz"], "$.fingerprint"),
-        (["dead", "show", "0" * 16], "there are no dead letters with the fingerprint"),
+        (["dead", "show", "0" * 16], "there are no dead letters of the fingerprint"),
         (["jobs", "reschedule", "--tag", "a"], "expected either --delay or --run-at"),
         (["jobs", "reschedule", "--tag", "a", "--delay", "1", "--run-at", "x"], "either --delay"),
         (["jobs", "reschedule", "--tag", "a", "--delay", "-1"], "$.delay"),
@@ -195,6 +195,45 @@ def test_the_example_of_the_page_runs(millstream: Commands, tmp_path: Path) -> N
         "queue.paused", "queue.resumed", "queue.draining", "queue.purged",
     ]  # fmt: skip
     assert "job.rescheduled" in names
+
+
+def test_dead_letters_as_their_page_shows_them(millstream: Commands, tmp_path: Path) -> None:
+    mail = json.dumps({"to": ["ada@example.org"], "subject": "hello", "text": "hello"})
+    how = ("--payload", mail, "--queue", "invoices", "--max-attempts", "1", "--wait", "20")
+    jobs = [json.loads(millstream("submit", "email.send", *how).stdout)["id"] for _ in range(3)]
+    (group,) = until(lambda: millstream.lines("dead", "--queue", "invoices"))
+    assert (group["count"], group["reason"], group["sample"]) == (3, "exhausted", jobs[-1])
+    (script,) = scripts("dead-letters.md")
+    environ = millstream.environ | {"FINGERPRINT": group["fingerprint"], "JOB": jobs[0]}
+    lines = [json.loads(line) for line in run_script(script, tmp_path, environ).splitlines()]
+    assert lines[0] == group
+    assert lines[1]["groups"] == [group]
+    assert lines[1]["job"]["error"]["traceback"]
+    assert (lines[2]["number"], lines[2]["outcome"]) == (1, "failed")
+    many = [line for line in lines if "matched" in line]
+    assert (many[0]["matched"], many[0]["changed"]) == (3, 0)
+    assert (many[1]["matched"], many[1]["changed"]) == (1, 1)
+    assert many[2]["changed"] >= 2
+    assert many[3]["changed"] == 0
+    until(lambda: sum(one["count"] for one in millstream.lines("dead", "--queue", "invoices")) == 3)
+    redriven = [
+        event["body"]
+        for event in millstream.lines("events", "--queue", "invoices")
+        if event["type"] == "job.redriven"
+    ]
+    assert redriven[0]["reason"] == "is the mail server back?"
+    assert {body["command"] for body in redriven} == {many[1]["command"], many[2]["command"]}
+    again = millstream.lines("jobs", "--command", many[2]["command"])
+    assert len(again) == many[2]["changed"]
+    table = on_terminal(millstream, "dead", "list", "--queue", "invoices")
+    assert re.search(rf"3 +{group['fingerprint']}", table), table
+    assert "crash" not in on_terminal(millstream, "jobs", "attempts", jobs[0])
+    assert said(millstream, "dead", "purge", "--queue", "invoices", "--dry-run")["matched"] == 3
+    purged = said(millstream, "dead", "purge", group["fingerprint"], "--queue", "invoices")
+    assert purged["outcomes"] == {"discarded": 3}
+    until(lambda: not millstream.lines("dead", "--queue", "invoices"))
+    let_go = millstream.lines("jobs", "--queue", "invoices", "--discarded")
+    assert {job["id"] for job in let_go} == set(jobs)
 
 
 def test_limits_as_their_page_shows_them(millstream: Commands, tmp_path: Path) -> None:

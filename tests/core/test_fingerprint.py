@@ -92,6 +92,7 @@ def test_the_reason_is_no_part_of_an_error_but_may_say_all() -> None:
         (TRACE.replace("/srv/app/shop/", "C:\\\\app\\\\"), "charge in jobs.py"),
         ('  | File "/a/in_group.py", line 3, in each\n  |   raise\n', "each in in_group.py"),
         ('  File "/usr/lib/python3.11/json/decoder.py", line 3, in decode\n', ""),
+        ('  File "uvloop/loop.pyx", line 2038, in create_connection\n', ""),
         ('  File "<frozen importlib>", line 3, in load\n', ""),
         ('  File "/a/b.py", line 3\n    def (\n', "b.py"),
         ("line 1", ""),
