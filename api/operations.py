@@ -7,7 +7,7 @@ from msgspec import Struct
 from . import parameters
 from .commands import By, Outcome
 from .health import Health
-from .submission import Accepted, Batch, Submission
+from .submission import Accepted, Batch, LoneSubmission
 from .submissions import Receipts
 from .views import EventView, JobView, SummaryView
 
@@ -57,7 +57,7 @@ _EXAMPLE = {"type": "email.send", "payload": {"to": "ada@example.org"}, "delay":
 OPERATIONS = (
     Operation(
         "post", "/jobs", "submitJob", "jobs", "Submit a job", Accepted, 201,
-        body=Submission, problems=(*_BODY, 422, 503), also=(200,), example=_EXAMPLE,
+        body=LoneSubmission, problems=(*_BODY, 422, 503), also=(200,), example=_EXAMPLE,
         keyed=True,
     ),
     Operation(

@@ -56,6 +56,11 @@ class Tables:
         with _told():
             return await queries.summary(self._pool, queue=queue, type=type)
 
+    async def projector_present(self) -> bool:
+        """Whether a projector is connected to the tables, as far as can be seen."""
+        with _told():
+            return await queries.projector_present(self._pool)
+
     async def checkpoints(self) -> dict[str, Checkpoint]:
         """How far each partition is projected."""
         with _told():

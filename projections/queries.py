@@ -139,6 +139,12 @@ async def checkpoints(pool: asyncpg.Pool) -> dict[str, Checkpoint]:
     return {partition: Checkpoint(*rest) for partition, *rest in rows}
 
 
+async def projector_present(pool: asyncpg.Pool) -> bool:
+    """Whether a projector is connected to this database, as far as can be seen."""
+    (row,) = await _fetch(pool, statement("projector_present"))
+    return row["present"]
+
+
 def _percentiles(counts: dict[int, int]) -> Percentiles:
     return Percentiles(*(percentile(counts, share) for share in (0.5, 0.95, 0.99)))
 
