@@ -54,11 +54,23 @@ class Acknowledgements:
         if level != "archived":
             await self._acknowledger.confirm(level, queue, {place.command for place in places})
             return
-        _, epoch, seq = max(parse_position(place.position) for place in places)
+        stands = sorted((*parse_position(place.position)[1:], place.id) for place in places)
+        last = epoch, seq, _ = stands[-1]
         if not await self._changes.wait_position(queue, epoch, seq, self._timeout):
             raise Unconfirmed(
                 f"expected the archive to have {queue}:{epoch}:{seq} within {self._timeout:g} s"
             )
+        # A log that was lost and begun again has positions that the tables passed long ago. Both
+        # ends of ours: what lies between is of the same log.
+        for epoch, seq, job in (stands[0], last):
+            if not await self._archived(queue, epoch, seq, job):
+                raise Unconfirmed(f"{queue}:{epoch}:{seq} in the archive is another event")
+
+    async def _archived(self, queue: str, epoch: int, seq: int, job: str) -> bool:
+        try:
+            return await self._tables.is_archived(job, queue, epoch, seq)
+        except Problem as error:
+            raise Unconfirmed(f"the archive cannot be asked: {error.detail}") from error
 
     async def _check_projection(self, queues: set[str]) -> None:
         try:

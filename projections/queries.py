@@ -104,6 +104,11 @@ async def job_spec(pool: asyncpg.Pool, id: str) -> Record | None:
     return read_record(rows[0]) if rows else None
 
 
+async def is_archived(pool: asyncpg.Pool, job: str, partition: str, epoch: int, seq: int) -> bool:
+    """Whether the archive has the event of that job at that position."""
+    return bool(await _fetch(pool, statement("event_archived"), job, partition, epoch, seq))
+
+
 async def archived_events(
     pool: asyncpg.Pool, partition: str, after_seq: int = 0, limit: int = 1000
 ) -> list[Record]:

@@ -282,6 +282,18 @@ async def test_what_is_archived_survives_all_of_redis(
         assert await archive(settings, job) == ["job.submitted"]
 
 
+def test_a_log_begun_again_is_not_taken_for_the_one_that_is_archived(
+    settings: Settings, api: Api, projector: None
+) -> None:
+    until(lambda: post(api, "archived").is_success)
+    for _ in range(3):
+        accepted(api, "archived")
+    with redis.Redis.from_url(settings.redis_url) as client:
+        client.flushall()
+    for _ in range(3):
+        assert post(api, "archived").status_code == 503
+
+
 def test_without_a_projector_archived_is_refused(settings: Settings, api: Api) -> None:
     refused(post(api, "archived"), 503, "no projector is at work")
     with redis.Redis.from_url(settings.redis_url) as client:
