@@ -19,7 +19,7 @@ from .schedule_views import (
     ScheduleView,
     Submitted,
 )
-from .submission import Accepted, Batch, Submission
+from .submission import Accepted, Batch, LoneSubmission
 from .submissions import Receipts
 from .views import EventView, JobView, SummaryView
 
@@ -71,7 +71,7 @@ _RANGE = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
 OPERATIONS = (
     Operation(
         "post", "/jobs", "submitJob", "jobs", "Submit a job", Accepted, 201,
-        body=Submission, problems=(*_BODY, 409, 422, 503), also=(200,), example=_EXAMPLE,
+        body=LoneSubmission, problems=(*_BODY, 409, 422, 503), also=(200,), example=_EXAMPLE,
         keyed=True,
     ),
     Operation(

@@ -12,6 +12,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from ..core.acknowledgement import Level
 from ..core.codec import NULL, Data
 from ..core.errors import InvalidName
 from ..core.events import JobSubmitted
@@ -59,6 +60,10 @@ LimitKey = Annotated[
         extra_json_schema={"pattern": "^[a-zA-Z0-9._:/@+-]{1,128}$"},
     ),
 ]
+Ack = Annotated[
+    Level,
+    Meta(description="Where the job must be before this is answered; see docs/guarantees.md."),
+]
 Attempts = Annotated[int, Meta(ge=1, le=1000, description="Default: that of the job type, else 5.")]
 
 
@@ -82,10 +87,17 @@ class Submission(Struct, forbid_unknown_fields=True, gc=False):
     rate_key: LimitKey | None = None
 
 
+class LoneSubmission(Submission, gc=False):
+    """A job in a request of its own."""
+
+    ack: Ack = "memory"
+
+
 class Batch(Struct, forbid_unknown_fields=True, gc=False):
     """Many jobs in one request: all are checked before any is accepted."""
 
     jobs: Annotated[list[Submission], Meta(min_length=1, max_length=MAX_BATCH)]
+    ack: Ack = "memory"
 
 
 class LooseBatch(Struct):
@@ -145,7 +157,8 @@ class Unacceptable(Exception):
         return Fault(f"{under}.{self.field}", self.message)
 
 
-decode = msgspec.json.Decoder(Submission).decode
+decode = msgspec.json.Decoder(LoneSubmission).decode
+_decode_member = msgspec.json.Decoder(Submission).decode
 decode_batch = msgspec.json.Decoder(Batch).decode
 decode_loosely = msgspec.json.Decoder(LooseBatch).decode
 
@@ -283,7 +296,7 @@ def faults_of_batch(
     found: list[tuple[int, msgspec.ValidationError]] = []
     for index, raw in enumerate(jobs[:MAX_BATCH]):
         try:
-            decode(raw)
+            _decode_member(raw)
         except msgspec.ValidationError as error:
             found.append((index, error))
             if len(found) == most:

@@ -70,6 +70,16 @@ class Tables:
         with _told():
             return await queries.summary(self._pool, queue=queue, type=type)
 
+    async def is_archived(self, job: str, partition: str, epoch: int, seq: int) -> bool:
+        """Whether the archive has the event of that job at that position."""
+        with _told():
+            return await queries.is_archived(self._pool, job, partition, epoch, seq)
+
+    async def projector_present(self) -> bool:
+        """Whether a projector is connected to the tables, as far as can be seen."""
+        with _told():
+            return await queries.projector_present(self._pool)
+
     async def checkpoints(self) -> dict[str, Checkpoint]:
         """How far each partition is projected."""
         with _told():

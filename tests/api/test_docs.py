@@ -43,3 +43,10 @@ def test_requests_sent_again(api: Api) -> None:
     assert again.json() == first.json() | {"deduplicated": True}
     other = post(api, body.replace("4711", "4712"), **{"idempotency-key": key})
     problem(other, 422, "idempotency-key-reused")
+
+
+def test_what_an_answer_means(api: Api) -> None:
+    (body,) = examples("guarantees.md")
+    assert post(api, body).status_code == 201
+    problem(post(api, body.replace("fsync", "archived")), 503, "level-not-available")
+    problem(post(api, body.replace("fsync", "replicated")), 503, "level-not-available")
