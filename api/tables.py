@@ -45,6 +45,13 @@ class Tables:
         with _told():
             return await queries.job_events(self._pool, job, after_version, limit)
 
+    async def schedule_events(
+        self, name: str, before: tuple[int, str, int] | None, limit: int
+    ) -> list[Record]:
+        """Archived events of a schedule, newest first."""
+        with _told():
+            return await queries.schedule_events(self._pool, name, before, limit)
+
     async def spec(self, job: str) -> bytes | None:
         """The body a job was submitted with; None if the archive does not hold it any more."""
         records = await self.events(job, 0, 1)
