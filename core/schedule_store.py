@@ -125,7 +125,7 @@ class PartitionSchedules:
         """
         spec = msgspec.json.encode(given)
         told = msgspec.json.decode(spec, type=dict[str, msgspec.Raw])
-        body = body_of(ScheduleCreated(by.actor, by.reason, given.name, told))
+        body = body_of(ScheduleCreated(by.actor, by.reason, given.name, told, digest))
         keeps = old is not None and _keeps_its_times(old, given)
         times: Sequence[Any] = ("=", "=") if keeps else _texts(start(given, now))
         expected = "" if digest else 0 if old is None else old.version

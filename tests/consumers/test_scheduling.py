@@ -218,6 +218,24 @@ async def test_more_than_a_batch_at_one_instant(
     assert len({one["schedule"] for one in fired}) == len(fired) == 120
 
 
+async def test_more_queues_than_connections(
+    bench: Bench, planner: Planner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"q{n}" for n in range(100)]
+    for name in names:
+        await planner.make(name, queue=name, every=600)
+        await planner.put_back(name, queue=name)
+    scheduling = Scheduling(planner.all, lambda: names, 60)
+    with capture_logs() as logs:
+        await scheduling.fire()
+    assert logs == []
+    for name in names:
+        assert len(await planner.told("fired", name)) == 1
+    # Between sweeps only those are asked whose time has come: none.
+    monkeypatch.setattr(planner.all, "of", lambda _: 1 / 0)
+    assert 0 < await scheduling.fire() <= 60
+
+
 async def test_a_queue_found_later_has_its_schedules_fired(
     bench: Bench, planner: Planner, registry: Registry, ticks: Ticks
 ) -> None:
@@ -255,6 +273,7 @@ async def test_nothing_it_meets_ends_it(
     with capture_logs() as logs:
         monkeypatch.setattr(planner.all, "of", lambda _: 1 / 0)
         assert 0 < await scheduling.fire() <= 0.2
+        await asyncio.sleep(0.2)  # the next sweep
         monkeypatch.setattr(planner.all, "partitions", lambda: 1 / 0)
         assert 0 < await scheduling.fire() <= 0.2
     assert [one["log_level"] for one in logs] == ["error", "error"]
@@ -288,6 +307,7 @@ async def test_a_declared_schedule_is_in_force_when_the_worker_has_started(
     (created,) = await planner.told("created", "reports")
     assert created["actor"].startswith("worker ")
     assert created["reason"] == "declared in code"
+    assert created["digest"] == (await planner.state("report")).digest
 
 
 async def test_every_field_may_be_declared(
