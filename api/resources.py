@@ -13,7 +13,7 @@ from ..core.config import Settings
 from ..core.keys import Keys
 from ..core.log import LogReader
 from ..core.queue import Directory
-from ..core.schedule_store import Schedules
+from ..core.schedule_index import Schedules
 from ..projections.changes import Changes
 from .catalog import Catalog
 from .metrics import Metrics

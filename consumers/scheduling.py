@@ -14,7 +14,8 @@ from ..core.errors import LogLost, MemoryFull, Unavailable
 from ..core.firing import plan
 from ..core.ids import new_id
 from ..core.queue import CHEAP_BATCH
-from ..core.schedule_store import FiredJob, Firing, PartitionSchedules, Schedules, State
+from ..core.schedule_index import Schedules
+from ..core.schedule_store import FiredJob, Firing, PartitionSchedules, State
 from ..core.schedules import Schedule, due_at, job_of
 
 _log = structlog.stdlib.get_logger("millstream.schedules")

@@ -11,7 +11,8 @@ import pytest
 
 from millstream.api import schedule_commands
 from millstream.core.errors import Unavailable
-from millstream.core.schedule_store import PartitionSchedules, Schedules
+from millstream.core.schedule_index import Schedules
+from millstream.core.schedule_store import PartitionSchedules
 from tests.invariants import check
 
 from .conftest import Api, Core, problem, until

@@ -16,7 +16,8 @@ from millstream.consumers.scheduling import Scheduling
 from millstream.core.embedded import Valkey
 from millstream.core.events import Command
 from millstream.core.log import LogReader
-from millstream.core.schedule_store import Schedules, State
+from millstream.core.schedule_index import Schedules
+from millstream.core.schedule_store import State
 from millstream.core.schedules import Schedule
 from tests.invariants import check
 
