@@ -166,6 +166,11 @@ OPERATIONS = (
         query=parameters.NextParameters, problems=(400, 404, 503),
     ),
     Operation(
+        "get", "/schedules/{name}/events", "listScheduleEvents", "schedules",
+        "What became of a schedule, newest first", EventList,
+        query=parameters.EventParameters, problems=(400, 404, 503),
+    ),
+    Operation(
         "patch", "/schedules/{name}", "changeSchedule", "schedules",
         "Change some of what a schedule says", ScheduleView,
         query=parameters.ByParameters, body=ScheduleChange,

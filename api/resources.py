@@ -15,7 +15,7 @@ from ..core.keys import Keys
 from ..core.log import LogReader
 from ..core.queue import Directory
 from ..core.requests import Requests
-from ..core.schedule_store import Schedules
+from ..core.schedule_index import Schedules
 from ..projections.changes import Changes
 from .acknowledgements import Acknowledgements
 from .catalog import Catalog

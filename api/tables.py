@@ -46,6 +46,13 @@ class Tables:
         with _told():
             return await queries.job_events(self._pool, job, after_version, limit)
 
+    async def schedule_events(
+        self, name: str, before: tuple[int, str, int] | None, limit: int
+    ) -> list[Record]:
+        """Archived events of a schedule, newest first."""
+        with _told():
+            return await queries.schedule_events(self._pool, name, before, limit)
+
     async def spec(self, job: str) -> bytes | None:
         """The last spec a job was given; None if the archive does not hold it any more."""
         return (await self.specs([job])).get(job)

@@ -103,6 +103,15 @@ async def is_archived(pool: asyncpg.Pool, job: str, partition: str, epoch: int, 
     return bool(await _fetch(pool, statement("event_archived"), job, partition, epoch, seq))
 
 
+async def schedule_events(
+    pool: asyncpg.Pool, name: str, before: tuple[int, str, int] | None = None, limit: int = 100
+) -> list[Record]:
+    """The archived events of a schedule, newest first; `before`: time, partition and seq of one."""
+    begin = before or (2**63 - 1, "", 0)
+    rows = await _fetch(pool, statement("schedule_history"), name, *begin, limit)
+    return [read_record(row) for row in rows]
+
+
 async def archived_events(
     pool: asyncpg.Pool, partition: str, after_seq: int = 0, limit: int = 1000
 ) -> list[Record]:
