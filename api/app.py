@@ -7,7 +7,21 @@ from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 
 from ..core.config import Settings
-from . import commands, counting, health, jobs, openapi, problems, stats, submissions
+from . import (
+    actions,
+    commands,
+    counting,
+    health,
+    jobs,
+    limits,
+    openapi,
+    problems,
+    queues,
+    schedule_commands,
+    schedules,
+    stats,
+    submissions,
+)
 from .hosts import Hosts, refuse_host
 from .resources import lifespan
 
@@ -60,6 +74,19 @@ def create_app(settings: Settings) -> Litestar:
             jobs.get_events,
             commands.cancel,
             commands.retry,
+            commands.reschedule,
+            actions.act,
+            *queues.ROUTES,
+            limits.configure,
+            schedules.create,
+            schedules.list_schedules,
+            schedules.get_schedule,
+            schedules.change,
+            schedules.remove,
+            schedule_commands.pause,
+            schedule_commands.resume,
+            schedule_commands.fire,
+            schedule_commands.backfill,
             health.health,
             health.livez,
             health.readyz,
@@ -86,7 +113,7 @@ def _cors(settings: Settings) -> CORSConfig | None:
         return None
     return CORSConfig(
         allow_origins=list(settings.cors_origins),
-        allow_methods=["GET", "POST", "OPTIONS"],
+        allow_methods=["GET", "POST", "PATCH", "DELETE", "OPTIONS"],
         allow_headers=["content-type", "idempotency-key"],
         expose_headers=["location", "retry-after"],
         max_age=600,

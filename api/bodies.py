@@ -1,6 +1,7 @@
 """Reading request bodies: bounded in size, and of one media type."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -56,7 +57,18 @@ def too_large(bound: int) -> Problem:
 
 async def read_json(scope: Any, receive: Any, bound: int, *, optional: bool = False) -> bytes:
     """The body of a request that must be JSON by its headers; not parsed yet. Raises Problem."""
+    body, keys = await read_keyed(scope, receive, bound, optional=optional)
+    if keys:
+        raise _no_idempotency_key()
+    return body
+
+
+async def read_keyed(
+    scope: Any, receive: Any, bound: int, *, optional: bool = False
+) -> tuple[bytes, Sequence[bytes]]:
+    """The same, and the idempotency keys the request came with."""
     media = encoding = length = None
+    keys: tuple[bytes, ...] = ()
     for name, value in scope["headers"]:
         if name == b"content-type":
             media = value
@@ -65,16 +77,16 @@ async def read_json(scope: Any, receive: Any, bound: int, *, optional: bool = Fa
         elif name == b"content-encoding":
             encoding = value
         elif name == b"idempotency-key":
-            raise _no_idempotency_key()
+            keys += (value,)
     body = await read(receive, length, bound)
     if optional and not body:
-        return body
+        return body, keys
     if media not in _JSON and _bare(media) not in _JSON:
         shown = "none" if media is None else media.decode("latin-1")
         raise Problem(MEDIA, f"Expected Content-Type application/json, got {shown}.")
     if encoding not in (None, b"identity"):
         raise Problem(MEDIA, f"Expected no Content-Encoding, got {encoding.decode('latin-1')}.")
-    return body
+    return body, keys
 
 
 def _bare(media: bytes | None) -> bytes:
@@ -109,5 +121,5 @@ def fault_of(error: msgspec.ValidationError, place: Any = "body", under: str = "
 
 
 def _no_idempotency_key() -> Problem:
-    fault = Fault("Idempotency-Key", "this release does not take idempotency keys yet", "header")
-    return Problem(INVALID, "Idempotency-Key is not supported yet; nothing was done.", [fault])
+    fault = Fault("Idempotency-Key", "expected none: it is taken with submissions alone", "header")
+    return Problem(INVALID, "Idempotency-Key is taken with submissions alone.", [fault])

@@ -1,6 +1,6 @@
-"""POST /jobs/{id}/cancel and /retry: what an operator does to one job."""
+"""POST /jobs/{id}/cancel, /retry and /reschedule: what an operator does to one job."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from litestar import Request, post
@@ -8,17 +8,18 @@ from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from msgspec import Meta, Struct
 
-from ..core.events import JobCancelled, JobRedriven
+from ..core.events import Command
 from ..core.jobs import JobState
 from ..core.queue import Redrive
-from . import lookup
+from . import lookup, times
 from .answers import answer
 from .bodies import check_strict, invalid, read_json
 from .lookup import Found
 from .origins import refuse_others
 from .parameters import NoParameters, read
-from .problems import CONFLICT, Problem
+from .problems import CONFLICT, UNPROCESSABLE, Fault, Problem
 from .resources import Resources, resources_of
+from .submission import Instant, Seconds
 
 REDRIVABLE = (JobState.FAILED, JobState.CANCELLED)
 
@@ -29,10 +30,24 @@ class By(Struct, forbid_unknown_fields=True):
     actor: Annotated[str, Meta(max_length=200)] = ""
     reason: Annotated[str, Meta(max_length=2000)] = ""
 
+    def event(self) -> Command:
+        """Who and why, as the verbs take it."""
+        return Command(self.actor, self.reason)
+
+
+S = TypeVar("S", bound=Struct)
+
+
+class Reschedule(By, forbid_unknown_fields=True):
+    """When a job is to run instead: either `run_at`, or `delay` in seconds from now."""
+
+    run_at: Instant | None = None
+    delay: Annotated[Seconds, Meta(description="0: now.")] | None = None
+
 
 class Outcome(Struct):
     """What a command did: `outcome` is cancelled, requested (the job runs; its worker is told),
-    pending (that was asked before) or queued."""
+    pending (that was asked before), queued, rescheduled, or ready (it could run already)."""
 
     id: str
     state: JobState
@@ -44,12 +59,11 @@ async def cancel(request: Request[Any, Any, Any], job_id: FromPath[str]) -> ASGI
     """Cancel a job: a waiting one at once, a running one by asking its worker."""
     resources = resources_of(request)
     read(request, NoParameters)
-    by = await _read_by(request, resources)
-    event = JobCancelled(actor=by.actor, reason=by.reason)
+    by = await read_command(request, By)
     if not lookup.is_id(job_id):
         raise lookup.not_found(job_id)
     for partition in await resources.directory.partitions_of(job_id):
-        (outcome,) = await resources.directory.queue(partition).cancel([job_id], event)
+        (outcome,) = await resources.directory.queue(partition).cancel([job_id], by.event())
         if outcome != "missing":
             state = JobState.CANCELLED if outcome == "cancelled" else JobState.RUNNING
             return answer(Outcome(job_id, state, outcome))
@@ -65,7 +79,7 @@ async def retry(request: Request[Any, Any, Any], job_id: FromPath[str]) -> ASGIR
     """Run a failed or cancelled job again, with fresh attempts."""
     resources = resources_of(request)
     read(request, NoParameters)
-    by = await _read_by(request, resources)
+    by = await read_command(request, By)
     found = await lookup.find(resources, job_id)
     if not found.terminal:
         found = await _ended(resources, job_id)
@@ -77,21 +91,55 @@ async def retry(request: Request[Any, Any, Any], job_id: FromPath[str]) -> ASGIR
     if spec is None:
         raise Problem(CONFLICT, f"The archive no longer holds the spec of job {job_id}.")
     redrive = Redrive(job_id, job.priority, job.version, spec)
-    event = JobRedriven(actor=by.actor, reason=by.reason)
-    (outcome,) = await resources.directory.queue(job.queue).redrive([redrive], event)
+    (outcome,) = await resources.directory.queue(job.queue).redrive([redrive], by.event())
     if outcome != "queued":
         raise Problem(CONFLICT, f"Job {job_id} was run again by somebody else a moment ago.")
     return answer(Outcome(job_id, JobState.QUEUED, outcome))
 
 
-async def _read_by(request: Request[Any, Any, Any], resources: Resources) -> By:
-    bound = resources.settings.max_body
-    body = await read_json(request.scope, request.receive, bound, optional=True)
-    if not body:
-        return By()
-    check_strict(body, resources.settings.max_depth)
+@post("/jobs/{job_id:str}/reschedule", status_code=200, guards=[refuse_others])
+async def reschedule(request: Request[Any, Any, Any], job_id: FromPath[str]) -> ASGIResponse:
+    """Give a waiting job another time to run; a delay of 0 runs it now."""
+    resources = resources_of(request)
+    read(request, NoParameters)
+    given = await read_command(request, Reschedule)
+    due = times.due_of(resources, given.run_at, given.delay)
+    if not lookup.is_id(job_id):
+        raise lookup.not_found(job_id)
+    for partition in await resources.directory.partitions_of(job_id):
+        queue = resources.directory.queue(partition)
+        (outcome,) = await queue.reschedule([job_id], due, given.event())
+        if outcome != "missing":
+            return answer(_rescheduled(job_id, outcome, given))
+    state = (await _ended(resources, job_id)).view().state.value
+    raise Problem(CONFLICT, f"Job {job_id} is {state}: expected one that waits.")
+
+
+def _rescheduled(job: str, outcome: str, given: Reschedule) -> Outcome:
+    if outcome == "running":
+        raise Problem(CONFLICT, f"Job {job} is running: expected one that waits.")
+    if outcome == "too_late":
+        path = "$.run_at" if given.delay is None else "$.delay"
+        fault = Fault(path, "expected a time before the job expires")
+        raise Problem(UNPROCESSABLE, f"Job {job} expires before that time.", [fault])
+    state = JobState.SCHEDULED if outcome == "rescheduled" else JobState.QUEUED
+    return Outcome(job, state, outcome)
+
+
+async def read_command(
+    request: Request[Any, Any, Any], shape: type[S], *, optional: bool = True
+) -> S:
+    """The body of a command as `shape`; with none all its defaults, if it is optional.
+
+    Raises Problem.
+    """
+    settings = resources_of(request).settings
+    body = await read_json(request.scope, request.receive, settings.max_body, optional=optional)
+    if optional and not body:
+        return shape()
+    check_strict(body, settings.max_depth)
     try:
-        return msgspec.json.decode(body, type=By)
+        return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:
         raise invalid(error) from None
 

@@ -14,6 +14,11 @@ from .operations import OPERATIONS, Operation
 from .problems import MEDIA_TYPE, ProblemDetails
 
 PREFIX = "/api/v1"
+_PATH_PARAMETERS: dict[str, dict[str, Any]] = {
+    "job_id": {"type": "string", "format": "uuid"},
+    "queue": {"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,62}$"},
+    "name": {"type": "string", "pattern": "^[a-zA-Z0-9][a-zA-Z0-9._:-]{0,127}$"},
+}
 _REF = "#/components/schemas/{name}"
 
 POLICY = (
@@ -26,6 +31,15 @@ _ABOUT = """\
 Jobs are submitted here and run by workers. Errors are problem details (RFC 9457) whose `errors`
 name the path of each fault. Times are RFC 3339; durations are seconds.
 """
+
+
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same request under the same key is done once.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
 
 
 @cache
@@ -55,6 +69,8 @@ def document() -> dict[str, Any]:
 def _operation(one: Operation) -> dict[str, Any]:
     found: dict[str, Any] = {"operationId": one.name, "tags": [one.tag], "summary": one.summary}
     given = _path_parameters(one.path) + _query_parameters(one.query)
+    if one.keyed:
+        given.append(_KEY)
     if given:
         found["parameters"] = given
     if one.body is not None:
@@ -70,10 +86,11 @@ def _operation(one: Operation) -> dict[str, Any]:
 
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:
-    if "{job_id}" not in path:
-        return []
-    schema = {"type": "string", "format": "uuid"}
-    return [{"name": "job_id", "in": "path", "required": True, "schema": schema}]
+    return [
+        {"name": name, "in": "path", "required": True, "schema": schema}
+        for name, schema in _PATH_PARAMETERS.items()
+        if f"{{{name}}}" in path
+    ]
 
 
 def _query_parameters(shape: type[msgspec.Struct]) -> list[dict[str, Any]]:
@@ -111,9 +128,9 @@ def _responses(one: Operation) -> dict[str, Any]:
     for status in one.problems:
         content = {MEDIA_TYPE: {"schema": _ref(ProblemDetails)}}
         found[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
-    if one.name == "submitJob":
+    if one.name in ("submitJob", "createSchedule"):
         found["201"]["headers"] = {
-            "Location": {"description": "Where the job is.", "schema": {"type": "string"}}
+            "Location": {"description": "Where it is.", "schema": {"type": "string"}}
         }
     return found
 

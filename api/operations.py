@@ -4,9 +4,21 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from ..core.schedules import Schedule
 from . import parameters
-from .commands import By, Outcome
+from .actions import Action, ActionResult
+from .commands import By, Outcome, Reschedule
 from .health import Health
+from .limits import Configure, Configured
+from .queues import ModeChange, Purge, PurgeResult, QueueList, QueueParameters, QueueView
+from .schedule_views import (
+    Backfill,
+    FireNow,
+    ScheduleChange,
+    ScheduleList,
+    ScheduleView,
+    Submitted,
+)
 from .submission import Accepted, Batch, Submission
 from .submissions import Receipts
 from .views import EventView, JobView, SummaryView
@@ -48,20 +60,25 @@ class Operation(NamedTuple):
     problems: tuple[int, ...] = ()
     also: tuple[int, ...] = ()  #: further statuses with the same answer
     example: Any = None
+    keyed: bool = False  #: takes an Idempotency-Key
 
 
 _BODY = (400, 408, 413, 415)
 _EXAMPLE = {"type": "email.send", "payload": {"to": "ada@example.org"}, "delay": 30}
+_PLAN = {"name": "nightly", "type": "report", "cron": "0 3 * * *", "timezone": "Europe/Vienna"}
+_RANGE = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
 
 OPERATIONS = (
     Operation(
         "post", "/jobs", "submitJob", "jobs", "Submit a job", Accepted, 201,
-        body=Submission, problems=(*_BODY, 422, 503), example=_EXAMPLE,
+        body=Submission, problems=(*_BODY, 409, 422, 503), also=(200,), example=_EXAMPLE,
+        keyed=True,
     ),
     Operation(
         "post", "/jobs/batch", "submitBatch", "jobs",
         "Submit up to 10,000 jobs; all are checked before any is accepted", Receipts, 201,
-        body=Batch, problems=(*_BODY, 422, 503), example={"jobs": [_EXAMPLE]},
+        body=Batch, problems=(*_BODY, 409, 422, 503), also=(200,), example={"jobs": [_EXAMPLE]},
+        keyed=True,
     ),
     Operation(
         "get", "/jobs", "listJobs", "jobs", "List jobs, newest first", JobList,
@@ -87,9 +104,97 @@ OPERATIONS = (
         body=By, body_required=False, problems=(*_BODY, 403, 404, 409, 503),
     ),
     Operation(
+        "post", "/jobs/{job_id}/reschedule", "rescheduleJob", "jobs",
+        "Give a waiting job another time to run; a delay of 0 runs it now", Outcome,
+        body=Reschedule, problems=(*_BODY, 403, 404, 409, 422, 503),
+        example={"delay": 0, "actor": "ada", "reason": "the mail server is back"},
+    ),
+    Operation(
+        "post", "/jobs/actions", "actOnJobs", "jobs",
+        "Cancel, retry or reschedule all jobs that match a filter, or say how many", ActionResult,
+        body=Action, problems=(*_BODY, 403, 422, 503),
+        example={"action": "retry", "filter": {"type": "email.send"}, "dry_run": True},
+    ),
+    Operation(
+        "get", "/queues", "listQueues", "queues", "Queues by name: their mode and depth",
+        QueueList, query=QueueParameters, problems=(400, 503),
+    ),
+    Operation(
+        "get", "/queues/{queue}", "getQueue", "queues", "One queue: its mode and depth",
+        QueueView, problems=(400, 404, 503),
+    ),
+    Operation(
+        "patch", "/queues/{queue}", "configureQueue", "queues",
+        "Change its limits; what is left out stays, null takes a limit away", Configured,
+        body=Configure, problems=(*_BODY, 403, 503),
+        example={"concurrency_per_key": 1,
+                 "types": {"email.send": {"rate": {"limit": 100, "per": 60}}}},
+    ),
+    *(
+        Operation(
+            "post", f"/queues/{{queue}}/{verb}", f"{verb}Queue", "queues", summary, ModeChange,
+            body=By, body_required=False, problems=(*_BODY, 403, 404, 503),
+        )
+        for verb, summary in (
+            ("pause", "Give none of its jobs to workers any more; it takes jobs all the same"),
+            ("resume", "Take jobs and give them to workers again"),
+            ("drain", "Take no jobs any more; what it has is run"),
+        )
+    ),
+    Operation(
+        "post", "/queues/{queue}/purge", "purgeQueue", "queues",
+        "Cancel the jobs that wait in it, or say how many; running ones stay", PurgeResult,
+        body=Purge, body_required=False, problems=(*_BODY, 403, 404, 503),
+    ),
+    Operation(
         "get", "/jobs/stats/summary", "summarize", "statistics",
         "Jobs by state, success rate, percentiles of waiting and running", SummaryView,
         query=parameters.SummaryParameters, problems=(400, 503),
+    ),
+    Operation(
+        "post", "/schedules", "createSchedule", "schedules", "Make a schedule", ScheduleView, 201,
+        query=parameters.ByParameters, body=Schedule, problems=(*_BODY, 403, 409, 422, 503),
+        example=_PLAN,
+    ),
+    Operation(
+        "get", "/schedules", "listSchedules", "schedules", "List schedules by name", ScheduleList,
+        query=parameters.SchedulesParameters, problems=(400, 503),
+    ),
+    Operation(
+        "get", "/schedules/{name}", "getSchedule", "schedules",
+        "One schedule, with its next occurrences", ScheduleView,
+        query=parameters.NextParameters, problems=(400, 404, 503),
+    ),
+    Operation(
+        "patch", "/schedules/{name}", "changeSchedule", "schedules",
+        "Change some of what a schedule says", ScheduleView,
+        query=parameters.ByParameters, body=ScheduleChange,
+        problems=(*_BODY, 403, 404, 409, 422, 503), example={"cron": "30 3 * * *"},
+    ),
+    Operation(
+        "delete", "/schedules/{name}", "deleteSchedule", "schedules",
+        "Delete a schedule; its jobs stay", ScheduleView,
+        query=parameters.ByParameters, problems=(400, 403, 404, 503),
+    ),
+    Operation(
+        "post", "/schedules/{name}/pause", "pauseSchedule", "schedules",
+        "Let a schedule fire no more until it is resumed", ScheduleView,
+        body=By, body_required=False, problems=(*_BODY, 403, 404, 503),
+    ),
+    Operation(
+        "post", "/schedules/{name}/resume", "resumeSchedule", "schedules",
+        "Let a paused schedule go on from its next occurrence", ScheduleView,
+        body=By, body_required=False, problems=(*_BODY, 403, 404, 409, 503),
+    ),
+    Operation(
+        "post", "/schedules/{name}/fire", "fireSchedule", "schedules",
+        "Submit a schedule's job now", Submitted,
+        body=FireNow, body_required=False, problems=(*_BODY, 403, 404, 409, 503),
+    ),
+    Operation(
+        "post", "/schedules/{name}/backfill", "backfillSchedule", "schedules",
+        "Submit the jobs of up to 10,000 occurrences that have passed", Submitted,
+        body=Backfill, problems=(*_BODY, 403, 404, 409, 422, 503), example=_RANGE,
     ),
     Operation(
         "get", "/health", "getHealth", "health",

@@ -17,6 +17,7 @@ MAX_WAIT = 60
 MAX_LIMIT = 500
 
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=NO_NUL)]
+ErrorText = Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)]
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="Most items of one answer.")]
 _CURSOR = "`next_cursor` of the answer before."
 Cursor = Annotated[str, Meta(min_length=1, max_length=512, pattern=NO_NUL, description=_CURSOR)]
@@ -41,7 +42,7 @@ class ListParameters(Struct, forbid_unknown_fields=True):
     tag: Name | None = None
     created_after: Instant | None = None
     created_before: Instant | None = None
-    error: Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)] | None = None
+    error: ErrorText | None = None
     cursor: Cursor | None = None
     limit: Limit = 50
 
@@ -58,6 +59,27 @@ class SummaryParameters(Struct, forbid_unknown_fields=True):
 
     queue: Name | None = None
     type: Name | None = None
+
+
+class SchedulesParameters(Struct, forbid_unknown_fields=True):
+    """Of GET /schedules."""
+
+    queue: Name | None = None
+    cursor: Cursor | None = None
+    limit: Limit = 100
+
+
+class NextParameters(Struct, forbid_unknown_fields=True):
+    """Of GET /schedules/{name}."""
+
+    next: Annotated[int, Meta(ge=0, le=1000, description="How many occurrences to tell.")] = 5
+
+
+class ByParameters(Struct, forbid_unknown_fields=True):
+    """Of calls whose body says what is to be: who does it, and why."""
+
+    actor: Annotated[str, Meta(max_length=200, pattern=NO_NUL)] = ""
+    reason: Annotated[str, Meta(max_length=2000, pattern=NO_NUL)] = ""
 
 
 class NoParameters(Struct, forbid_unknown_fields=True):

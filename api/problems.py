@@ -11,7 +11,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.response.base import ASGIResponse
 
-from ..core.errors import LogLost, MemoryFull, MillstreamError, Unavailable
+from ..core.errors import LogLost, MemoryFull, MillstreamError, QueueDraining, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -53,11 +53,13 @@ NOT_JSON = Kind("not-json", 400, "The body is not acceptable JSON")
 TOO_DEEP = Kind("too-deep", 400, "The payload is nested too deep")
 UNKNOWN_TYPE = Kind("unknown-job-type", 422, "No worker knows this job type")
 UNPROCESSABLE = Kind("unacceptable-value", 422, "A value cannot be accepted")
+KEY_REUSED = Kind("idempotency-key-reused", 422, "The key stands for another request")
 TOO_SLOW = Kind("too-slow", 408, "The body did not come in time")
 TOO_LARGE = Kind("too-large", 413, "The body is too large")
 MEDIA = Kind("unsupported-media-type", 415, "The body is not of a type taken here")
 NOT_FOUND = Kind("not-found", 404, "There is no such thing")
 CONFLICT = Kind("conflict", 409, "The job's state does not allow that")
+QUEUE_DRAINING = Kind("queue-draining", 409, "The queue takes no jobs")
 FORBIDDEN = Kind("cross-origin", 403, "Pages of other origins may not do that")
 MISDIRECTED = Kind("misdirected", 421, "This server is not that host")
 REDIS_DOWN = Kind("redis-unavailable", 503, "Redis does not answer", 2)
@@ -132,6 +134,9 @@ def problem_of(error: MillstreamError) -> Problem:
             return Problem(
                 LOG_LOST, f"{error}. Nothing is accepted for this queue before a restore."
             )
+        case QueueDraining():
+            detail = str(error).partition("DRAINING queue ")[2]
+            return Problem(QUEUE_DRAINING, f"Queue {detail}.")
         case Unavailable():
             return Problem(REDIS_DOWN, f"{error}. What was asked may have been done.")
         case _:

@@ -13,8 +13,11 @@ from ..core.config import Settings
 from ..core.keys import Keys
 from ..core.log import LogReader
 from ..core.queue import Directory
+from ..core.requests import Requests
+from ..core.schedule_store import Schedules
 from ..projections.changes import Changes
 from .catalog import Catalog
+from .idempotency import Idempotency
 from .metrics import Metrics
 from .submitter import Submitter
 from .tables import Tables
@@ -29,9 +32,11 @@ class Resources:
     settings: Settings
     redis: Any
     directory: Directory
+    schedules: Schedules
     logs: LogReader
     catalog: Catalog
     submitter: Submitter
+    idempotency: Idempotency
     tables: Tables
     changes: Changes
     metrics: Metrics
@@ -71,9 +76,11 @@ async def lifespan(app: Litestar) -> AsyncGenerator[None]:
                 settings=settings,
                 redis=redis,
                 directory=directory,
+                schedules=Schedules(redis, keys, directory),
                 logs=LogReader(redis, keys),
                 catalog=Catalog(directory, settings.unknown_types),
                 submitter=Submitter(directory),
+                idempotency=Idempotency(Requests(redis, keys), settings.idempotency_ttl),
                 tables=tables,
                 changes=changes,
                 metrics=Metrics(),

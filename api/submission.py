@@ -15,10 +15,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from ..core.codec import NULL, Data
 from ..core.errors import InvalidName
 from ..core.events import JobSubmitted
-from ..core.keys import check_job_type, check_queue
+from ..core.keys import check_job_type, check_limit_key, check_queue
 from ..core.retry import MAX_DELAY, Backoff
+from .orders import Order, Place
 from .problems import Fault
 from .strict import deeper_than
+from .unique import Unique, lock_ms_of, lock_of
 
 MAX_BATCH = 10_000
 PAST_MS = 60_000
@@ -49,6 +51,14 @@ Queue = Annotated[
 ]
 """Patterns for the document alone: core.keys checks names, and remembers those it has seen."""
 
+LimitKey = Annotated[
+    str,
+    Meta(
+        description="Jobs of a queue with the same key share the limits kept by it.",
+        examples=["tenant-7"],
+        extra_json_schema={"pattern": "^[a-zA-Z0-9._:/@+-]{1,128}$"},
+    ),
+]
 Attempts = Annotated[int, Meta(ge=1, le=1000, description="Default: that of the job type, else 5.")]
 
 
@@ -67,6 +77,9 @@ class Submission(Struct, forbid_unknown_fields=True, gc=False):
     expires_at: Instant | None = None
     tags: Annotated[list[Tag], Meta(max_length=32)] | UnsetType = UNSET
     metadata: Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=64)] | UnsetType = UNSET
+    unique: Unique | None = None
+    concurrency_key: LimitKey | None = None
+    rate_key: LimitKey | None = None
 
 
 class Batch(Struct, forbid_unknown_fields=True, gc=False):
@@ -82,11 +95,16 @@ class LooseBatch(Struct):
 
 
 class Accepted(Struct, gc=False):
-    """What a client is told of a job that was accepted."""
+    """What a client is told of a job that was accepted, or of the one that stands for it.
+
+    position      of the event that gave the job its values
+    state         null: it has ended
+    deduplicated  the job was there before
+    """
 
     id: str
     queue: str
-    state: str
+    state: str | None
     position: str
     deduplicated: bool = False
 
@@ -164,13 +182,21 @@ def spec_of(given: Submission, defaults: Defaults, bounds: Bounds) -> JobSubmitt
     if given.delay is not None:
         delay_ms = _delay(given, bounds)
     elif given.run_at is not None:
-        run_at = _run_at(given.run_at, bounds)
+        run_at = run_at_of(given.run_at, bounds)
     if given.expires_at is not None:
         expires_at = _expires_at(given.expires_at, run_at or bounds.now + (delay_ms or 0))
     if given.timeout is not None:
         timeout_ms = max(1, round(given.timeout * 1000))
+    lock = lock_scope = lock_ms = None
+    if given.unique is not None:
+        lock, lock_scope, lock_ms = _lock(given, given.unique)
     return JobSubmitted(
         type=given.type,
+        concurrency_key=_limit_key("concurrency_key", given.concurrency_key),
+        rate_key=_limit_key("rate_key", given.rate_key),
+        lock=lock,
+        lock_scope=lock_scope,
+        lock_ms=lock_ms,
         payload=Data(payload),
         priority=given.priority,
         max_attempts=given.max_attempts or defaults.max_attempts,
@@ -184,6 +210,30 @@ def spec_of(given: Submission, defaults: Defaults, bounds: Bounds) -> JobSubmitt
     )
 
 
+def order_of(given: Submission, defaults: Defaults, bounds: Bounds) -> Order:
+    """A submission as the submitter takes it. Raises Unacceptable."""
+    policy = "keep" if given.unique is None else given.unique.policy
+    return Order(spec_of(given, defaults, bounds), policy)
+
+
+def _lock(given: Submission, unique: Unique) -> tuple[str, str, int | None]:
+    try:
+        lock_ms = lock_ms_of(unique)
+    except ValueError as error:
+        raise Unacceptable("unique.period", str(error)) from None
+    return lock_of(given.type, bytes(given.payload), unique), unique.scope, lock_ms
+
+
+def _limit_key(field: str, key: str | None) -> str | None:
+    if key is None:
+        return None
+    try:
+        return check_limit_key(field, key)
+    except InvalidName as error:
+        message = f"expected {error.expected}, got {error.given[:80]!r}"
+        raise Unacceptable(field, message) from None
+
+
 def _delay(given: Submission, bounds: Bounds) -> int | None:
     if given.run_at is not None:
         raise Unacceptable("delay", "expected either run_at or delay, got both")
@@ -193,7 +243,7 @@ def _delay(given: Submission, bounds: Bounds) -> int | None:
     return delay_ms or None
 
 
-def _run_at(given: datetime, bounds: Bounds) -> int | None:
+def run_at_of(given: datetime, bounds: Bounds) -> int | None:
     at = milliseconds(given)
     if at < bounds.now - PAST_MS:
         raise Unacceptable("run_at", f"expected a time to come, got {given.isoformat()}")
@@ -217,9 +267,13 @@ def milliseconds(time: datetime) -> int:
     return round(time.timestamp() * 1000)
 
 
-def state_of(spec: JobSubmitted) -> str:
-    """The state a job of that spec begins in."""
-    return "queued" if spec.delay_ms is None and spec.run_at is None else "scheduled"
+def accepted(place: Place, queue: str, spec: JobSubmitted) -> Accepted:
+    """What a client is told of the job it submitted."""
+    twin = place.duplicate
+    if twin is not None:
+        return Accepted(place.id, queue, twin.state, place.position, True)
+    state = "queued" if spec.delay_ms is None and spec.run_at is None else "scheduled"
+    return Accepted(place.id, queue, state, place.position)
 
 
 def faults_of_batch(

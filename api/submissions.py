@@ -10,11 +10,12 @@ import msgspec
 from litestar import Request, post
 from litestar.response.base import ASGIResponse
 
-from ..core.errors import MillstreamError
-from ..core.events import JobSubmitted
+from ..core.errors import MillstreamError, QueueDraining
 from . import submission as sub
 from .answers import answer
-from .bodies import check_strict, fault_of, invalid, read_json
+from .bodies import check_strict, fault_of, invalid, read_keyed
+from .idempotency import check_key
+from .orders import Order, Place
 from .problems import (
     INVALID,
     TOO_DEEP,
@@ -26,8 +27,7 @@ from .problems import (
     problem_of,
 )
 from .resources import Resources, resources_of
-from .submission import Accepted, Bounds, Defaults, Submission, Unacceptable, spec_of, state_of
-from .submitter import Place
+from .submission import Accepted, Bounds, Defaults, Submission, Unacceptable, accepted, order_of
 
 MAX_FAULTS = 20
 
@@ -44,7 +44,8 @@ async def submit(scope: Any, receive: Any, send: Any) -> None:
     """POST /jobs, on bare ASGI. Raises Problem and errors of core."""
     resources: Resources = scope["litestar_app"].state.resources
     settings = resources.settings
-    body = await read_json(scope, receive, settings.max_body)
+    body, keys = await read_keyed(scope, receive, settings.max_body)
+    key = check_key(keys) if keys else None
     check_strict(body, settings.max_depth)
     try:
         given = sub.decode(body)
@@ -52,17 +53,21 @@ async def submit(scope: Any, receive: Any, send: Any) -> None:
         raise invalid(error) from None
     try:
         sub.check_names(given)
-        defaults = resources.catalog.remembered(given) or await resources.catalog.resolve(given)
-        spec = spec_of(given, defaults, _bounds(resources))
+        if key is None:
+            defaults = await _resolved(resources, given)
+            order = order_of(given, defaults, bounds_of(resources))
+        else:
+            defaults, order = await _agreed(resources, given, key, body)
     except Unacceptable as error:
         raise _problem_of(error, [error.fault()]) from None
-    place = await resources.submitter.submit(defaults.queue, spec)
-    resources.metrics.submitted(1)
-    answer = encode(Accepted(place.id, defaults.queue, state_of(spec), place.position))
+    place = await resources.submitter.submit(defaults.queue, order)
+    made = place.duplicate is None
+    resources.metrics.submitted(made)
+    answer = encode(accepted(place, defaults.queue, order.spec))
     await send(
         {
             "type": "http.response.start",
-            "status": 201,
+            "status": 201 if made else 200,
             "headers": [
                 (b"content-type", b"application/json"),
                 (b"content-length", str(len(answer)).encode()),
@@ -78,25 +83,67 @@ async def submit_batch(request: Request[Any, Any, Any]) -> ASGIResponse:
     """Submit up to 10,000 jobs; all are checked before any is accepted."""
     resources = resources_of(request)
     settings = resources.settings
-    body = await read_json(request.scope, request.receive, settings.max_body)
+    body, keys = await read_keyed(request.scope, request.receive, settings.max_body)
+    key = check_key(keys)
     check_strict(body, settings.max_depth)
     await asyncio.sleep(0)  # each step takes its time: let others have their turn in between
     try:
         jobs = sub.decode_batch(body).jobs
     except msgspec.ValidationError as error:
         raise _bad_batch(body, error) from None
-    found = await _defaults_of(resources, jobs)
-    await asyncio.sleep(0)
-    specs = _specs_of(jobs, found, _bounds(resources))
-    places = await _send(resources, [defaults.queue for defaults in found], specs)
+    if key is None:
+        found = await _defaults_of(resources, jobs)
+        await asyncio.sleep(0)
+        orders = _orders_of(jobs, found, bounds_of(resources))
+    else:
+        found, orders = await _all_agreed(resources, jobs, key, body)
+    places = await _send(resources, [defaults.queue for defaults in found], orders)
     items = [
-        Accepted(place.id, defaults.queue, state_of(spec), place.position)
-        for place, defaults, spec in zip(places, found, specs, strict=True)
+        accepted(place, defaults.queue, order.spec)
+        for place, defaults, order in zip(places, found, orders, strict=True)
     ]
-    return answer(Receipts(items), 201)
+    return answer(Receipts(items), 200 if all(item.deduplicated for item in items) else 201)
 
 
-def _bounds(resources: Resources) -> Bounds:
+async def _resolved(resources: Resources, given: Submission) -> Defaults:
+    return resources.catalog.remembered(given) or await resources.catalog.resolve(given)
+
+
+async def _agreed(
+    resources: Resources, given: Submission, key: bytes, body: bytes
+) -> tuple[Defaults, Order]:
+    """Defaults and order of a job by the terms of its key. Raises Unacceptable, Problem."""
+    bounds = bounds_of(resources)
+
+    async def resolve() -> list[Defaults]:
+        defaults = await _resolved(resources, given)
+        order_of(given, defaults, bounds)
+        return [defaults]
+
+    agreed = await resources.idempotency.agree(key, body, bounds.now, resolve)
+    (defaults,) = agreed.terms.defaults
+    order = order_of(given, defaults, bounds._replace(now=agreed.terms.now))
+    return defaults, order._replace(once=agreed.once(0))
+
+
+async def _all_agreed(
+    resources: Resources, jobs: Sequence[Submission], key: bytes, body: bytes
+) -> tuple[list[Defaults], list[Order]]:
+    """The same of a batch. Raises Problem."""
+    bounds = bounds_of(resources)
+
+    async def resolve() -> list[Defaults]:
+        found = await _defaults_of(resources, jobs)
+        _orders_of(jobs, found, bounds)
+        return found
+
+    agreed = await resources.idempotency.agree(key, body, bounds.now, resolve)
+    found = agreed.terms.defaults_of(len(jobs))
+    orders = _orders_of(jobs, found, bounds._replace(now=agreed.terms.now))
+    return found, [order._replace(once=agreed.once(i)) for i, order in enumerate(orders)]
+
+
+def bounds_of(resources: Resources) -> Bounds:
     settings = resources.settings
     now = time.time_ns() // 1_000_000
     return Bounds(now, settings.max_depth, settings.max_horizon_days * 86_400_000)
@@ -127,33 +174,35 @@ async def _defaults_of(resources: Resources, jobs: Sequence[Submission]) -> list
     return found
 
 
-def _specs_of(
+def _orders_of(
     jobs: Sequence[Submission], found: Sequence[Defaults], bounds: Bounds
-) -> list[JobSubmitted]:
+) -> list[Order]:
     try:
-        return [spec_of(job, one, bounds) for job, one in zip(jobs, found, strict=True)]
+        return [order_of(job, one, bounds) for job, one in zip(jobs, found, strict=True)]
     except Unacceptable:
         pass
     faults: list[tuple[int, Unacceptable]] = []
     for index, (job, one) in enumerate(zip(jobs, found, strict=True)):
         try:
-            spec_of(job, one, bounds)
+            order_of(job, one, bounds)
         except Unacceptable as error:
             faults.append((index, error))
     raise _problem_of(faults[0][1], [error.fault(f"$.jobs[{i}]") for i, error in faults])
 
 
 async def _send(
-    resources: Resources, queues: Sequence[str], specs: Sequence[JobSubmitted]
+    resources: Resources, queues: Sequence[str], orders: Sequence[Order]
 ) -> list[Place]:
     """Submit the jobs, queue by queue; the places in the order of the request."""
     members: dict[str, list[int]] = defaultdict(list)
     for index, queue in enumerate(queues):
         members[queue].append(index)
-    places: list[Place | None] = [None] * len(specs)
+    places: list[Place | None] = [None] * len(orders)
     failure: MillstreamError | None = None
+    if len(members) > 1:
+        await _refuse_draining(resources, list(members))
     for queue, indexes in members.items():
-        chunks = await resources.submitter.submit_many(queue, [specs[i] for i in indexes])
+        chunks = await resources.submitter.submit_many(queue, [orders[i] for i in indexes])
         remaining = iter(indexes)
         for chunk in chunks:
             if isinstance(chunk.outcome, MillstreamError):
@@ -165,23 +214,33 @@ async def _send(
                     places[next(remaining)] = place
         if failure is not None:
             break
-    accepted = [place for place in places if place is not None]
-    resources.metrics.submitted(len(accepted))
+    taken = [place for place in places if place is not None]
+    resources.metrics.submitted(sum(place.duplicate is None for place in taken))
     if failure is not None:
-        raise _interrupted(failure, places, len(accepted))
-    return accepted
+        raise _interrupted(failure, places, len(taken))
+    return taken
 
 
-def _interrupted(
-    failure: MillstreamError, places: Sequence[Place | None], accepted: int
-) -> Problem:
+async def _refuse_draining(resources: Resources, queues: Sequence[str]) -> None:
+    """Refuse a batch before any of it is taken if one of its queues takes no jobs.
+
+    Raises QueueDraining.
+    """
+    for queue in queues:
+        if (await resources.directory.queue(queue).inspect()).mode == "draining":
+            raise QueueDraining(f"DRAINING queue {queue} takes no jobs until it is resumed")
+
+
+def _interrupted(failure: MillstreamError, places: Sequence[Place | None], taken: int) -> Problem:
     """The problem of a batch that Redis took in part: says which jobs it has for certain."""
     problem = problem_of(failure)
-    if not accepted:
+    if not taken:
         return problem
-    detail = f"{problem.detail} {accepted} of {len(places)} jobs are accepted: see items."
-    items = [None if place is None else place._asdict() for place in places]
-    return Problem(problem.kind, detail, accepted=accepted, items=items)
+    detail = f"{problem.detail} {taken} of {len(places)} jobs are accepted: see items."
+    items = [
+        None if place is None else {"id": place.id, "position": place.position} for place in places
+    ]
+    return Problem(problem.kind, detail, accepted=taken, items=items)
 
 
 def _bad_batch(body: bytes, error: msgspec.ValidationError) -> Problem:

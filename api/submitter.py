@@ -13,9 +13,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from ..core.errors import IdTaken, MillstreamError, Unavailable
-from ..core.events import JobSubmitted, body_of, position
+from ..core.events import body_of
 from ..core.ids import new_ids
-from ..core.queue import CHEAP_BATCH, MAX_BATCH, Directory, NewJob, PartitionQueue, Receipt
+from ..core.queue import CHEAP_BATCH, MAX_BATCH, Directory, PartitionQueue
+from ..core.submitting import NewJob
+from .orders import Order, Place
 from .problems import BUSY, Problem
 
 T = TypeVar("T")
@@ -37,13 +39,6 @@ IN_FLIGHT = 2
 """Calls of one batch under way at a time: one is prepared while Redis does the other."""
 
 
-class Place(NamedTuple):
-    """A job that was accepted: its id, and where its first event stands."""
-
-    id: str
-    position: str
-
-
 class Chunk(NamedTuple):
     """A part of a batch: how many jobs, and their places or why they were not accepted."""
 
@@ -52,7 +47,7 @@ class Chunk(NamedTuple):
 
 
 class _Waiting(NamedTuple):
-    spec: JobSubmitted
+    order: Order
     body: bytes
     place: "asyncio.Future[Place]"
 
@@ -65,7 +60,7 @@ class Submitter:
         self._rooms: dict[str, _Room] = {}
         self._known_until: dict[str, float] = {}
 
-    async def submit(self, partition: str, spec: JobSubmitted) -> Place:
+    async def submit(self, partition: str, order: Order) -> Place:
         """Submit one job, together with others of this moment.
 
         Raises Unavailable, MemoryFull, LogLost, and Problem when too many wait.
@@ -73,50 +68,52 @@ class Submitter:
         room = self._rooms.get(partition)
         if room is None:
             room = self._rooms[partition] = _Room(self, partition)
-        return await room.enter(spec)
+        return await room.enter(order)
 
-    async def submit_many(self, partition: str, specs: Sequence[JobSubmitted]) -> list[Chunk]:
+    async def submit_many(self, partition: str, orders: Sequence[Order]) -> list[Chunk]:
         """Submit jobs in chunks of `CHEAP_BATCH`, in order; none is sent after a failed one."""
         slots = asyncio.Semaphore(IN_FLIGHT)
         failure: MillstreamError | None = None
 
-        async def send(part: Sequence[JobSubmitted]) -> Chunk:
+        async def send(part: Sequence[Order]) -> Chunk:
             nonlocal failure
             async with slots:
                 if failure is not None:
                     return Chunk(len(part), failure)
                 try:
-                    bodies = [body_of(spec) for spec in part]
+                    bodies = [body_of(order.spec) for order in part]
                     return Chunk(len(part), await self.send(partition, part, bodies))
                 except MillstreamError as error:
                     failure = failure or error
                     return Chunk(len(part), error)
 
-        parts = [specs[i : i + CHEAP_BATCH] for i in range(0, len(specs), CHEAP_BATCH)]
+        parts = [orders[i : i + CHEAP_BATCH] for i in range(0, len(orders), CHEAP_BATCH)]
         return await asyncio.gather(*map(send, parts))
 
     async def send(
-        self, partition: str, specs: Sequence[JobSubmitted], bodies: Sequence[bytes]
+        self, partition: str, orders: Sequence[Order], bodies: Sequence[bytes]
     ) -> list[Place]:
         """Submit jobs in one call of the verb, at most `MAX_BATCH` of them."""
         if time.monotonic() > self._known_until.get(partition, 0.0):
-            await _insist(lambda: self._directory.register(partition))
+            await insist(lambda: self._directory.register(partition))
             self._known_until[partition] = time.monotonic() + KNOWN_FOR
         queue = self._directory.queue(partition)
         try:
-            return await self._send(queue, specs, bodies)
+            return await self._send(queue, orders, bodies)
         except IdTaken:
-            return await self._send(queue, specs, bodies)  # with new ids; it was bad luck
+            return await self._send(queue, orders, bodies)  # with new ids; it was bad luck
 
     async def _send(
-        self, queue: PartitionQueue, specs: Sequence[JobSubmitted], bodies: Sequence[bytes]
+        self, queue: PartitionQueue, orders: Sequence[Order], bodies: Sequence[bytes]
     ) -> list[Place]:
-        ids = list(new_ids(queue.partition, len(specs)))
-        jobs = list(map(NewJob, ids, specs, bodies))
+        ids = list(new_ids(queue.partition, len(orders)))
+        jobs = [
+            NewJob(id, spec, body, policy, once)
+            for id, (spec, policy, once), body in zip(ids, orders, bodies, strict=True)
+        ]
         command = uuid.uuid4().hex
-        receipt: Receipt = await _insist(lambda: queue.submit(jobs, command))
-        partition, epoch, first, _ = receipt
-        return [Place(id, position(partition, epoch, first + i)) for i, id in enumerate(ids)]
+        receipt = await insist(lambda: queue.submit(jobs, command))
+        return [Place(*stand, command) for stand in receipt.stands(ids)]
 
 
 class _Room:
@@ -129,12 +126,12 @@ class _Room:
         self._bytes = 0
         self._sender: asyncio.Task[None] | None = None
 
-    async def enter(self, spec: JobSubmitted) -> Place:
-        body = body_of(spec)
+    async def enter(self, order: Order) -> Place:
+        body = body_of(order.spec)
         if self._bytes + len(body) > WAITING_BYTES:
             raise Problem(BUSY, f"Expected at most {WAITING_BYTES} bytes of jobs to wait.")
         place = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(spec, body, place))
+        self._waiting.append(_Waiting(order, body, place))
         self._bytes += len(body)
         if self._sender is None:
             self._sender = asyncio.create_task(self._run())
@@ -160,10 +157,10 @@ class _Room:
         return taken
 
     async def _send(self, taken: list[_Waiting]) -> None:
-        specs = [one.spec for one in taken]
+        orders = [one.order for one in taken]
         bodies = [one.body for one in taken]
         try:
-            places = await self._submitter.send(self._partition, specs, bodies)
+            places = await self._submitter.send(self._partition, orders, bodies)
         except BaseException as error:
             for one in taken:
                 if not one.place.done():
@@ -183,7 +180,7 @@ def _told(error: BaseException) -> BaseException:
     return error
 
 
-async def _insist(call: Callable[[], Awaitable[T]]) -> T:
+async def insist(call: Callable[[], Awaitable[T]]) -> T:
     """Make a call that may be made twice, again while its outcome is unknown."""
     pauses = iter(RETRY_PAUSES)
     give_up = 0.0

@@ -1,6 +1,6 @@
 """The projected tables as the API reads them: each failure to reach them is one sort of problem."""
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -8,9 +8,10 @@ from ..core.config import Settings
 from ..core.errors import Unavailable
 from ..core.events import Record
 from ..core.jobs import Job
-from ..projections import queries
+from ..projections import queries, targets
 from ..projections.listing import JobFilter
 from ..projections.queries import Checkpoint, JobPage, Summary
+from ..projections.targets import TargetPage
 from .problems import TABLES_DOWN, Problem
 
 
@@ -46,9 +47,23 @@ class Tables:
             return await queries.job_events(self._pool, job, after_version, limit)
 
     async def spec(self, job: str) -> bytes | None:
-        """The body a job was submitted with; None if the archive does not hold it any more."""
-        records = await self.events(job, 0, 1)
-        return records[0].body if records and records[0].version == 1 else None
+        """The last spec a job was given; None if the archive does not hold it any more."""
+        return (await self.specs([job])).get(job)
+
+    async def specs(self, jobs: Sequence[str]) -> dict[str, bytes]:
+        """The same for many jobs, at most `targets.SPECS_AT_ONCE`."""
+        with _told():
+            return await targets.specs(self._pool, jobs)
+
+    async def targets(self, wanted: JobFilter, cursor: str | None, limit: int) -> TargetPage:
+        """A page of jobs to do something to, newest first. Raises InvalidCursor."""
+        with _told():
+            return await targets.list_targets(self._pool, wanted, cursor, limit)
+
+    async def queue_states(self, queues: Sequence[str]) -> dict[str, dict[str, int]]:
+        """How many jobs of each queue are in which state."""
+        with _told():
+            return await targets.queue_states(self._pool, queues)
 
     async def summary(self, queue: str | None, type: str | None) -> Summary:
         """Counts and percentiles."""

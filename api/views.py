@@ -143,6 +143,8 @@ def view_of_hot(job: HotJob, partition: str) -> JobView:
     spec = job.spec
     submitted = int(job.id.replace("-", "")[:12], 16)
     run_at = submitted + (spec.delay_ms or 0) if spec.run_at is None else spec.run_at
+    # A retry, a snooze or an operator has set another time since; which, only the log tells.
+    moved = job.state in (JobState.RETRYING, JobState.SCHEDULED) and job.version > 1
     return JobView(
         id=job.id,
         queue=partition,
@@ -157,7 +159,7 @@ def view_of_hot(job: HotJob, partition: str) -> JobView:
         error=None,
         progress=None,
         submitted_at=time_of(submitted),
-        run_at=None if job.state is JobState.RETRYING else time_of(run_at),
+        run_at=None if moved else time_of(run_at),
         started_at=None,
         finished_at=None,
         worker=None,

@@ -18,7 +18,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from . import latency, memory, project, raw, submit, work
+from . import delayed, latency, limits, memory, project, queues, raw, schedules, submit, work
 from .figures import Figure, medians
 
 BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
@@ -30,11 +30,15 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "work.20k": work.backlog_20k,
     "work.200k": work.backlog_200k,
     "work.1m": work.backlog_1m,
+    "limits": limits.each_limit,
     "project": project.projection,
     "pipeline": project.pipeline,
     "latency.direct": latency.direct,
     "latency.http": latency.over_http,
     "latency.delays": latency.delays,
+    "delayed": delayed.million,
+    "queues": queues.thousand,
+    "schedules": schedules.ten_thousand,
     "memory": memory.per_job,
 }
 

@@ -45,6 +45,21 @@ async def records_after(bench: Bench, entry: str, count: int) -> list[Record]:
     return found[:count]
 
 
+async def records_until(
+    bench: Bench, entry: str, ended: int, deadline: float = 300
+) -> list[Record]:
+    """The records after a stream id, read once `ended` jobs have succeeded."""
+    found: list[Record] = []
+    with anyio.fail_after(deadline):
+        while ended > 0:
+            await anyio.sleep(0.25)
+            while batch := (await bench.log.read({QUEUE: entry}, 10_000)).get(QUEUE):
+                found += batch
+                entry = batch[-1].entry
+                ended -= sum(record.type == "job.succeeded" for record in batch)
+    return found
+
+
 def finished_rates(records: Sequence[Record], parts: int = 3) -> list[float]:
     """Jobs finished per second in each of `parts` equal shares of the work, by server time."""
     times = [record.time for record in records if record.type == "job.succeeded"]

@@ -1,4 +1,4 @@
-"""`millstream jobs`: list them, show one."""
+"""`millstream jobs`: list them, show one; what changes them is in `actions`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import rich_click as click
 
+from .actions import COMMANDS
 from .client import Api, url_option
 from .output import one_line, print_json, print_line
 
@@ -44,12 +45,17 @@ class ListByDefault(click.RichGroup):
 
 @click.group("jobs", cls=ListByDefault)
 def command() -> None:
-    """List jobs (what it does without a word after it), or show one.
+    """List jobs (what it does without a word after it), show one, or change some.
 
     \b
     millstream jobs --state failed --queue emails
     millstream jobs show 0198f6f1-…
+    millstream jobs retry --state failed --queue emails --dry-run
     """
+
+
+for _command in COMMANDS:
+    command.add_command(_command)
 
 
 @command.command("list")

@@ -18,6 +18,8 @@ COMMANDS = {
     "migrate": "migrate",
     "submit": "submit",
     "jobs": "jobs",
+    "queues": "queues",
+    "schedules": "schedules",
     "events": "events",
     "demo": "demo",
 }

@@ -11,6 +11,7 @@ import rich_click as click
 
 from .client import REFUSED, TERMINAL, TIMEOUT, Api, fail, url_option
 from .output import print_json
+from .uniqueness import unique_of, unique_options
 
 _DEFAULT_WAIT = 60.0
 
@@ -25,6 +26,12 @@ _DEFAULT_WAIT = 60.0
 @click.option("--max-attempts", type=int, help="Default: that of the job type.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Bound of one attempt.")
 @click.option("--expires-at", metavar="TIME", help="Do not start it after that.")
+@click.option("--concurrency-key", metavar="KEY", help="It shares the limits kept by that key.")
+@click.option("--rate-key", metavar="KEY", help="The same, of limits of rate.")
+@unique_options
+@click.option(
+    "--idempotency-key", metavar="KEY", help="The same request under the same key is done once."
+)
 @click.option("--tag", "tags", multiple=True, help="May be repeated.")
 @click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="May be repeated.")
 @click.option(
@@ -45,15 +52,20 @@ def command(type_: str, payload: str | None, wait: float | None, url: str, **giv
     \b
     millstream submit hello --payload '{"name": "Ada"}' --wait
     millstream submit report --payload @report.json --delay 3600 --tag monthly
+    millstream submit index --payload '{"page": 12}' --unique-key page-12 --replace --delay 5
     """
     body: dict[str, Any] = {"type": type_}
     if payload is not None:
         body["payload"] = _read_payload(payload)
     if metadata := given.pop("metadata"):
         body["metadata"] = dict(_pair(text) for text in metadata)
+    key = given.pop("idempotency_key")
+    headers = {} if key is None else {"idempotency-key": key}
+    if unique := unique_of(given):
+        body["unique"] = unique
     body |= {name: value for name, value in given.items() if value not in (None, ())}
     api = Api(url)
-    accepted = api.post("/jobs", body)
+    accepted = api.post("/jobs", body, headers)
     if wait is None:
         print_json(accepted)
         return

@@ -11,7 +11,12 @@ from . import options
 
 @click.command("worker")
 @options.app_option
-@click.option("--queue", "queues", multiple=True, help='A queue to serve; repeatable; "*" for all.')
+@click.option(
+    "--queue",
+    "queues",
+    multiple=True,
+    help='A queue to serve, or queue:weight; "*": all. Repeatable.',
+)
 @click.option("--concurrency", type=int, help="Most jobs at once in this process (default 100).")
 @options.data_option
 def command(

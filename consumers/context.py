@@ -1,12 +1,15 @@
 """What a handler may know about the job it runs."""
 
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
 
 from ..core.events import JobSubmitted
 from ..core.hot import Lease
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Context:
@@ -75,6 +78,17 @@ class Context:
     def metadata(self) -> dict[str, str]:
         """Metadata given at submission."""
         return self._spec.metadata
+
+    @property
+    def schedule(self) -> str | None:
+        """Name of the schedule that submitted the job; None: somebody did."""
+        return self._spec.schedule
+
+    @property
+    def occurrence(self) -> datetime | None:
+        """The instant (UTC) that the schedule's job stands for, however late it runs."""
+        at = self._spec.occurrence
+        return None if at is None else EPOCH + timedelta(milliseconds=at)
 
     @property
     def remaining(self) -> float | None:

@@ -1,42 +1,43 @@
 """Fetching work: claims what free slots can take, and waits when there is none."""
 
 import asyncio
+import heapq
 import math
 import random
 import time
-from collections import deque
 from collections.abc import Callable
 
 import structlog
 
 from ..core.errors import GroupLost, MillstreamError
 from ..core.hot import Lease
-from ..core.queue import MAX_BATCH, PartitionQueue
+from ..core.queue import MAX_BATCH, Claim, PartitionQueue
 from .attempts import Attempt
 from .bells import Bells
-from .maintenance import mend
+from .maintenance import mend, sweep_pause
 from .slots import Slots
 from .stats import Stats
+from .turns import Turns
 
 _log = structlog.stdlib.get_logger("millstream.worker")
 
 FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
 
+LONGEST_IDLE = 60.0
+
 
 class Source:
     """One partition the worker serves, and what is known of its work.
 
-    hot       there may be work
     backlog   the last claim gave as much as it asked for
     recover   a claim's reply may have been lost: ask first for what is held already
-    at        when to look again (`time.monotonic`): the next due job, or the end of a pause
+    at        when to look again (`time.monotonic`): the next due job, the sweep, the end of a pause
     """
 
-    __slots__ = ("at", "backlog", "hot", "pause", "queue", "recover")
+    __slots__ = ("at", "backlog", "pause", "queue", "recover")
 
     def __init__(self, queue: PartitionQueue) -> None:
         self.queue = queue
-        self.hot = False
         self.backlog = False
         self.recover = False
         self.at = math.inf
@@ -44,7 +45,7 @@ class Source:
 
 
 class Fetcher:
-    """The fetch loop of a worker over its partitions, each in its turn.
+    """The fetch loop of a worker over its partitions, each in its turn, by weight.
 
     `start` is given the attempts of each claim. A periodic look at every partition is the truth;
     bells and known due times only make it fast.
@@ -69,16 +70,17 @@ class Fetcher:
         self._most = min(batch, MAX_BATCH, max(1, slots.limit // 2))
         self._least = max(1, min(batch, MAX_BATCH, slots.limit // 4))
         self._sweep = sweep
-        self._next_sweep = 0.0
+        self._alarms: list[tuple[float, str]] = []  # heap; one is void once its source has another
         self._sources: dict[str, Source] = {}
-        self._hot: deque[Source] = deque()
+        self._hot = Turns()  # the sources that may have work
         self._woken: asyncio.Future[None] | None = None
         self._stopping = False
         self.bells: Bells | None = None
 
-    def add(self, queue: PartitionQueue) -> None:
+    def add(self, queue: PartitionQueue, weight: int = 1) -> None:
         """Serve one more partition."""
         source = self._sources[queue.partition] = Source(queue)
+        self._hot.add(queue.partition, weight)
         self._heat(source)
 
     def rung(self, partition: str) -> None:
@@ -103,10 +105,10 @@ class Fetcher:
                 await self._idle()
                 continue
             # Only a known backlog is worth waiting for more slots.
-            await self._slots.wait(self._least if self._hot[0].backlog else 1)
+            first = self._sources[self._hot.first()]
+            await self._slots.wait(self._least if first.backlog else 1)
             if self._slots.free > 0 and not self._stopping:
-                source = self._hot.popleft()
-                source.hot = False
+                source = self._sources[self._hot.take()]
                 await self._claim(source, min(self._slots.free, self._most))
                 self._look_again()
 
@@ -121,9 +123,9 @@ class Fetcher:
             return
         received = time.monotonic()
         source.pause = FIRST_PAUSE
-        # Counted from the reply: a little late, never early, and no clock of ours is asked.
-        source.at = received + (claim.next_due - claim.now) / 1000 if claim.next_due else math.inf
+        self._look_later(source, claim, received)
         source.backlog = len(claim.leases) == limit
+        self._hot.charge(source.queue.partition, len(claim.leases))
         if source.backlog:
             self._heat(source)
         if claim.leases:
@@ -150,7 +152,7 @@ class Fetcher:
             _log.warning("cannot fetch", queue=source.queue.partition, error=str(error))
         else:
             _log.error("cannot fetch", queue=source.queue.partition, exc_info=error)
-        source.at = time.monotonic() + source.pause * random.uniform(0.5, 1)
+        self._look_at(source, time.monotonic() + source.pause * random.uniform(0.5, 1))
         source.pause = min(source.pause * 2, LAST_PAUSE)
 
     def _take(self, leases: list[Lease], since: float) -> None:
@@ -168,8 +170,8 @@ class Fetcher:
         if self._hot or self._stopping:
             return
         self._woken = loop.create_future()
-        at = min(self._next_sweep, min(source.at for source in self._sources.values()))
-        timer = loop.call_later(max(0.0, at - time.monotonic()), self._wake)
+        pause = self._next_alarm() - time.monotonic()
+        timer = loop.call_later(min(max(0.0, pause), LONGEST_IDLE), self._wake)
         if self.bells is not None:
             self.bells.want(True)
         try:
@@ -184,20 +186,32 @@ class Fetcher:
     def _look_again(self) -> None:
         """Note which partitions may have work by now."""
         now = time.monotonic()
-        swept = now >= self._next_sweep
-        if swept:
-            self._next_sweep = now + self._sweep * random.uniform(0.75, 1)
-        for source in self._sources.values():
-            # A partition that failed keeps its pause: a sweep must not hammer a dead server.
-            paused = source.recover and now < source.at
-            if now >= source.at or (swept and not paused):
-                self._heat(source)
+        while self._next_alarm() <= now:
+            _, partition = heapq.heappop(self._alarms)
+            self._heat(self._sources[partition])
+
+    def _look_later(self, source: Source, claim: Claim, received: float) -> None:
+        """Look at a partition again when its next job is due, and at the next sweep anyway."""
+        pause = sweep_pause(self._sweep, len(self._sources))
+        at = received + pause * random.uniform(0.75, 1)
+        if claim.next_due:
+            # Counted from the reply: a little late, never early, and no clock of ours is asked.
+            at = min(at, received + (claim.next_due - claim.now) / 1000)
+        self._look_at(source, at)
+
+    def _look_at(self, source: Source, at: float) -> None:
+        source.at = at
+        heapq.heappush(self._alarms, (at, source.queue.partition))
+
+    def _next_alarm(self) -> float:
+        alarms = self._alarms
+        while alarms and self._sources[alarms[0][1]].at != alarms[0][0]:
+            heapq.heappop(alarms)
+        return alarms[0][0] if alarms else math.inf
 
     def _heat(self, source: Source) -> None:
-        if not source.hot:
-            source.hot = True
+        if self._hot.enter(source.queue.partition):
             source.at = math.inf
-            self._hot.append(source)
         self._wake()
 
     def _wake(self) -> None:

@@ -1,4 +1,4 @@
-"""The sweep of each partition: the truth that bells and renewals only make fast."""
+"""The sweep of all partitions: the truth that bells and renewals only make fast."""
 
 import asyncio
 import random
@@ -11,42 +11,62 @@ from ..core.queue import PartitionQueue
 _log = structlog.stdlib.get_logger("millstream.maintenance")
 
 
-class Maintenance:
-    """Queues due jobs and takes expired leases back, in one partition, every `sweep` seconds.
+MOST_SWEEPS = 200
+"""Partitions a worker sweeps in a second: what it costs must not grow with their number."""
 
-    Every worker does it; the verbs make it the same as if one did.
+
+def sweep_pause(sweep: float, partitions: int) -> float:
+    """Seconds between two sweeps of one partition, of so many that are swept by a worker."""
+    return max(sweep, partitions / MOST_SWEEPS)
+
+
+class Maintenance:
+    """Queues due jobs and takes expired leases back, in each partition every `sweep` seconds.
+
+    With very many partitions each has its turn less often, see `sweep_pause`. Every worker does
+    it; the verbs make it the same as if one did.
     """
 
-    def __init__(
-        self, queue: PartitionQueue, *, sweep: float, lease: float, max_crashes: int
-    ) -> None:
-        self._queue = queue
+    def __init__(self, *, sweep: float, lease: float, max_crashes: int) -> None:
         self._sweep = sweep
         self._lease_ms = round(lease * 1000)
         self._max_crashes = max_crashes
+        self._queues: list[PartitionQueue] = []
+
+    def add(self, queue: PartitionQueue) -> None:
+        """Maintain one more partition."""
+        self._queues.append(queue)
 
     async def run(self) -> None:
-        """Sweep for ever, whatever happens."""
+        """Sweep for ever, one partition after the other, whatever happens."""
         while True:
-            await asyncio.sleep(self._sweep * random.uniform(0.5, 1))
-            try:
-                await self.sweep()
-            except (Unavailable, LogLost) as error:
-                _log.warning("cannot sweep", queue=self._queue.partition, error=str(error))
-            except Exception as error:
-                _log.error("cannot sweep", queue=self._queue.partition, exc_info=error)
+            queues = list(self._queues)
+            pause = sweep_pause(self._sweep, len(queues)) / max(1, len(queues))
+            for queue in queues:
+                await asyncio.sleep(pause * random.uniform(0.5, 1))
+                await self._swept(queue)
+            if not queues:
+                await asyncio.sleep(pause)
 
-    async def sweep(self) -> None:
+    async def _swept(self, queue: PartitionQueue) -> None:
+        try:
+            await self.sweep(queue)
+        except (Unavailable, LogLost) as error:
+            _log.warning("cannot sweep", queue=queue.partition, error=str(error))
+        except Exception as error:
+            _log.error("cannot sweep", queue=queue.partition, exc_info=error)
+
+    async def sweep(self, queue: PartitionQueue) -> None:
         """One sweep. Raises what the verbs raise, but mends a lost group."""
         try:
-            await self._queue.promote()
+            await queue.promote()
             more = True
             while more:
-                reaped, more = await self._queue.reap(self._lease_ms, self._max_crashes)
+                reaped, more = await queue.reap(self._lease_ms, self._max_crashes)
                 if reaped:
-                    _log.warning("leases expired", queue=self._queue.partition, count=reaped)
+                    _log.warning("leases expired", queue=queue.partition, count=reaped)
         except GroupLost:
-            await mend(self._queue)
+            await mend(queue)
 
 
 async def mend(queue: PartitionQueue) -> None:

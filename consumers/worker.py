@@ -13,9 +13,12 @@ from ..core.errors import MillstreamError, Unavailable
 from ..core.events import WorkerStarted, WorkerStopped
 from ..core.keys import Keys
 from ..core.queue import Directory, Finish, LeaseRenewer
+from ..core.schedule_store import Schedules
+from ..core.schedules import Schedule
 from .attempts import Attempt, Stop
 from .bells import BLOCK, Bells
 from .committer import Committer
+from .declared import declare
 from .executor import Executor
 from .fetching import Fetcher
 from .handlers import Registry
@@ -23,6 +26,7 @@ from .identity import worker_name
 from .leases import TO_CANCEL, LeaseKeeper
 from .maintenance import Maintenance
 from .runners import Runners
+from .scheduling import Scheduling
 from .slots import Slots
 from .stats import Stats
 from .threads import Threads
@@ -53,6 +57,8 @@ class Worker:
         self._blocking = connect_blocking(url, block=BLOCK, timeout=timeout)
         self._keys = Keys(settings.namespace)
         self.directory = Directory(self._redis, self._keys)
+        self.schedules = Schedules(self._redis, self._keys, self.directory)
+        self._scheduling = Scheduling(self.schedules, lambda: self.queues, settings.sweep)
         self.slots = Slots(settings.concurrency)
         self._threads = Threads(settings.concurrency)
         self._executor = Executor(
@@ -64,6 +70,9 @@ class Worker:
             batch=settings.fetch_batch, sweep=settings.sweep,
         )  # fmt: skip
         self._bells = self._fetcher.bells = Bells(self._blocking, self._keys, self._fetcher.rung)
+        self._maintenance = Maintenance(
+            sweep=settings.sweep, lease=settings.lease, max_crashes=settings.max_crashes
+        )
         self._committers: dict[str, Committer] = {}
         self._keeper: LeaseKeeper | None = None
         self._fetching: asyncio.Task[None] | None = None
@@ -88,6 +97,8 @@ class Worker:
         self._keeper.start()
         self._fetching = loop.create_task(self._supervise("fetch", self._fetcher.run))
         self._spawn("bells", self._bells.run)
+        self._spawn("maintenance", self._maintenance.run)
+        self._spawn("schedules", self._scheduling.run)
         if "*" in self.settings.queues:
             self._spawn("queues", self._find_queues)
         _log.info("serving", worker=self.name, queues=sorted(self.queues),
@@ -129,12 +140,18 @@ class Worker:
             await self._serve(partition)
         types = {handler.type: handler.announcement() for handler in self.registry}
         await self.directory.announce_types(types)
+        await declare(self.schedules, self._declared(), self.name)
+
+    def _declared(self) -> list[Schedule]:
+        """The schedules of handlers whose queue is served here."""
+        found = [handler.schedule for handler in self.registry if handler.schedule is not None]
+        return [schedule for schedule in found if schedule.queue in self._committers]
 
     async def _wanted_queues(self) -> set[str]:
         named = {"default"} | self.registry.queues
         if "*" in self.settings.queues:
             return named | set(await self.directory.partitions())
-        return set(self.settings.queues) if "queues" in self.settings.explicit else named
+        return set(self.settings.weights) if "queues" in self.settings.explicit else named
 
     async def _serve(self, partition: str) -> None:
         """Begin to serve a partition, once."""
@@ -146,13 +163,9 @@ class Worker:
         await queue.announce(WorkerStarted(self.name, sorted(types)), types)
         committer = self._committers[partition] = Committer(queue, self.slots, self.stats)
         self._committing.append(self._task(f"committer {partition}", committer.run))
-        settings = self.settings
-        maintenance = Maintenance(
-            queue, sweep=settings.sweep, lease=settings.lease, max_crashes=settings.max_crashes
-        )
-        self._spawn(f"maintenance {partition}", maintenance.run)
+        self._maintenance.add(queue)
         self._bells.add(partition)
-        self._fetcher.add(queue)
+        self._fetcher.add(queue, self.settings.weights.get(partition, 1))
 
     async def _find_queues(self) -> None:
         while True:

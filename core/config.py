@@ -46,8 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_depth: int = 64  #: nesting of a payload
     max_horizon_days: int = 366  #: how far ahead `run_at` may lie
     unknown_types: Literal["refuse", "accept"] = "refuse"
+    idempotency_ttl: float = 86400.0  #: how long a request is remembered by its Idempotency-Key
 
-    queues: tuple[str, ...] = ("default",)  #: what a worker serves; "*" is every known queue
+    queues: tuple[str, ...] = ("default",)  #: what a worker serves: names, name:weight, or "*"
     concurrency: int = 100
     lease: float = 30.0
     grace: float = 10.0  #: how long a drain waits for handlers
@@ -70,6 +71,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     explicit: frozenset[str] = frozenset()  #: the settings that were given, not defaulted
 
+    @property
+    def weights(self) -> dict[str, int]:
+        """The queues by name, each with its share of a worker that has more work than slots."""
+        return dict(map(values.queue_weight, self.queues))
+
     def __repr__(self) -> str:
         fields = ((name, getattr(self, name)) for name in self.__struct_fields__)
         shown = (f"{name}={redact(repr(value))}" for name, value in fields if name != "explicit")
@@ -88,7 +94,8 @@ _READERS: dict[str, values.Reader] = {
     "max_depth": values.integer(1, 512),
     "max_horizon_days": values.integer(1, 36_500),
     "unknown_types": values.choice("refuse", "accept"),
-    "queues": values.listed(values.queue, least=1),
+    "idempotency_ttl": values.seconds(1),
+    "queues": values.queues,
     "concurrency": values.integer(1, 100_000),
     "lease": values.seconds(1),
     "grace": values.seconds(0),
@@ -186,6 +193,8 @@ def _checked(settings: Settings) -> Settings:
         raise ConfigError(
             f"{PREFIX}QUEUES", "either * alone or names of queues", ",".join(settings.queues)
         )
+    if len(settings.weights) < len(settings.queues):
+        raise ConfigError(f"{PREFIX}QUEUES", "each queue once", ",".join(settings.queues))
     return settings
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -167,11 +167,35 @@ def listed(item: Reader, *, least: int = 0) -> Reader:
     return read
 
 
-def queue(given: object) -> str:
-    """A queue's name, or `*` for every queue there is."""
+MAX_WEIGHT = 1000
+
+
+def queues(given: object) -> tuple[str, ...]:
+    """Queues as `name` or `name:weight`, separated by commas or listed, or a table of weights."""
+    if isinstance(given, Mapping):
+        given = [f"{name}:{weight}" for name, weight in given.items()]
+    return listed(_queue, least=1)(given)
+
+
+def queue_weight(given: str) -> tuple[str, int]:
+    """Name and weight of a queue that was read."""
+    name, _, weight = given.partition(":")
+    return name, int(weight or 1)
+
+
+def _queue(given: object) -> str:
+    """A queue's name, with a weight unless that is 1, or `*` for every queue there is."""
     if given == "*":
         return "*"
+    text, colon, weight = given.partition(":") if isinstance(given, str) else (given, "", "")
     try:
-        return name(given)
+        found = name(text)
     except Unfit as error:
         raise Unfit(f"queues separated by commas, or *; each {error}") from None
+    if not colon:
+        return found
+    try:
+        share = integer(1, MAX_WEIGHT)(weight)
+    except Unfit as error:
+        raise Unfit(f"after the colon of a queue its weight, {error}") from None
+    return found if share == 1 else f"{found}:{share}"

@@ -25,6 +25,7 @@ from .errors import (
     LogLost,
     MemoryFull,
     MillstreamError,
+    QueueDraining,
     ServerUnfit,
     Unavailable,
 )
@@ -149,6 +150,7 @@ _BY_PREFIX: dict[str, type[MillstreamError]] = {
     "NOGROUP": GroupLost,
     "OOM": MemoryFull,
     "IDTAKEN": IdTaken,
+    "DRAINING": QueueDraining,
 }
 
 

@@ -26,6 +26,15 @@ class InvalidName(MillstreamError):
         self.given = given
 
 
+class InvalidSchedule(MillstreamError):
+    """A schedule that cannot be: names the field, and what was expected."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"schedule: {field}: {message}")
+        self.field = field
+        self.message = message
+
+
 class InvalidCursor(MillstreamError, ValueError):
     """A cursor that no list gave."""
 
@@ -52,6 +61,10 @@ class MemoryFull(MillstreamError):
 
 class IdTaken(MillstreamError):
     """A job of that id lives already."""
+
+
+class QueueDraining(MillstreamError):
+    """The queue takes no jobs until it is resumed; nothing was done."""
 
 
 class ServerUnfit(MillstreamError):

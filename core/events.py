@@ -235,13 +235,18 @@ class ScheduleDeleted(SchedulePaused, frozen=True):
 
 
 class ScheduleFired(Event, frozen=True):
-    """An occurrence (ms since 1970) became a job. `cause`: due, catch_up, manual, backfill."""
+    """An occurrence (ms since 1970) became a job. `cause`: due, catch_up, manual, backfill.
+
+    Of the last two, `actor` and `reason` tell who wanted it and why.
+    """
 
     name = "schedule.fired"
     schedule: str
     occurrence: int
     job_id: str
     cause: str = "due"
+    actor: str = ""
+    reason: str = ""
 
 
 class ScheduleSkipped(Event, frozen=True):

@@ -1,9 +1,9 @@
 """A job's life as a pure state machine: which events may follow which, and what each changes.
 
-    submitted ──▶ scheduled ──▶ queued ◀──────────────┐ released, lease expired, due
-         └──────────────────────▶ │                   │
-                                  ▼                   │
-                               running ──▶ retrying ──┘
+    submitted ──▶ scheduled ──▶ queued ◀──▶ blocked (over a limit)
+         └──────────────────────▶ │ ◀────────────────┐ released, lease expired, due
+                                  ▼                  │
+                               running ──▶ retrying ─┘
                                   │  └───▶ scheduled (snoozed)
                                   ▼
                   succeeded / failed / cancelled ──(redriven)──▶ queued
@@ -170,6 +170,9 @@ def _specified(job: Job, event: ev.JobSubmitted, time: int) -> None:
     """What a spec says of a job, at its submission or instead of an earlier spec."""
     run_at = event.run_at if event.delay_ms is None else time + event.delay_ms
     job.type = event.type
+    job.attempt = 0
+    job.crashes = 0
+    job.error = None
     job.state = JobState.QUEUED if run_at is None else JobState.SCHEDULED
     job.priority = event.priority
     job.max_attempts = event.max_attempts

@@ -18,7 +18,9 @@ GROUP: Final = "workers"
 """The consumer group on every ready stream."""
 
 _QUEUE = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_SCHEDULE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._:-]{0,127}")
 _JOB_TYPE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,127}")
+_LIMIT_KEY = re.compile(r"[a-zA-Z0-9._:/@+-]{1,128}")
 
 
 def check_queue(name: str) -> str:
@@ -33,6 +35,22 @@ def check_job_type(name: str) -> str:
     if not _JOB_TYPE.fullmatch(name):
         raise InvalidName(
             "job type", name, "1 to 128 of a-z A-Z 0-9 . _ : / - starting with a letter or digit"
+        )
+    return name
+
+
+def check_limit_key(what: str, name: str) -> str:
+    """Return `name` if limits can be kept by it, else raise InvalidName, which calls it `what`."""
+    if not _LIMIT_KEY.fullmatch(name):
+        raise InvalidName(what, name, "1 to 128 of a-z A-Z 0-9 . _ : / @ + -")
+    return name
+
+
+def check_schedule(name: str) -> str:
+    """Return `name` if it is a valid name of a schedule, else raise InvalidName."""
+    if not _SCHEDULE.fullmatch(name):
+        raise InvalidName(
+            "schedule", name, "1 to 128 of a-z A-Z 0-9 . _ : - starting with a letter or digit"
         )
     return name
 
@@ -60,6 +78,20 @@ class Keys:
         """Hash: job type → what workers announced of it (JSON), over all queues."""
         return f"{self.namespace}:types"
 
+    def request(self, digest: str) -> str:
+        """What was agreed on a request that a client has a key for."""
+        return f"{self.namespace}:idempotency:{digest}"
+
+    @property
+    def schedules(self) -> str:
+        """Hash: schedule → the partition it lives in."""
+        return f"{self.namespace}:schedules"
+
+    @property
+    def scheduled(self) -> str:
+        """Set of the partitions that ever had a schedule: others need not be asked."""
+        return f"{self.namespace}:scheduled"
+
     def base(self, partition: str) -> str:
         """Prefix of all keys of a partition; the one key given to every verb."""
         return f"{{{self.namespace}:{partition}}}"
@@ -85,12 +117,24 @@ class Keys:
         return f"{self.base(partition)}:bell"
 
     def meta(self, partition: str) -> str:
-        """Hash of the partition itself: epoch, seq, archived, lanes, paused."""
+        """Hash of the partition itself: epoch, seq, archived, lanes, mode."""
         return f"{self.base(partition)}:meta"
+
+    def limits(self, partition: str) -> str:
+        """Hash: limit → its bound; the fields are in lua/includes/gates.lua."""
+        return f"{self.base(partition)}:limits"
 
     def announced(self, partition: str) -> str:
         """Hash: job type → defaults (JSON), of all types workers ever announced here."""
         return f"{self.base(partition)}:types"
+
+    def schedule(self, partition: str, name: str) -> str:
+        """Hash: a schedule and where it stands; without a spec, what is left of a deleted one."""
+        return f"{self.base(partition)}:schedule:{name}"
+
+    def schedule_due(self, partition: str) -> str:
+        """Sorted set of schedules by when they are to be looked at next (ms)."""
+        return f"{self.base(partition)}:schedule_due"
 
     def partition_of(self, log_key: str) -> str:
         """The partition whose log this key is; the inverse of `log`."""

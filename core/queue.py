@@ -1,7 +1,7 @@
 """The typed face of the Lua verbs: what can be done to a queue, each in one atomic step.
 
 No caller counts KEYS and ARGV, and no other module calls a script. Errors: `Unavailable` (the
-outcome is not known), `LogLost`, `GroupLost`, `MemoryFull`, `IdTaken`.
+outcome is not known), `LogLost`, `GroupLost`, `MemoryFull`, `IdTaken`, `QueueDraining`.
 """
 
 import uuid
@@ -12,11 +12,14 @@ from redis import exceptions
 
 from .codec import encode
 from .connection import call, translated
-from .events import Command, JobSubmitted, WorkerStarted, WorkerStopped, body_of, position
+from .events import Command, Event, WorkerStarted, WorkerStopped, body_of
 from .hot import HotJob, Lease, read_job, read_lease
 from .ids import code_of
 from .keys import Keys, partition_code
+from .operating import Operating
 from .scripts import Script, script
+from .submitting import NewJob, Receipt, read_receipt, submit_args
+from .submitting import new_job as new_job
 
 MAX_BATCH = 1000
 """Most jobs one call handles: Lua can unpack some 8,000 values, and others must get a turn."""
@@ -25,34 +28,7 @@ CHEAP_BATCH = 125
 """Jobs of a call that cost the server least each (measured): the objects a script makes for many
 more do not fit the processor's cache, and far fewer do not share the cost of the call."""
 
-COMMAND_KEPT_MS = 600_000
-"""How long a submission is remembered so that sending it again changes nothing."""
-
 Verdict = Literal["succeeded", "retry", "failed", "snoozed", "released", "cancelled"]
-
-
-class NewJob(NamedTuple):
-    """A job to submit: its id, its spec, and the spec encoded once."""
-
-    id: str
-    spec: JobSubmitted
-    body: bytes
-
-
-class Receipt(NamedTuple):
-    """Where accepted jobs stand in the log: job i has seq `first_seq` + i.
-
-    `again` tells that the same command was accepted before.
-    """
-
-    partition: str
-    epoch: int
-    first_seq: int
-    again: bool
-
-    def position(self, index: int) -> str:
-        """Position of the submission of the job at `index`."""
-        return position(self.partition, self.epoch, self.first_seq + index)
 
 
 class Claim(NamedTuple):
@@ -83,29 +59,11 @@ class Redrive(NamedTuple):
     spec: bytes
 
 
-def new_job(job: str, spec: JobSubmitted) -> NewJob:
-    """Prepare a job for submission."""
-    return NewJob(job, spec, body_of(spec))
-
-
-def submit_args(command: str, jobs: Iterable[NewJob]) -> list[Any]:
-    """Arguments of submit.lua."""
-    args: list[Any] = [command, COMMAND_KEPT_MS]
-    for job, spec, body in jobs:
-        due: object = 0
-        if spec.delay_ms is not None:
-            due = f"+{spec.delay_ms}"
-        elif spec.run_at is not None:
-            due = spec.run_at or "-0"  # '0' would say that it has no run time
-        args += (job, spec.priority, due, spec.expires_at or 0, body)
-    return args
-
-
 def _text(value: bytes) -> str:
     return value.decode()
 
 
-class PartitionQueue:
+class PartitionQueue(Operating):
     """All verbs of one partition, over one client for commands."""
 
     __slots__ = ("_base", "_keys", "_redis", "partition")
@@ -122,8 +80,8 @@ class PartitionQueue:
         The same `command` may be sent again while the outcome is unknown: it is done once.
         """
         command = command or uuid.uuid4().hex
-        epoch, first, again = await self._run("submit", submit_args(command, jobs))
-        return Receipt(self.partition, int(epoch), first, again == 1)
+        reply = await self._run("submit", submit_args(command, jobs))
+        return read_receipt(self.partition, reply)
 
     async def claim(self, worker: str, limit: int, *, held: bool = False) -> Claim:
         """Lease up to `limit` jobs to `worker`; with `held`, those it holds already."""
@@ -167,6 +125,19 @@ class PartitionQueue:
         for job in jobs:
             args += job
         return [_text(reply) for reply in await self._run("redrive", args)]
+
+    async def configure(self, by: Event, bounds: Mapping[str, str]) -> None:
+        """Change limits: field → bound as in configure.lua; '' takes one away."""
+        args: list[Any] = [body_of(by)]
+        for pair in bounds.items():
+            args += pair
+        await self._run("configure", args)
+
+    async def limits(self) -> dict[str, str]:
+        """The limits in force: field → bound as in configure.lua; '-': none any more."""
+        with translated():
+            found = await self._redis.hgetall(self._keys.limits(self.partition))
+        return {_text(field): _text(bound) for field, bound in found.items()}
 
     async def mend(self) -> int:
         """Make lost consumer groups again; how many jobs were entered anew."""
@@ -269,6 +240,11 @@ class Directory:
         """Make a partition known to all; needed once, before its first event."""
         with translated():
             await self._redis.sadd(self._keys.queues, partition)
+
+    async def has(self, partition: str) -> bool:
+        """Whether a partition was ever registered."""
+        with translated():
+            return bool(await self._redis.sismember(self._keys.queues, partition))
 
     async def partitions(self) -> list[str]:
         """All partitions ever registered, sorted."""

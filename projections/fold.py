@@ -37,6 +37,7 @@ class Effect(msgspec.Struct):
     records   to the archive, in order
     created   jobs that begin in this batch, as they are at its end
     changed   jobs that began before, as they are at its end
+    replaced  those of `changed` that were given another spec
     counts    (queue, type, state) → how many more
     minutes   (minute, queue, type) → how many more, in the order of MINUTE_FIELDS
     durations (minute, queue, type, 'wait' or 'run', bucket) → how many more
@@ -47,6 +48,7 @@ class Effect(msgspec.Struct):
     records: Sequence[ev.Record]
     created: list[Job] = []
     changed: list[Job] = []
+    replaced: list[Job] = []
     counts: dict[tuple[str, str, str], int] = {}
     minutes: dict[tuple[int, str, str], list[int]] = {}
     durations: dict[tuple[int, str, str, str, int], int] = {}
@@ -96,6 +98,7 @@ class _Batch:
         self._jobs: dict[str, Job] = {}
         self._parked: list[Parked] = []
         self._raw: set[int] = set()
+        self._replaced: set[str] = set()
         self._minutes: dict[tuple[int, str, str], list[int]] = {}
         self._durations: dict[tuple[int, str, str, str, int], int] = defaultdict(int)
 
@@ -161,6 +164,9 @@ class _Batch:
             minute = time - time % MINUTE_MS
             self._durations[minute, job.queue, job.type, kind, bucket_of(time - since)] += 1
 
+    def replace(self, job: Job) -> None:
+        self._replaced.add(job.id)
+
     def effect(self, records: Sequence[ev.Record]) -> Effect:
         created: list[Job] = []
         changed: list[Job] = []
@@ -180,6 +186,7 @@ class _Batch:
             records,
             created,
             changed,
+            [job for job in changed if job.id in self._replaced] if self._replaced else [],
             {key: count for key, count in counts.items() if count},
             self._minutes,
             dict(self._durations),
@@ -210,6 +217,10 @@ def _submitted(batch: _Batch, job: Job, event: ev.JobSubmitted, time: int) -> No
     batch.count(job, 0, time)
 
 
+def _replaced(batch: _Batch, job: Job, event: ev.JobReplaced, time: int) -> None:
+    batch.replace(job)
+
+
 def _started(batch: _Batch, job: Job, event: ev.JobStarted, time: int) -> None:
     batch.count(job, 1, time)
     batch.measure(job, "wait", job.ready_at, time)
@@ -236,6 +247,7 @@ def _attempt_failed(batch: _Batch, job: Job, event: ev.JobAttemptFailed, time: i
 
 _NOTES: dict[type[ev.Event], Callable[[_Batch, Job, Any, int], None]] = {
     ev.JobSubmitted: _submitted,
+    ev.JobReplaced: _replaced,
     ev.JobStarted: _started,
     ev.JobSucceeded: _succeeded,
     ev.JobFailed: _failed,

@@ -39,24 +39,30 @@ class JobFilter(msgspec.Struct, frozen=True):
     created_before: int | None = None
 
 
-def listing(wanted: JobFilter, before: str | None, limit: int) -> tuple[str, list[Any]]:
-    """The statement and its arguments; `before`: the last id of the page before."""
+def listing(
+    wanted: JobFilter, before: str | None, limit: int, columns: str = _COLUMNS
+) -> tuple[str, list[Any]]:
+    """The statement and its arguments; `before`: the last id of the page before.
+
+    `columns` must include the id.
+    """
     args: list[Any] = [limit]
     conditions = list(_conditions(wanted, before, args))
     # One branch per state: each reads its own index in the order of the page, which a list of
     # states could not. Literals, since a plan for any state cannot use an index for some.
     branches = [
-        _page([*conditions, f"state = '{JobState(state).value}'"]) for state in wanted.states
-    ] or [_page(conditions)]
+        _page([*conditions, f"state = '{JobState(state).value}'"], columns)
+        for state in wanted.states
+    ] or [_page(conditions, columns)]
     if len(branches) == 1:
         return branches[0], args
     union = " UNION ALL ".join(f"({branch})" for branch in branches)
     return f"{union} ORDER BY id DESC LIMIT $1", args
 
 
-def _page(conditions: list[str]) -> str:
+def _page(conditions: list[str], columns: str) -> str:
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"SELECT {_COLUMNS} FROM jobs{where} ORDER BY id DESC LIMIT $1"  # noqa: S608
+    return f"SELECT {columns} FROM jobs{where} ORDER BY id DESC LIMIT $1"  # noqa: S608
 
 
 def _conditions(wanted: JobFilter, before: str | None, args: list[Any]) -> list[str]:

@@ -123,6 +123,20 @@ def changed_row(job: Job) -> tuple[Any, ...]:
     )
 
 
+def spec_row(job: Job) -> tuple[Any, ...]:
+    """What another spec changes besides, as replace_spec.sql takes it."""
+    return (
+        job.id,
+        job.type,
+        job.priority,
+        job.max_attempts,
+        _codec(job.payload),
+        job.payload.data,
+        encode(job.metadata) if job.metadata else None,
+        job.tags or None,
+    )
+
+
 def read_job(row: Any) -> Job:
     """The job of a whole row."""
     job = read_slim_job(row)

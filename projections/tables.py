@@ -11,7 +11,15 @@ from ..core.jobs import Job
 from .connection import connect_once, translated
 from .fold import MINUTE_FIELDS, Effect, Parked
 from .partitions import Partitions, event_day, job_day, jobs_table
-from .rows import CHANGED_COLUMNS, EVENT_COLUMNS, NEW_COLUMNS, changed_row, event_rows, new_row
+from .rows import (
+    CHANGED_COLUMNS,
+    EVENT_COLUMNS,
+    NEW_COLUMNS,
+    changed_row,
+    event_rows,
+    new_row,
+    spec_row,
+)
 from .statements import statement
 
 STATEMENT_TIMEOUT = 60.0
@@ -133,6 +141,9 @@ async def _write(connection: Any, effect: Effect, step: Step) -> bool:
             )
         if effect.changed:
             await _change(connection, effect.changed)
+        for job in effect.replaced:
+            sql = statement("replace_spec").replace(":table", jobs_table(job_day(job.id)))
+            await connection.fetch(sql, *spec_row(job))
         await _add(connection, effect)
         if effect.parked:
             await connection.fetch(statement("park_events"), *columns(map(_parked, effect.parked)))

@@ -52,6 +52,7 @@ _expired = st.just(ev.JobFailed("expired"))
 WAITING: list[st.SearchStrategy[ev.Event]] = [
     st.sampled_from([ev.JobQueued("due"), ev.JobQueued("retry"), ev.JobQueued("limit")]),
     st.builds(ev.JobRescheduled, run_at=times, **_by),
+    st.builds(ev.JobReplaced, **_spec),
     _cancelled,
     _expired,
 ]
@@ -71,7 +72,9 @@ def next_events(job: Job, tries: int, last: ev.Event) -> st.SearchStrategy[ev.Ev
         # More often, or few histories would get anywhere.
         blocked = st.builds(ev.JobBlocked, on=names)
         moved = st.builds(ev.JobRescheduled, run_at=times, **_by)
-        return st.one_of(started, started, started, started, blocked, moved, _cancelled, _expired)
+        replaced = st.builds(ev.JobReplaced, **_spec)
+        rare = (blocked, moved, replaced, _cancelled, _expired)
+        return st.one_of(started, started, started, started, *rare)
     if job.state is not JobState.RUNNING:
         return st.one_of(WAITING)
     retry = st.none() | delays if tries + 1 < job.max_attempts else st.none()
@@ -120,7 +123,7 @@ def histories(
         job = evolve(job, record, event)
         if isinstance(event, ev.JobAttemptFailed):
             tries += 1
-        elif isinstance(event, ev.JobRedriven):
+        elif isinstance(event, ev.JobRedriven | ev.JobReplaced):
             tries = 0
         time += draw(st.integers(0, 10**6))
         event = draw(next_events(job, tries, event))

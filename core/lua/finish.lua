@@ -18,6 +18,7 @@
 --@include log
 --@include ending
 --@include waiting
+--@include gates
 local fault = open_log()
 if fault then return fault end
 
@@ -70,11 +71,12 @@ for k = 1, #keys do
         end
       end
       if finished then
-        conclude(id, flags, version)
+        conclude(id, flags, version, raw, true)
       else
         local delay = tonumber(ARGV[at + 4])
         local tries = kind == 'retry' and attempt + 1 or attempt
         if kind == 'released' and delay == 0 then
+          -- It keeps what it has passed: it is the next to run, and those of its key stay behind it.
           entry = enter(priority, id)
           redis.call('SETRANGE', keys[k], 0, pack(QUEUED, priority, flags, crashes, tries,
             version, version + 1, expires, entry))
@@ -83,6 +85,9 @@ for k = 1, #keys do
           redis.call('SETRANGE', keys[k], 0, pack(kind == 'retry' and RETRYING or SCHEDULED,
             priority, flags, crashes, tries, version, 0, expires, ''))
           wait_until(id, now + delay)
+          if limited then
+            leave_gates(id, raw, true)
+          end
         end
       end
     end
@@ -93,5 +98,8 @@ leave(gone)
 bury()
 if seq > before then
   close_log()
+  if limited and redis.call('HEXISTS', LIMITS, 'c') == 1 then
+    ring()  -- the limit of the whole queue may be what others wait for
+  end
 end
 return replies

@@ -12,6 +12,7 @@
 --@include log
 --@include ending
 --@include waiting
+--@include gates
 local fault = open_log()
 if fault then return fault end
 
@@ -34,7 +35,7 @@ local function take_back(id)
   version = math.max(version, fence) + 1
   if flags % 2 == CANCEL then
     append('job.cancelled', id, version, '{}')
-    conclude(id, flags, version)
+    conclude(id, flags, version, raw, true)
     return
   end
   append('job.queued', id, version, '{"cause":"group_lost"}')

@@ -6,17 +6,22 @@
 --
 -- Replies  {promoted, next due (ms since 1970; 0: none)}
 --          LOGLOST …   the log is gone
--- Appends  job.queued{due|retry} · job.failed{expired}
+-- Appends  job.queued{due|retry|limit} · job.failed{expired}
 --@include header
 --@include log
 --@include ending
 --@include waiting
+--@include gates
 local fault = open_log()
 if fault then return fault end
 
+local before = seq
 local promoted = promote(now_ms(), tonumber(ARGV[1]))
-if promoted > 0 then
+if limited then
+  let_in_anywhere(tonumber(ARGV[1]))
+end
+if seq > before then
   close_log()
   ring()
 end
-return {promoted, tonumber(redis.call('ZRANGE', DUE, 0, 0, 'WITHSCORES')[2] or '0')}
+return {promoted, next_due()}

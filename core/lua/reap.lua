@@ -15,6 +15,7 @@
 --@include log
 --@include ending
 --@include waiting
+--@include gates
 local fault = open_log()
 if fault then return fault end
 
@@ -39,7 +40,7 @@ local function expire(id, key, raw, worker)
     append(last, id, version, '{"reason":"poison"}')
   end
   if last then
-    conclude(id, flags, version)
+    conclude(id, flags, version, raw, true)
     return
   end
   local entry = enter(priority, id)

@@ -9,6 +9,7 @@
 -- Replies  one per job: 'queued' · 'live' (it is not at its end) · 'stale' (that is not its last
 --          version: somebody else redrove it)
 --          LOGLOST …   the log is gone
+--          DRAINING …  the queue takes no jobs: nothing was done
 --          OOM …       memory is full: nothing was done
 -- Appends  job.redriven
 --@include header
@@ -18,6 +19,8 @@
 local fault = open_log()
 if fault then return fault end
 
+local refused = refuse_draining()
+if refused then return refused end
 local before = seq
 local replies = {}
 for i = 2, #ARGV, 4 do

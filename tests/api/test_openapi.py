@@ -84,7 +84,8 @@ def test_no_answer_contradicts_the_document(api: Api, projector: None, tmp_path:
         *("--phases", "examples,coverage,fuzzing", "--max-examples", "15", "--seed", "1"),
         *("--checks", "not_a_server_error,status_code_conformance,content_type_conformance"),
         *("--checks", "response_schema_conformance,response_headers_conformance"),
-        *("--max-response-time", "15", "--no-color"),
+        # Beyond the longest `wait`.
+        *("--request-timeout", "60", "--max-response-time", "45", "--no-color"),
     ]
     environ = os.environ | {"PYTHONWARNINGS": "ignore"}
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, timeout=500)

@@ -11,6 +11,7 @@ from millstream.core.jobs import Job, JobState, advance, begin
 from millstream.core.upcast import decode
 
 from .report import Report
+from .schedules import Fired
 
 VERDICTS = (ev.JobSucceeded, ev.JobAttemptFailed, ev.JobSnoozed, ev.JobReleased)
 ENDS = (ev.JobSucceeded, ev.JobFailed, ev.JobCancelled)
@@ -41,8 +42,9 @@ class History:
     def __init__(self) -> None:
         self.report = Report()
         self.tracks: dict[str, Track] = {}
+        self.fired = Fired()
         self._last: dict[str, ev.Record] = {}
-        self._late: set[str] = set()
+        self.late: set[str] = set()
 
     def take(self, record: ev.Record) -> None:
         """Audit one more record."""
@@ -58,6 +60,8 @@ class History:
             return
         if record.job:
             self._apply(record, event)
+        if record.partition not in self.late:
+            self.fired.take(record, event, self.report)
 
     def _check_order(self, record: ev.Record) -> None:
         last = self._last.get(record.partition)
@@ -65,7 +69,7 @@ class History:
         add, at = self.report.add, record.position
         if last is None:
             if record.seq != 1:
-                self._late.add(record.partition)
+                self.late.add(record.partition)
                 add("log-starts-late", at, f"expected seq 1, got {record.seq}")
             return
         if record.epoch < last.epoch:
@@ -92,13 +96,13 @@ class History:
             track.broken = True
             self.report.add(_name(track.job, record, event), record.position, str(error))
             return
-        self._note(track, event)
+        self._note(track, record, event)
 
     def _begin(self, record: ev.Record, event: ev.Event) -> None:
         try:
             job = begin(record, event)
         except IllegalTransition as error:
-            if record.partition not in self._late:
+            if record.partition not in self.late:
                 self.report.add("never-submitted", record.position, str(error))
             return
         self.tracks[record.job] = Track(job, record.body)
@@ -114,7 +118,7 @@ class History:
         elif isinstance(event, ev.JobLeaseExpired) and event.crashes != job.crashes + 1:
             add("wrong-crashes", at, f"expected {job.crashes + 1}, got {event.crashes}")
 
-    def _note(self, track: Track, event: ev.Event) -> None:
+    def _note(self, track: Track, record: ev.Record, event: ev.Event) -> None:
         match event:
             case ev.JobStarted():
                 track.starts += 1
@@ -124,6 +128,8 @@ class History:
                 track.tries += 1
             case ev.JobRedriven():
                 track.tries, track.ended = 0, False
+            case ev.JobReplaced():
+                track.tries, track.spec = 0, record.body
             case _:
                 pass
         track.why = _why(event) or track.why
@@ -133,6 +139,7 @@ class History:
         for job in acknowledged:
             if job not in self.tracks:
                 self.report.add("acknowledged-lost", job, "expected its submission in the log")
+        self.fired.close(self.report)
         if drained:
             for job, track in self.tracks.items():
                 if not track.ended:

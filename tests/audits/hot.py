@@ -13,8 +13,10 @@ from millstream.core.jobs import JobState
 from millstream.core.keys import GROUP, Keys
 from millstream.core.log import Head
 
+from .gates import Gates, audit_gates, read_gate, read_gates
 from .history import Track
 from .report import Report
+from .schedules import HotSchedules, read_schedules
 
 DUE_TOLERANCE_MS = 1000
 WITH_ENTRY = (JobState.QUEUED, JobState.RUNNING)
@@ -31,7 +33,11 @@ class Hot:
     pending: set[tuple[str, str]] = field(default_factory=set)
     due: dict[str, float] = field(default_factory=dict)
     lost_groups: list[str] = field(default_factory=list)
+    gates: Gates = field(default_factory=Gates)
     bell: int = 0
+    locks: dict[str, str] = field(default_factory=dict)
+    """Lock that is held for no certain time → the job it names."""
+    schedules: HotSchedules = field(default_factory=HotSchedules)
     others: list[str] = field(default_factory=list)
     """Keys that nobody should have made."""
     moved: Mapping[str, int] = field(default_factory=dict)
@@ -41,15 +47,26 @@ class Hot:
 async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
     """Read it; the partition must be at rest meanwhile."""
     hot, base = Hot(), keys.base(partition)
-    known = {"log", "meta", "due", "bell", "types"}
+    known = {
+        "log", "meta", "due", "bell", "types", "limits", "gates", "blocked", "timers",
+        "schedule_due",
+    }  # fmt: skip
     jobs: list[str] = []
+    schedules: list[str] = []
     async for raw in redis.scan_iter(match=f"{base}:*", count=1000):
         kind, _, rest = raw.decode()[len(base) + 1 :].partition(":")
         if kind == "job":
             jobs.append(rest)
+        elif kind == "schedule":
+            schedules.append(rest)
         elif kind == "ready":
             await _read_lane(redis, raw, rest, hot)
-        elif kind not in known and kind not in ("once", "gone"):
+        elif kind in ("running", "parked"):
+            await read_gate(redis, raw, kind, rest, hot.gates)
+        elif kind == "unique":
+            if await redis.pttl(raw) < 0:
+                hot.locks[rest] = (await redis.get(raw) or b"").decode().partition(":")[0]
+        elif kind not in known and kind not in ("once", "gone", "rate"):
             hot.others.append(raw.decode())
     for first in range(0, len(jobs), 1000):
         part = jobs[first : first + 1000]
@@ -57,6 +74,8 @@ async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
         hot.jobs |= {job: raw for job, raw in zip(part, raws, strict=True) if raw is not None}
     due = await redis.zrange(keys.due(partition), 0, -1, withscores=True)
     hot.due = {job.decode(): score for job, score in due}
+    await read_gates(redis, keys, partition, hot.gates)
+    hot.schedules = await read_schedules(redis, keys, partition, schedules)
     hot.bell = await redis.llen(keys.bell(partition))
     return hot
 
@@ -90,6 +109,10 @@ def audit_hot(report: Report, partition: str, hot: Hot, tracks: dict[str, Track]
     for name, found in (("hot", hot.jobs), ("ready", hot.ready), ("due", hot.due)):
         for job in set(found) - set(live) - broken:
             report.add(f"{name}-orphan", job, "expected nothing of a job that does not live")
+    audit_gates(report, partition, hot.gates, {job: track.job for job, track in live.items()})
+    for lock, job in hot.locks.items():
+        if job not in live and job not in broken:
+            report.add("lock-orphan", lock, f"expected its job to live, got {job}")
     for job in hot.twice:
         report.add("ready-twice", job, "expected one ready entry, got two")
     for lane in hot.lost_groups:
@@ -143,6 +166,8 @@ def _audit_place(report: Report, track: Track, raw: bytes, hot: Hot) -> None:
     job = track.job
     _, priority, _, _, _, _, _, _, entry = _HEADER.unpack_from(raw)
     place = (str(priority), entry.rstrip(b"\0").decode())
+    if job.state is JobState.BLOCKED:
+        return  # see gates
     if job.state not in WITH_ENTRY:
         expected = (job.run_at or 0) - hot.moved.get(job.id, 0)
         if job.id not in hot.due:

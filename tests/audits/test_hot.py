@@ -72,6 +72,10 @@ HOT: dict[str, tuple[Damage, set[str]]] = {
         lambda m: m.redis.rpush(m.keys.bell("default"), b"1", b"1"),
         {"bell-too-long"},
     ),
+    "a lock of nobody": (
+        lambda m: m.redis.set("{ms:default}:unique:0f", "ghost:1:1"),
+        {"lock-orphan"},
+    ),
     "a key of nobody": (lambda m: m.redis.set("{ms:default}:stray:7", 1), {"stray-key"}),
     "the head ahead": (
         lambda m: m.redis.hincrby(m.keys.meta("default"), "seq", 1),

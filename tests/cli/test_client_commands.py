@@ -116,6 +116,42 @@ def test_every_option_reaches_the_job(millstream: Commands) -> None:
     assert event["body"]["delay_ms"] == 3_600_000
 
 
+def test_a_unique_job_is_submitted_once(millstream: Commands) -> None:
+    how = ("--unique-key", "k", "--delay", "3600", "--queue", "unique")
+    keys = ("--concurrency-key", "tenant-7", "--rate-key", "smtp")
+    first = millstream.submit("hello", {"n": 1}, *how, *keys)
+    kept = millstream.submit("hello", {"n": 2}, *how)
+    assert (kept["id"], kept["deduplicated"]) == (first["id"], True)
+    replaced = millstream.submit("hello", {"n": 3}, *how, "--replace", "--unique-scope", "waiting")
+    assert replaced["id"] == first["id"]
+    submitted, changed = millstream.lines("events", "--job", first["id"])
+    assert submitted["body"]["concurrency_key"] == "tenant-7"
+    assert submitted["body"]["rate_key"] == "smtp"
+    assert (changed["type"], changed["body"]["payload"]["data"]) == ("job.replaced", {"n": 3})
+    payload = {"for": "a time"}
+    first = millstream.submit("hello", payload, "--unique-period", "60", "--wait")
+    assert millstream.submit("hello", payload, "--unique")["id"] != first["id"]
+
+
+def test_a_request_may_be_sent_again(millstream: Commands) -> None:
+    first, again = (millstream.submit("hello", 1, "--idempotency-key", "k-1") for _ in range(2))
+    assert (first["deduplicated"], again["deduplicated"]) == (False, True)
+    assert again["id"] == first["id"]
+    other = millstream("submit", "hello", "--payload", "2", "--idempotency-key", "k-1")
+    assert other.returncode == 2
+    assert "another body" in other.stderr
+    strange = millstream("submit", "hello", "--idempotency-key", "schlüssel")
+    assert strange.returncode == 2
+    assert "ASCII" in strange.stderr
+
+
+def test_what_cannot_be_unique_is_said(millstream: Commands) -> None:
+    given = ("--unique-scope", "waiting", "--unique-period", "5")
+    done = millstream("submit", "hello", *given)
+    assert done.returncode == 2
+    assert "$.unique.period" in done.stderr
+
+
 def test_the_payload_comes_from_a_file_or_stdin_as_it_is(
     millstream: Commands, tmp_path: Path
 ) -> None:

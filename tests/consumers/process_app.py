@@ -51,3 +51,15 @@ async def block(ctx: Context, task: Task) -> None:
 async def suicide(ctx: Context, task: Task) -> None:
     note(ctx, task)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@registry.job("proc.brief")
+async def brief(ctx: Context, task: Task) -> None:
+    """Note the start, and work for a moment."""
+    note(ctx, task)
+    await asyncio.sleep(0.02)
+
+
+@registry.job("proc.tick")
+async def tick(ctx: Context, payload: object) -> None:
+    """What a schedule submits."""

@@ -26,9 +26,9 @@ async def test_a_handler_that_blocks_the_loop_keeps_its_lease(
 
         async def sweep() -> None:
             other = Bench(bench.url)
-            maintenance = Maintenance(other.queue, sweep=0.1, lease=1.5, max_crashes=3)
+            maintenance = Maintenance(sweep=0.1, lease=1.5, max_crashes=3)
             while not stop.is_set():
-                await maintenance.sweep()
+                await maintenance.sweep(other.queue)
                 await asyncio.sleep(0.05)
             await other.close()
 

@@ -54,6 +54,14 @@ FULL: list[ev.Event] = [
 
 # Fields that later releases added to an event: a body with them is a golden file of its own.
 ADDED: dict[str, ev.Event] = {
+    "schedule.fired.1.by": ev.ScheduleFired(
+        schedule="nightly",
+        occurrence=1_750_000_000_000,
+        job_id="0197a5c0-0000-7000-8000-000000000001",
+        cause="manual",
+        actor="ada",
+        reason="the report is needed now",
+    ),
     "job.submitted.1.keys": ev.JobSubmitted(
         type="email.send",
         concurrency_key="tenant-7",

@@ -26,6 +26,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     [
         ("QUEUES", "mails, default,mails", ("mails", "default")),
         ("QUEUES", "*", ("*",)),
+        ("QUEUES", "mails:3, default:1,z:1000", ("mails:3", "default", "z:1000")),
         ("MAX_BODY", "2MiB", 2 * 2**20),
         ("MAX_BODY", "5000", 5000),
         ("TRUST_NETWORK", "yes", True),
@@ -56,6 +57,12 @@ def test_values_are_read(variable: str, given: str, value: object) -> None:
         ("QUEUES", "", "at least 1 value"),
         ("QUEUES", "a,B", "queues separated by commas"),
         ("QUEUES", "*,a", "either * alone or names"),
+        ("QUEUES", "a:0", "after the colon of a queue its weight, a whole number from 1 to 1000"),
+        ("QUEUES", "a:", "after the colon of a queue its weight"),
+        ("QUEUES", "a:1001", "after the colon of a queue its weight"),
+        ("QUEUES", "a:2:3", "after the colon of a queue its weight"),
+        ("QUEUES", "*:2", "queues separated by commas"),
+        ("QUEUES", "a:2,b,a:3", "each queue once"),
         ("MAX_BODY", "8 furlongs", "a size in bytes, or like 8MiB"),
         ("TRUST_NETWORK", "perhaps", "true or false"),
         ("UNKNOWN_TYPES", "ignore", "one of refuse, accept"),
@@ -111,10 +118,27 @@ def test_passwords_are_never_shown(url: str) -> None:
 
 def test_settings_travel_through_the_environment_unchanged() -> None:
     settings = config.load({
-        "MILLSTREAM_QUEUES": "a,b", "MILLSTREAM_TRUST_NETWORK": "1", "MILLSTREAM_DATA_DIR": "",
+        "MILLSTREAM_QUEUES": "a,b:7", "MILLSTREAM_TRUST_NETWORK": "1", "MILLSTREAM_DATA_DIR": "",
         "MILLSTREAM_GRACE": "2.5", "MILLSTREAM_CORS_ORIGINS": "",
     })  # fmt: skip
     assert config.load(config.as_environ(settings)) == settings
+
+
+@pytest.mark.parametrize("text", ['queues = ["a:3", "b"]', "[queues]\na = 3\nb = 1"])
+def test_queues_have_weights(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "millstream.toml"
+    file.write_text(text)
+    settings = config.load({}, file)
+    assert settings.queues == ("a:3", "b")
+    assert settings.weights == {"a": 3, "b": 1}
+
+
+@pytest.mark.parametrize("text", ["[queues]\na = true", "[queues]\n", "queues = [3]", "queues = 3"])
+def test_weights_of_a_file_are_checked(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "millstream.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"queues \(in .*: expected"):
+        config.load({}, file)
 
 
 def test_options_are_checked_like_variables() -> None:

@@ -1,13 +1,37 @@
 -- What a job leaves behind when it ends. Needs header and log.
 local over, over_keys = {}, {}
+local unpark, leave_gates, ring_gates  -- of gates
 
--- Notes that a job has ended, `version` being that of its last event. Its hot state is there until
--- the script calls `bury`, which takes all away in one command; `over[id]` tells meanwhile.
-local function conclude(id, flags, version)
+local function unique_key(digest)
+  return P .. ':unique:' .. digest
+end
+
+-- Frees the lock that a job holds; another job may hold it by now.
+local function unlock(id)
+  -- Its digest is among the first fields of the spec, each of which is short.
+  local spec = redis.call('GETRANGE', job_key(id), 53, HEAD)
+  local digest = string.match(spec, '"lock":"(%x+)"')
+  local key = digest and unique_key(digest)
+  local holder = key and redis.call('GET', key)
+  if holder and string.sub(holder, 1, #id + 1) == id .. ':' then
+    redis.call('UNLINK', key)
+  end
+end
+
+-- Notes that a job has ended, `version` being that of its last event; `ran`: it was running. Its hot
+-- state is there until the script calls `bury`, which takes all away in one command; `over[id]`
+-- tells meanwhile.
+local function conclude(id, flags, version, raw, ran)
   over[id] = true
   over_keys[#over_keys + 1] = job_key(id)
   if bit.band(flags, REDRIVEN) ~= 0 then
     redis.call('SET', P .. ':gone:' .. id, version, 'PX', 3600000)
+  end
+  if bit.band(flags, LOCKED) ~= 0 then
+    unlock(id)
+  end
+  if limited then
+    leave_gates(id, raw, ran)
   end
 end
 

@@ -4,6 +4,7 @@ local P = KEYS[1]
 local LOG = P .. ':log'
 local META = P .. ':meta'
 local seq, epoch, lanes
+local limited  -- whether the queue has limits: see gates
 local mode  -- of the queue: '' open, 'paused' (gives no jobs), 'draining' (takes none)
 
 local function job_key(id)
@@ -13,8 +14,9 @@ end
 -- Reads where the log stands; returns an error reply if it is gone, since then there is no truth
 -- to append to. A partition never used stands at seq 0 of epoch 1.
 local function open_log()
-  local meta = redis.call('HMGET', META, 'seq', 'epoch', 'lanes', 'mode')
+  local meta = redis.call('HMGET', META, 'seq', 'epoch', 'lanes', 'mode', 'limited')
   seq, epoch, lanes, mode = tonumber(meta[1] or 0), meta[2] or '1', meta[3] or '', meta[4] or ''
+  limited = meta[5]
   local exists = redis.call('EXISTS', LOG) == 1
   if seq > 0 and not exists then
     return redis.error_reply('LOGLOST the log ' .. LOG .. ' is gone, expected it to end at seq '
@@ -24,6 +26,14 @@ local function open_log()
     -- Going on from seq 1 would number events twice.
     return redis.error_reply('LOGLOST ' .. META .. ' is gone, expected it to tell where the log '
       .. LOG .. ' ends')
+  end
+end
+
+-- The error reply of a verb that brings jobs into a queue that takes none; nil if it does.
+local function refuse_draining()
+  if mode == 'draining' then
+    local queue = string.sub(P, string.find(P, ':', 1, true) + 1, -2)
+    return redis.error_reply('DRAINING queue ' .. queue .. ' takes no jobs until it is resumed')
   end
 end
 

@@ -2,6 +2,7 @@
 local GROUP = 'workers'
 local DUE = P .. ':due'
 local BELL = P .. ':bell'
+local TIMERS = P .. ':timers'
 
 local function ready_key(priority)
   return P .. ':ready:' .. priority
@@ -62,15 +63,6 @@ local function leave(gone)
   end
 end
 
--- Has a lane's group forget a consumer that holds nothing; with its pending entries its leases
--- would be lost.
-local function dismiss(priority, worker)
-  local held = redis.pcall('XPENDING', ready_key(priority), GROUP, '-', '+', 1, worker)
-  if not held.err and #held == 0 then
-    redis.call('XGROUP', 'DELCONSUMER', ready_key(priority), GROUP, worker)
-  end
-end
-
 local function note(gone, priority, entry)
   local entries = gone[priority]
   if not entries then
@@ -78,6 +70,27 @@ local function note(gone, priority, entry)
     gone[priority] = entries
   end
   entries[#entries + 1] = entry
+end
+
+-- Takes a job that waits from wherever it does: at once, but for a ready entry, which is noted in
+-- `gone` for `leave`. The one place that knows where a waiting job can stand.
+local function withdraw(id, state, priority, fence, entry, gone)
+  if fence > 0 then
+    note(gone, priority, entry)
+  elseif state == BLOCKED then
+    unpark(id)
+  else
+    redis.call('ZREM', DUE, id)
+  end
+end
+
+-- Has a lane's group forget a consumer that holds nothing; with its pending entries its leases
+-- would be lost.
+local function dismiss(priority, worker)
+  local held = redis.pcall('XPENDING', ready_key(priority), GROUP, '-', '+', 1, worker)
+  if not held.err and #held == 0 then
+    redis.call('XGROUP', 'DELCONSUMER', ready_key(priority), GROUP, worker)
+  end
 end
 
 -- Lets a job wait until `at`; rings if it is now the first, for who waits may wait too long.
@@ -88,10 +101,27 @@ local function wait_until(id, at)
   end
 end
 
+-- The sooner of two times, of which 0 is none.
+local function sooner(a, b)
+  return (a == 0 or (b > 0 and b < a)) and b or a
+end
+
+-- When to look again for jobs whose time has come (ms; 0: none), or for those a rate lets in.
+local function next_due()
+  local due = tonumber(redis.call('ZRANGE', DUE, 0, 0, 'WITHSCORES')[2] or '0')
+  if limited then
+    return sooner(due, tonumber(redis.call('ZRANGE', TIMERS, 0, 0, 'WITHSCORES')[2] or '0'))
+  end
+  return due
+end
+
 -- Moves jobs whose time has come into their ready streams, at most `limit` and at most 1000, for
 -- Lua cannot unpack many more; returns how many. An expired one fails instead.
 local function promote(now, limit)
   limit = math.min(limit, 1000)
+  if limited then
+    ring_gates(now, limit)
+  end
   local ids = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit)
   if #ids == 0 then
     return 0
@@ -101,6 +131,7 @@ local function promote(now, limit)
     keys[i] = job_key(id)
   end
   local raws = redis.call('MGET', unpack(keys))
+  redis.call('ZREM', DUE, unpack(ids))
   for i, id in ipairs(ids) do
     local raw = raws[i]
     if raw then
@@ -108,7 +139,7 @@ local function promote(now, limit)
         struct.unpack(FORMAT, raw)
       if expires > 0 and expires <= now then
         append('job.failed', id, version + 1, '{"reason":"expired"}')
-        conclude(id, flags, version + 1)
+        conclude(id, flags, version + 1, raw)
       else
         local cause = state == RETRYING and 'retry' or 'due'
         append('job.queued', id, version + 1, '{"cause":"' .. cause .. '"}')
@@ -117,7 +148,6 @@ local function promote(now, limit)
       end
     end
   end
-  redis.call('ZREM', DUE, unpack(ids))
   bury()
   return #ids
 end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from millstream.core import events as ev
@@ -10,7 +11,8 @@ from millstream.core.connection import connect
 from millstream.core.hot import HotJob, Lease
 from millstream.core.ids import new_ids
 from millstream.core.keys import Keys
-from millstream.core.queue import Finish, PartitionQueue, Receipt, Redrive, Verdict, new_job
+from millstream.core.queue import Finish, PartitionQueue, Redrive, Verdict
+from millstream.core.submitting import NewJob, Receipt, Stand, new_job
 from tests.invariants import Report, check, read_log
 
 FAULT = ev.Fault("ValueError", "no such file")
@@ -69,10 +71,17 @@ class Mill:
         fields: dict[str, Any] = {"type": "noop", **spec}
         made = ev.JobSubmitted(**fields)
         jobs = [new_job(id, made) for id in new_ids(self.partition, count)]
+        return (await self.send(jobs, command))[0]
+
+    async def send(
+        self, jobs: Sequence[NewJob], command: str | None = None
+    ) -> tuple[Receipt, list[Stand]]:
+        """Submit jobs; what became of each."""
         receipt = await self.queue.submit(jobs, command)
+        stands = receipt.stands([job.id for job in jobs])
         if not receipt.again:
-            self.accepted += [job.id for job in jobs]
-        return receipt
+            self.accepted += [stand.id for stand in stands if stand.duplicate is None]
+        return receipt, stands
 
     async def submit(self, count: int = 1, **spec: Any) -> list[str]:
         """Submit `count` equal jobs; their ids."""

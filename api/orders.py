@@ -1,0 +1,26 @@
+"""What is asked of the submitter, and what it answers."""
+
+from typing import NamedTuple
+
+from ..core.events import JobSubmitted
+from ..core.submitting import Duplicate, Policy
+
+
+class Order(NamedTuple):
+    """A job to be submitted; `policy` and `once` as in core.submitting.NewJob."""
+
+    spec: JobSubmitted
+    policy: Policy = "keep"
+    once: tuple[str, int] | None = None
+
+
+class Place(NamedTuple):
+    """A job that was accepted: its id, where its spec stands, and the command that submitted it.
+
+    duplicate  the job was there before, and stands for this one
+    """
+
+    id: str
+    position: str
+    duplicate: Duplicate | None
+    command: str

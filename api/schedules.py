@@ -1,0 +1,110 @@
+"""/schedules: make, list, show, change and delete them."""
+
+from bisect import bisect_right
+from itertools import islice
+from typing import Any
+
+from litestar import Request, delete, get, patch, post
+from litestar.params import FromPath
+from litestar.response.base import ASGIResponse
+
+from ..core.events import Command
+from ..core.schedule_store import State
+from ..core.schedules import occurrences
+from . import planning
+from .answers import answer
+from .bodies import check_strict, read_json
+from .origins import refuse_others
+from .parameters import ByParameters, NextParameters, SchedulesParameters, read
+from .problems import CONFLICT, Problem
+from .resources import Resources, resources_of
+from .schedule_views import ScheduleList, view_of
+
+PATH = "/api/v1/schedules"
+ATTEMPTS = 5
+"""How often a change is tried again that others overtook."""
+
+
+@post("/schedules", status_code=201, guards=[refuse_others])
+async def create(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """Make a schedule."""
+    resources = resources_of(request)
+    by = _by(request)
+    given = await planning.accepted(resources, planning.decode(await _body(request, resources)))
+    outcome, _ = await resources.schedules.put(given, by)
+    if outcome != "created":
+        raise Problem(CONFLICT, f"There is a schedule {given.name!r} already.")
+    response = answer(view_of(await planning.find(resources, given.name)), 201)
+    response.headers["location"] = f"{PATH}/{given.name}"
+    return response
+
+
+@get("/schedules")
+async def list_schedules(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """Schedules by name."""
+    given = read(request, SchedulesParameters)
+    schedules = resources_of(request).schedules
+    named = await schedules.names()
+    names = [name for name, queue in named.items() if given.queue in (None, queue)]
+    first = bisect_right(names, given.cursor) if given.cursor is not None else 0
+    shown = names[first : first + given.limit]
+    found: dict[str, State] = {}
+    for queue in sorted({named[name] for name in shown}):
+        own = [name for name in shown if named[name] == queue]
+        states = await schedules.of(queue).get_all(own)
+        found |= {state.name: state for state in states if state is not None}
+    more = len(names) > first + given.limit
+    items = [view_of(found[name]) for name in shown if name in found]
+    return answer(ScheduleList(items, shown[-1] if more else None))
+
+
+@get("/schedules/{name:str}")
+async def get_schedule(request: Request[Any, Any, Any], name: FromPath[str]) -> ASGIResponse:
+    """One schedule, with its next occurrences."""
+    given = read(request, NextParameters)
+    resources = resources_of(request)
+    state = await planning.find(resources, name)
+    following: list[int] = []
+    if given.next and view_of(state).state != "unreadable":
+        now = await resources.schedules.now()
+        following = list(islice(occurrences(state.schedule(), now), given.next))
+    return answer(view_of(state, following))
+
+
+@patch("/schedules/{name:str}", guards=[refuse_others])
+async def change(request: Request[Any, Any, Any], name: FromPath[str]) -> ASGIResponse:
+    """Change some of what a schedule says."""
+    resources = resources_of(request)
+    by = _by(request)
+    body = await _body(request, resources)
+    for _ in range(ATTEMPTS):
+        state = await planning.find(resources, name)
+        given = await planning.accepted(resources, planning.changed(state, body))
+        outcome, _ = await resources.schedules.put(given, by, old=state)
+        if outcome == "updated":
+            return answer(view_of(await planning.find(resources, name)))
+    raise Problem(CONFLICT, f"Schedule {name} was changed by others again and again.")
+
+
+@delete("/schedules/{name:str}", status_code=200, guards=[refuse_others])
+async def remove(request: Request[Any, Any, Any], name: FromPath[str]) -> ASGIResponse:
+    """Delete a schedule; its jobs stay. The answer is the schedule as it was."""
+    resources = resources_of(request)
+    by = _by(request)
+    state = await planning.find(resources, name)
+    if not await resources.schedules.of(state.partition).delete(name, by):
+        raise planning.not_found(name)
+    await resources.schedules.forget(name, state.partition)
+    return answer(view_of(state))
+
+
+def _by(request: Request[Any, Any, Any]) -> Command:
+    given = read(request, ByParameters)
+    return Command(given.actor, given.reason)
+
+
+async def _body(request: Request[Any, Any, Any], resources: Resources) -> bytes:
+    settings = resources.settings
+    body = await read_json(request.scope, request.receive, settings.max_body)
+    check_strict(body, settings.max_depth)
+    return body

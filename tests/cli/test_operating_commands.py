@@ -1,0 +1,224 @@
+"""Commands of operators as they run them, and the example of docs/operating.md."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from millstream.api.actions import Action, ActionResult
+from millstream.core import config
+from millstream.core.config import Settings
+from millstream.core.embedded import Postgres, Valkey
+from millstream.core.embedded.ports import free_port
+from millstream.core.ids import new_id
+
+from .pages import DOCS, run_script, scripts
+from .roles import running
+from .test_client_commands import HANDLERS, Commands, on_terminal
+
+PAGE = (DOCS / "operating.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def millstream(
+    valkey_server: Valkey,
+    postgres_server: Postgres,
+    migrated_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Commands]:
+    valkey_server.start()
+    postgres_server.start()
+    postgres_server.execute(f"CREATE DATABASE operating TEMPLATE {migrated_template}")
+    given = {
+        "redis_url": valkey_server.url,
+        "postgres_dsn": postgres_server.dsn_of("operating"),
+        "namespace": "operating",
+        "port": free_port(),
+        "sweep": 0.2,
+        "smtp_port": free_port(),  # nobody listens: mail is refused
+    }
+    settings = config.override(Settings(), given)
+    with running(settings, tmp_path_factory.mktemp("roles"), str(HANDLERS)):
+        commands = Commands(settings)
+        commands.environ["USER"] = "ada"
+        yield commands
+    postgres_server.execute("DROP DATABASE operating WITH (FORCE)")
+
+
+def said(millstream: Commands, *args: str) -> Any:
+    """What a command answers, as JSON."""
+    done = millstream(*args)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    end = time.monotonic() + 20
+    while not (found := condition()):
+        assert time.monotonic() < end, "the condition did not come true in time"
+        time.sleep(0.05)
+    return found
+
+
+def test_a_queue_is_paused_shown_and_resumed(millstream: Commands) -> None:
+    millstream.submit("hello", {}, "--queue", "one", "--wait", "20")
+    assert said(millstream, "queues", "pause", "one", "--reason", "lunch")["changed"]
+    job = millstream.submit("hello", {}, "--queue", "one")["id"]
+    assert said(millstream, "queues", "show", "one")["mode"] == "paused"
+    table = on_terminal(millstream, "queues")
+    assert re.search(r"one +paused +0 +1 ", table), table
+    (listed,) = [q for q in millstream.lines("queues") if q["name"] == "one"]
+    assert (listed["mode"], listed["by_state"]["queued"]) == ("paused", 1)
+    assert said(millstream, "queues", "resume", "one", "--actor", "eve")["mode"] == "open"
+    events = millstream.lines("events", "--queue", "one")
+    by = [event["body"] for event in events if event["type"].startswith("queue.")]
+    assert by == [{"actor": "ada", "reason": "lunch"}, {"actor": "eve"}]
+    shown = until(lambda: (j := said(millstream, "jobs", "show", job))["finished_at"] and j)
+    assert shown["state"] == "succeeded"
+
+
+def test_a_draining_queue_takes_no_job(millstream: Commands) -> None:
+    millstream.submit("hello", {}, "--queue", "two", "--wait", "20")
+    assert said(millstream, "queues", "drain", "two")["mode"] == "draining"
+    done = millstream("submit", "hello", "--queue", "two")
+    assert done.returncode == 2
+    assert "Queue two takes no jobs until it is resumed" in done.stderr
+
+
+def test_purge_counts_first_if_it_is_told(millstream: Commands) -> None:
+    for _ in range(3):
+        millstream.submit("hello", {}, "--queue", "three", "--delay", "3600")
+    assert said(millstream, "queues", "purge", "three", "--dry-run")["matched"] == 3
+    none = said(millstream, "queues", "purge", "three", "--state", "queued")
+    assert none["cancelled"] == 0
+    assert said(millstream, "queues", "purge", "three", "--reason", "old")["cancelled"] == 3
+
+
+def test_waiting_jobs_by_id(millstream: Commands) -> None:
+    one, two = (
+        millstream.submit("hello", {}, "--queue", "four", "--delay", "3600")["id"] for _ in range(2)
+    )
+    moved = millstream.lines("jobs", "reschedule", one, two, "--delay", "7200")
+    assert [line["outcome"] for line in moved] == ["rescheduled"] * 2
+    assert said(millstream, "jobs", "run", one)["outcome"] == "queued"
+    assert said(millstream, "jobs", "cancel", two, "--reason", "no")["state"] == "cancelled"
+    until(lambda: said(millstream, "jobs", "show", one)["state"] == "succeeded")
+    until(lambda: said(millstream, "jobs", "show", two)["state"] == "cancelled")
+    assert said(millstream, "jobs", "retry", two)["outcome"] == "queued"
+    until(lambda: said(millstream, "jobs", "show", two)["state"] == "succeeded")
+
+
+def test_many_jobs_by_filter(millstream: Commands) -> None:
+    for _ in range(3):
+        millstream.submit("hello", {}, "--tag", "many", "--delay", "3600")
+    filters = ("--tag", "many", "--state", "scheduled,queued")
+    dry = said(millstream, "jobs", "cancel", *filters, "--dry-run")
+    assert (dry["matched"], dry["changed"]) == (3, 0)
+    done = said(millstream, "jobs", "cancel", *filters, "--reason", "a loop")
+    assert done == {
+        "matched": 3, "changed": 3, "outcomes": {"cancelled": 3}, "skipped": {},
+        "next_cursor": None,
+    }  # fmt: skip
+    again = until(
+        lambda: (
+            (r := said(millstream, "jobs", "retry", "--tag", "many", "--state", "cancelled"))[
+                "matched"
+            ]
+            and r
+        )
+    )
+    assert again["changed"] == 3
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (["jobs", "cancel"], "expected ids of jobs, or filters"),
+        (["jobs", "cancel", new_id("x"), "--tag", "a"], "expected ids of jobs, or filters"),
+        (["jobs", "retry", new_id("x"), "--dry-run"], "--dry-run is for filters"),
+        (["jobs", "reschedule", "--tag", "a"], "expected either --delay or --run-at"),
+        (["jobs", "reschedule", "--tag", "a", "--delay", "1", "--run-at", "x"], "either --delay"),
+        (["jobs", "reschedule", "--tag", "a", "--delay", "-1"], "$.delay"),
+        (["jobs", "cancel", "--state", "failed"], "$.filter.state[0]"),
+        (["jobs", "run", new_id("default")], "404"),
+        (["jobs", "run"], "Missing argument"),
+        (["queues", "pause", "ghost"], "There is no queue 'ghost'"),
+        (["queues", "show", "ghost"], "There is no queue 'ghost'"),
+        (["queues", "purge", "ghost", "--state", "running"], "Invalid value"),
+        (["queues", "limit", "emails"], "at least one limit"),
+        (["queues", "limit", "emails", "--concurrency", "0"], "expected a whole number"),
+        (["queues", "limit", "emails", "--rate", "fast"], "expected such as 100/60s"),
+        (["queues", "limit", "emails", "--rate", "0/s"], "$.rate.limit"),
+    ],
+)
+def test_refused_input_is_exit_code_two(millstream: Commands, args: list[str], text: str) -> None:
+    done = millstream(*args)
+    assert done.returncode == 2, done.stdout
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_example_of_the_page_runs(millstream: Commands, tmp_path: Path) -> None:
+    mail = json.dumps({"to": ["ada@example.org"], "subject": "hello", "text": "hello"})
+    refused = millstream(
+        "submit", "email.send", "--payload", mail, "--queue", "emails", "--max-attempts", "1",
+        "--wait", "20",
+    )  # fmt: skip
+    assert json.loads(refused.stdout)["state"] == "failed", refused.stderr
+    later = ("--queue", "emails", "--delay", "3600")
+    job = millstream.submit("hello", {}, *later)["id"]
+    millstream.submit("hello", {}, *later)
+    millstream.submit("hello", {}, *later, "--tag", "newsletter")
+    (script,) = scripts("operating.md")
+    printed = run_script(script, tmp_path, millstream.environ | {"JOB": job})
+    answers = [json.loads(line) for line in printed.splitlines()]
+    many = [answer for answer in answers if "matched" in answer]
+    assert [answer["matched"] for answer in many] == [1, 1, 2, 1, 1, 1]
+    assert (answers[-1]["name"], answers[-1]["mode"]) == ("emails", "draining")
+    names = [event["type"] for event in millstream.lines("events", "--queue", "emails")]
+    assert [name for name in names if name.startswith("queue.")] == [
+        "queue.paused", "queue.resumed", "queue.draining", "queue.purged",
+    ]  # fmt: skip
+    assert "job.rescheduled" in names
+
+
+def test_limits_as_their_page_shows_them(millstream: Commands, tmp_path: Path) -> None:
+    by_shell, by_curl = scripts("limits.md")
+    printed = run_script(by_shell, tmp_path, millstream.environ)
+    answers = [json.loads(line) for line in printed.splitlines()]
+    per_second = {"types": {"email.send": {"rate": {"limit": 100, "per": 60.0}}}}
+    assert answers[0]["limits"] == per_second
+    assert answers[-1]["limits"] == {"concurrency": 50, "concurrency_per_key": 1}
+    changed = json.loads(run_script(by_curl, tmp_path, millstream.environ))
+    assert changed["limits"] == {**per_second, "concurrency": 50, "concurrency_per_key": 1}
+
+
+def test_aging_as_the_page_on_order_shows_it(millstream: Commands, tmp_path: Path) -> None:
+    (script,) = [one for one in scripts("order.md") if one.startswith("millstream ")]
+    assert json.loads(run_script(script, tmp_path, millstream.environ))["limits"]["aging"] == 60
+
+
+def test_a_limit_by_the_command_line(millstream: Commands) -> None:
+    said(millstream, "queues", "limit", "five", "--rate", "10/s:5", "--aging", "60")
+    shown = said(millstream, "queues", "limit", "five", "--rate-per-key", "1/2.5s", "--aging", "0")
+    assert shown["limits"] == {
+        "rate": {"limit": 10, "per": 1.0, "burst": 5},
+        "rate_per_key": {"limit": 1, "per": 2.5},
+    }
+    assert said(millstream, "queues", "limit", "five", "--rate", "none")["limits"] == {
+        "rate_per_key": {"limit": 1, "per": 2.5}
+    }
+
+
+def test_the_page_tells_what_an_action_answers() -> None:
+    (body,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    (answer,) = re.findall(r"^    (\{.*\})$", PAGE, re.MULTILINE)
+    assert msgspec.json.decode(body, type=Action).dry_run
+    assert msgspec.json.decode(answer, type=ActionResult).matched == 112

@@ -1,0 +1,78 @@
+"""Limits while workers are killed at any step: none is ever exceeded, and no room leaks."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from millstream.core import events as ev
+from millstream.core.log import LogReader
+from millstream.core.upcast import decode
+from tests.invariants import check
+
+from .test_process import Workers, workers
+
+__all__ = ["workers"]
+
+KEYS = ("a", "b", "c")
+JOBS = 120
+STARTS = 40
+"""The limit on starts in a second."""
+
+QUICK: dict[str, Any] = {"lease": 1.1, "command_timeout": 0.5, "max_crashes": 99}
+
+
+def most_at_once(records: Iterable[ev.Record], group_of: Callable[[str], str]) -> dict[str, int]:
+    """The most jobs that ever ran at once, by group, as the log tells it."""
+    running: dict[str, set[str]] = defaultdict(set)
+    most: dict[str, int] = defaultdict(int)
+    for record in records:
+        if not record.job:
+            continue
+        group = running[group_of(record.job)]
+        if record.type == "job.started":
+            group.add(record.job)
+        elif record.type != "job.cancel_requested":
+            group.discard(record.job)
+        most[group_of(record.job)] = max(most[group_of(record.job)], len(group))
+    return most
+
+
+async def test_workers_killed_at_any_step_exceed_no_limit_and_leak_no_room(
+    workers: Workers,
+) -> None:
+    bench = workers.bench
+    bounds = {"ck": "1", "c:proc.brief": "2", "r:proc.brief": f"{10**6 // STARTS} 1 {{}}"}
+    await bench.queue.configure(ev.QueueConfigured("ada"), bounds)
+    keys: dict[str, str] = {}
+    for number in range(JOBS):
+        key = KEYS[number % len(KEYS)]
+        job = await workers.submit("proc.brief", concurrency_key=key)
+        keys[job] = key
+    for _ in range(2):
+        await workers.start(**QUICK)
+
+    async def kill_some() -> None:
+        while True:
+            await asyncio.sleep(random.uniform(0.02, 0.2))
+            victim = random.choice([one for one in workers.processes if one.poll() is None])
+            victim.kill()
+            await workers.start(**QUICK)
+
+    killing = asyncio.create_task(kill_some())
+    await asyncio.sleep(4)
+    killing.cancel()
+    for job in keys:
+        assert (await bench.ended(job, seconds=60))[-1] == "succeeded"
+    (await check(bench.url, ["default"], acknowledged=keys, drained=True)).require()
+    records = await LogReader(bench.redis, bench.keys).range("default", count=100_000)
+    assert any(record.type == "job.lease_expired" for record in records), "nobody died at work"
+    assert set(most_at_once(records, keys.__getitem__).values()) == {1}
+    assert most_at_once(records, lambda _: "all")["all"] <= 2
+    starts = [record.time for record in records if isinstance(decode(record), ev.JobStarted)]
+    gaps = [after - before for before, after in itertools.pairwise(starts)]
+    assert min(gaps) >= 1000 // STARTS - 1, "no rate is exceeded, whoever dies"
