@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from millstream.core.jobs import JobState
 
+from .log import says
+
 GONE_MINUTES = 60
 """How long the last version of a redriven job that ended is remembered."""
 
@@ -34,6 +36,12 @@ class Live:
     expires: int | None = None
     cancel: bool = False
     redriven: bool = False
+
+    @property
+    def kind(self) -> tuple[str, str | None]:
+        """Type, and key of its concurrency."""
+        spec = says(self.body)
+        return spec["type"], spec.get("concurrency_key")
 
     def expired(self, minute: int) -> bool:
         """Whether it must not start any more."""

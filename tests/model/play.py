@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from millstream.core import events as ev
 from millstream.core.ids import new_ids
 from millstream.core.jobs import JobState
+from millstream.core.operating import Mode
 from millstream.core.queue import Claim, Finish, NewJob, Redrive, Verdict
 from tests.core.verbs.mill import ADA, BODIES, FAULT
 from tests.invariants import check
@@ -29,6 +30,7 @@ class Spec(NamedTuple):
     """What is submitted: minutes of its delay, of its run time from now on, and of its expiry."""
 
     priority: int
+    key: str | None = None
     delay: int | None = None
     run_at: int | None = None
     expires: int | None = None
@@ -96,7 +98,11 @@ class Play:
         self.specs |= {one.id: one.body for one, _ in made}
         sent = Sent(uuid.uuid4().hex, [one for one, _ in made], [real for _, real in made])
         self.sent.append(sent)
-        assert await self.send(sent) is not None
+        accepted = await self.send(sent)
+        if accepted is None:
+            assert self.model.mode == "draining"
+            self.sent.pop()
+            del self.pair.ids[-len(ids) :]
 
     def _job(self, id: str, spec: Spec) -> tuple[New, NewJob]:
         """A job for the model, and the same for the server."""
@@ -104,6 +110,7 @@ class Play:
         now, _ = self.world.times[just_before.tick]
         submitted = ev.JobSubmitted(
             "noop",
+            concurrency_key=spec.key,
             priority=spec.priority,
             max_attempts=99,
             delay_ms=None if spec.delay is None else spec.delay * MINUTE,
@@ -189,6 +196,25 @@ class Play:
             lambda: self.world.queue.redrive(reals, ADA), lambda: self.model.redrive(ends, BY)
         )
 
+    async def reschedule(self, ids: Sequence[str], delay: int) -> None:
+        await self.pair.call(
+            lambda: self.world.queue.reschedule(ids, f"+{delay * MINUTE}", ADA),
+            lambda: self.model.reschedule(ids, delay, BY),
+        )
+
+    async def set_mode(self, mode: Mode) -> None:
+        await self.pair.call(
+            lambda: self.world.queue.set_mode(mode, ADA), lambda: self.model.set_mode(mode, BY)
+        )
+
+    async def limit(self, field: str, bound: int | None) -> None:
+        event = ev.QueueConfigured("ada", "test", {field: bound})
+        bounds = {field: "" if bound is None else str(bound)}
+        await self.pair.call(
+            lambda: self.world.queue.configure(event, bounds),
+            lambda: self.model.configure({field: bound}, says(ev.body_of(event))),
+        )
+
     async def promote(self, limit: int) -> None:
         next_due: list[int] = []
 
@@ -244,9 +270,10 @@ class Play:
 
     async def drain(self) -> None:
         """Whoever holds a lease is gone, who waits for a time is cancelled, the others succeed."""
+        await self.set_mode("open")
         await self.reap(0, 99, 1000)
-        given = await self.claim("w1", 1000)
-        if given:
+        # Limits let a few run at a time, and those that end let others in.
+        while given := await self.claim("w1", 1000):
             await self.finish([said(lease, "succeeded") for lease in given])
         if self.pair.ids:
             await self.cancel(self.pair.ids)

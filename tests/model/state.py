@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from millstream.core.hot import _HEADER, STATES
 from millstream.core.jobs import JobState
+from millstream.core.operating import Mode
 
 from .verbs import Model
 
@@ -34,6 +35,7 @@ class State:
 
     lanes  priority → job and owner of each entry; owner None: not given, or the group is lost
     due    jobs that wait, in their order
+    passed, parked  gate → jobs that passed it, and those that wait at it, in their order
     """
 
     jobs: dict[str, Hot]
@@ -42,6 +44,9 @@ class State:
     bell: bool
     seq: int
     archived: int
+    mode: Mode
+    passed: dict[str, set[str]]
+    parked: dict[str, list[str]]
 
 
 def of_model(model: Model) -> State:
@@ -70,6 +75,13 @@ def of_model(model: Model) -> State:
         bell=model.bell,
         seq=model.log.seq,
         archived=model.archived,
+        mode=model.mode,
+        passed={gate: jobs for gate, jobs in model.gates.passed.items() if jobs},
+        parked={
+            gate: [id for _, _, id in waiting]
+            for gate, waiting in model.gates.parked.items()
+            if waiting
+        },
     )
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from millstream.core.errors import GroupLost, IdTaken, LogLost
+from millstream.core.errors import GroupLost, IdTaken, LogLost, QueueDraining
 from millstream.core.jobs import JobState
+from millstream.core.operating import Mode
 from millstream.core.queue import Verdict
 
 from .commands import Ended, Given, New, Said
 from .due import Instant
+from .gates import QUEUE
 from .jobs import Live
 from .lanes import Entry, Lane
 from .log import Fact, says
@@ -28,6 +30,13 @@ EVENTS: dict[Verdict, str] = {
     "snoozed": "job.snoozed",
     "released": "job.released",
     "cancelled": "job.cancelled",
+}
+
+
+MODES: dict[Mode, str] = {
+    "open": "queue.resumed",
+    "paused": "queue.paused",
+    "draining": "queue.draining",
 }
 
 
@@ -50,6 +59,7 @@ class Model(Partition):
         first, minute = self.once.get(command, (0, 0))
         if first and self.clock - minute < ONCE_MINUTES:
             return first, True
+        self._refuse_draining()
         ids = [job.id for job in jobs]
         if len(set(ids)) < len(ids) or self.jobs.live.keys() & set(ids):
             raise IdTaken
@@ -60,6 +70,10 @@ class Model(Partition):
         self.once[command] = first, self.clock
         self.bell = self.bell or any(at_once) or promoted > 0
         return first, False
+
+    def _refuse_draining(self) -> None:
+        if self.mode == "draining":
+            raise QueueDraining
 
     def _accept(self, new: New) -> bool:
         """One job; whether it may run at once."""
@@ -87,16 +101,14 @@ class Model(Partition):
             job.cancel = True
             self.append("job.cancel_requested", job, by)
             return "requested"
-        if job.state is JobState.QUEUED:
-            self.lanes.leave(job.priority, id)
-        else:
-            self.due.remove(id)
         self.append("job.cancelled", job, by)
+        self.withdraw(job)
         self.end(job)
         return "cancelled"
 
     def redrive(self, jobs: Sequence[Ended], by: dict[str, Any]) -> list[str]:
         """What has ended runs again from the start, and does not expire any more."""
+        self._refuse_draining()
         return [self._redrive(job, by) for job in jobs]
 
     def _redrive(self, ended: Ended, by: dict[str, Any]) -> str:
@@ -113,26 +125,107 @@ class Model(Partition):
         self.bell = True
         return "queued"
 
+    def reschedule(self, ids: Sequence[str], delay: int, by: dict[str, Any]) -> list[str]:
+        """Waiting jobs have another time to run; who could run now already keeps its place."""
+        return [self._reschedule(id, self.now.later(delay), by) for id in ids]
+
+    def _reschedule(self, id: str, at: Instant, by: dict[str, Any]) -> str:
+        job = self.jobs.live.get(id)
+        if job is None:
+            return "missing"
+        if job.state is JobState.RUNNING:
+            return "running"
+        if job.expired(at.minute):
+            return "too_late"
+        now = at == self.now
+        if now and job.state in (JobState.QUEUED, JobState.BLOCKED):
+            return "ready"
+        self.withdraw(job)
+        self.leave_gates(job)
+        self.append("job.rescheduled", job, {**by, "run_at": at})
+        if not now:
+            self.wait(job, JobState.SCHEDULED, at)
+            return "rescheduled"
+        self.append("job.queued", job, {"cause": "due"})
+        self.enter(job)
+        self.bell = True
+        return "queued"
+
+    def set_mode(self, mode: Mode, by: dict[str, Any]) -> bool:
+        """Whether that changed anything. Who waits hears of it when a pause is over."""
+        if mode == self.mode:
+            return False
+        self.bell = self.bell or self.mode == "paused"
+        self.mode = mode
+        self.log.append(Fact(MODES[mode], "", 0, by))
+        return True
+
+    def configure(self, bounds: dict[str, int | None], body: dict[str, Any]) -> None:
+        """Set limits, or take them away (None). What runs counts from the first time on."""
+        self.log.append(Fact("queue.configured", "", 0, body))
+        fresh = False
+        for name, bound in bounds.items():
+            known = name in self.gates.bounds
+            if bound is None and name == QUEUE:
+                self.gates.bounds.pop(name, None)
+            elif bound is not None or known:
+                self.gates.bounds[name] = bound
+                fresh = fresh or not known
+        if fresh:
+            self._count_running()
+        for gate in list(self.gates.parked):
+            self.let_in(gate, 100)
+        self.bell = True
+
+    def _count_running(self) -> None:
+        for _, lane in self.lanes.in_order():
+            for entry in lane.entries:
+                if entry.owner:
+                    for gate in self.gates.of(*self.jobs.live[entry.job].kind):
+                        self.gates.passed[gate].add(entry.job)
+
     # -- from workers -------------------------------------------------------------
 
     def claim(self, worker: str, limit: int, *, held: bool) -> list[Given]:
-        """Up to `limit` leases: new ones after promoting as many, or those held already."""
+        """Up to `limit` leases: new ones after promoting as many, or those held already.
+
+        A paused queue gives no new ones. A limit of the whole queue counts what runs in it.
+        """
+        most = limit
         if not held:
             self.promote_due(limit)
+            most = self._quota(limit)
         given: list[Given] = []
         for _, lane in self.lanes.in_order():
-            if len(given) == limit:
-                break
-            if lane.lost:
+            if len(given) < most and lane.lost:
                 raise GroupLost
-            for entry in lane.held(worker) if held else lane.waiting():
-                if len(given) == limit:
-                    break
-                if held or self._start(lane, entry, worker):
-                    entry.since = self.clock
-                    given.append(self._given(entry.job))
+            more = len(given) < most
+            while more:
+                wanted = most - len(given)
+                batch = (lane.held(worker) if held else lane.waiting())[:wanted]
+                given += self._give(lane, batch, worker, held=held)
+                # What enters meanwhile is given too, but not after the lane gave less than wanted.
+                more = not held and len(batch) == wanted and len(given) < most
         if not held and len(given) == limit:
             self.bell = True
+        return given
+
+    def _quota(self, limit: int) -> int:
+        """How many new leases a claim may give."""
+        if self.mode == "paused":
+            return 0
+        bound = self.gates.bounds.get(QUEUE)
+        if bound is None:
+            return limit
+        owned = [one for _, lane in self.lanes.in_order() for one in lane.entries if one.owner]
+        return max(min(limit, bound - len(owned)), 0)
+
+    def _give(self, lane: Lane, batch: Sequence[Entry], worker: str, *, held: bool) -> list[Given]:
+        given: list[Given] = []
+        for entry in batch:
+            if held or self._start(lane, entry, worker):
+                entry.since = self.clock
+                given.append(self._given(entry.job))
         return given
 
     def _start(self, lane: Lane, entry: Entry, worker: str) -> bool:
@@ -140,6 +233,9 @@ class Model(Partition):
         if job.expired(self.clock):
             lane.entries.remove(entry)
             self.fail(job, "expired")
+            return False
+        if not self.pass_gates(job):
+            lane.entries.remove(entry)
             return False
         entry.given, entry.owner = True, worker
         job.state = JobState.RUNNING
@@ -152,7 +248,9 @@ class Model(Partition):
 
     def finish(self, verdicts: Sequence[Said]) -> list[bool]:
         """Per verdict: whether its lease is the running one, so that it counts."""
-        return [self._finish(said) for said in verdicts]
+        accepted = [self._finish(said) for said in verdicts]
+        self.bell = self.bell or (any(accepted) and QUEUE in self.gates.bounds)
+        return accepted
 
     def _finish(self, said: Said) -> bool:
         job = self.jobs.live.get(said.id)
@@ -184,6 +282,7 @@ class Model(Partition):
             job.tries += 1
         state = JobState.RETRYING if said.verdict == "retry" else JobState.SCHEDULED
         self.wait(job, state, self.now.later(said.delay))
+        self.leave_gates(job)
 
     def renew(self, worker: str, leases: Sequence[tuple[str, int]]) -> list[int]:
         """Per lease: 0 lost · 1 renewed, and held by `worker` now · 2 the same, but to be ended.
@@ -214,8 +313,11 @@ class Model(Partition):
 
     def promote(self, limit: int) -> tuple[int, Instant | None]:
         """How many were promoted, and when the next is due."""
+        before = self.log.seq
         promoted = self.promote_due(limit)
-        self.bell = self.bell or promoted > 0
+        for gate in list(self.gates.parked):
+            self.let_in(gate, limit)  # finds nobody, unless a step was lost
+        self.bell = self.bell or self.log.seq > before
         return promoted, self.due.next()
 
     def reap(self, lease: int, budget: int, limit: int) -> tuple[int, bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from millstream.core.connection import call, connect, connect_sync
@@ -19,6 +19,10 @@ PARTITION = "default"
 MINUTE = 60_000
 LANES = (0, 5, 9)
 """Priorities that the test uses."""
+KEYS = ("a", "b")
+FIELDS = ("c", "c:noop", "ck", "ck:noop")
+"""Limits that the test sets."""
+GATES = ("c:noop", *(f"{field}|{key}" for field in ("ck", "ck:noop") for key in KEYS))
 GRAIN = 50_000
 """An example that takes longer (ms) confuses the minutes of the model with real ones."""
 
@@ -123,7 +127,11 @@ class World:
             stream = self.keys.ready(PARTITION, lane)
             pipe.execute_command("XRANGE", stream, "-", "+")
             pipe.xpending_range(stream, GROUP, "-", "+", 10_000)
-        time, news, meta, bell, due, raws, *lanes = await pipe.execute(raise_on_error=False)
+        for gate in GATES:
+            pipe.smembers(self._key(f"running:{gate}"))
+            pipe.zrange(self._key(f"parked:{gate}"), 0, -1)
+        time, news, meta, bell, due, raws, *rest = await pipe.execute(raise_on_error=False)
+        lanes, gates = rest[: 2 * len(LANES)], rest[2 * len(LANES) :]
         self._end(tick, time)
         return Sight(
             self._records(news),
@@ -134,6 +142,9 @@ class World:
                 bell=bell == 1,
                 seq=int(meta.get(b"seq", 0)),
                 archived=int(meta.get(b"archived", 0)),
+                mode=meta.get(b"mode", b"").decode() or "open",
+                passed=_at_gates(gates[::2], set),
+                parked=_at_gates(gates[1::2], list),
             ),
             {job.decode(): int(score) for job, score in due},
         )
@@ -163,6 +174,15 @@ def _jobs(ids: Sequence[str], raws: Sequence[bytes | None], meta: dict[bytes, by
     }
     found = zip(ids, raws, strict=True)
     return {id: of_hot(raw, delivered) for id, raw in found if raw is not None}
+
+
+def _at_gates(read: Sequence[Any], kind: Callable[[Any], Any]) -> dict[str, Any]:
+    """Gate → the jobs there, of those where there are any."""
+    return {
+        gate: kind(job.decode() for job in jobs)
+        for gate, jobs in zip(GATES, read, strict=True)
+        if jobs
+    }
 
 
 def _lanes(meta: dict[bytes, bytes], read: Sequence[Any]) -> dict[int, list[Any]]:
