@@ -28,7 +28,7 @@ def test_unique_jobs(api: Api) -> None:
     assert again.json()["deduplicated"] is True
     first, again = post(api, index), post(api, index.replace('"…"', '"more"'))
     assert (first.status_code, again.status_code) == (201, 200)
-    job = api.job(first.json()["id"])
+    job = api.job(first.json()["id"], after=again.json()["position"])
     assert job["payload"]["text"] == "more"
     assert job["state"] == "scheduled"
     problem(post(api, index.replace("replace", "drop")), 400)
