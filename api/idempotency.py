@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from ..core.requests import Requests
+from ..core.unique import canonical, digest
 from .problems import INVALID, KEY_REUSED, Fault, Problem
 from .submission import Defaults
 from .submitter import insist
-from .unique import canonical, digest
 
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 

@@ -16,7 +16,9 @@ from ..core.codec import NULL, Data
 from ..core.errors import InvalidName
 from ..core.events import JobSubmitted
 from ..core.keys import check_job_type, check_limit_key, check_queue
+from ..core.nesting import deeper_than
 from ..core.retry import MAX_DELAY, Backoff
+from ..core.unique import Unique, lock_ms_of, lock_of
 from .fields import (
     Ack,
     Attempts,
@@ -31,8 +33,6 @@ from .fields import (
 )
 from .orders import Order, Place
 from .problems import Fault
-from .strict import deeper_than
-from .unique import Unique, lock_ms_of, lock_of
 
 MAX_BATCH = 10_000
 PAST_MS = 60_000

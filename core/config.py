@@ -60,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     command_timeout: float = 5.0
     sweep: float = 1.0  #: between two safety sweeps
     handler_missing_after: float = 86400.0
+    max_step_bytes: int = 256 * 1024  #: size of what one step of a job gives, as JSON
 
     projector_batch: int = 5000
     log_margin: int = 100_000  #: events kept in the stream behind the archive
@@ -109,6 +110,7 @@ _READERS: dict[str, values.Reader] = {
     "command_timeout": values.seconds(0.1),
     "sweep": values.seconds(0.05),
     "handler_missing_after": values.seconds(0),
+    "max_step_bytes": values.size(1),
     "projector_batch": values.integer(1, 100_000),
     "log_margin": values.integer(0),
     "data_dir": values.optional(values.text("a folder")),

@@ -264,6 +264,21 @@ class ScheduleSkipped(Event, frozen=True):
     last: int | None = None
 
 
+class JobCheckpointed(Event, frozen=True):
+    """A step of a running job is done and will not be done again, whatever becomes of the attempt.
+
+    result   what the step gave
+    wake_at  of a sleep: when it ends (ms since 1970)
+    job_id   of a submission: the job that was submitted
+    """
+
+    name = "job.checkpointed"
+    step: str
+    result: Data = Data()
+    wake_at: int | None = None
+    job_id: str | None = None
+
+
 class WorkerStarted(Event, frozen=True):
     """A worker process began to serve this queue."""
 
@@ -311,6 +326,7 @@ KINDS: dict[str, type[Event]] = {
         ScheduleSkipped,
         WorkerStarted,
         WorkerStopped,
+        JobCheckpointed,
     )
 }
 """Every event there is, by name."""

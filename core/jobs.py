@@ -106,6 +106,7 @@ ALLOWED: dict[type[ev.Event], frozenset[JobState | None]] = {
     ev.JobCancelRequested: frozenset({JobState.RUNNING}),
     ev.JobCancelled: frozenset(LIVE),
     ev.JobRedriven: frozenset(TERMINAL),
+    ev.JobCheckpointed: frozenset({JobState.RUNNING}),
 }
 """Event → the states it may follow; None stands for «no such job yet»."""
 
@@ -278,6 +279,10 @@ def _redriven(job: Job, event: ev.JobRedriven, time: int) -> None:
     job.ready_at = time
 
 
+def _checkpointed(job: Job, event: ev.JobCheckpointed, time: int) -> None:
+    """What a step gave is for the job's later attempts alone; its history tells it."""
+
+
 def _end(job: Job, state: JobState, time: int) -> None:
     job.state = state
     job.finished_at = time
@@ -298,4 +303,5 @@ _CHANGES: dict[type[ev.Event], Callable[[Job, Any, int], None]] = {
     ev.JobCancelRequested: _cancel_requested,
     ev.JobCancelled: _cancelled,
     ev.JobRedriven: _redriven,
+    ev.JobCheckpointed: _checkpointed,
 }

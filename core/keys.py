@@ -112,6 +112,10 @@ class Keys:
         """What a submission was answered, by its command."""
         return f"{self.base(partition)}:once:{command}"
 
+    def steps(self, partition: str, job: str) -> str:
+        """Hash: step of a live job → body of its job.checkpointed; only of jobs with steps."""
+        return f"{self.base(partition)}:steps:{job}"
+
     def due(self, partition: str) -> str:
         """Sorted set of jobs that wait for a time, by that time (ms)."""
         return f"{self.base(partition)}:due"

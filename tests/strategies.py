@@ -89,7 +89,9 @@ def next_events(job: Job, tries: int, last: ev.Event) -> st.SearchStrategy[ev.Ev
         st.builds(ev.JobCancelRequested, **_by),
         st.just(ev.JobQueued("group_lost")),
         _cancelled,
-    )
+        st.builds(ev.JobCheckpointed, step=st.just(f"step-{job.version}"), result=data,
+                  wake_at=st.none() | times),
+    )  # fmt: skip
 
 
 def record_of(

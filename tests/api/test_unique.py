@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millstream.api.unique import Unique, canonical, lock_of
 from millstream.core.codec import encode
+from millstream.core.unique import Unique, canonical, lock_of
 from tests.strategies import json_values
 
 from .conftest import Api, Core, problem

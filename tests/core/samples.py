@@ -50,6 +50,12 @@ FULL: list[ev.Event] = [
     ev.ScheduleSkipped("nightly", 1_750_000_000_000, "missed", 3, 1_750_000_120_000),
     ev.WorkerStarted("host-1-abc", ["email.send", "noop"]),
     ev.WorkerStopped("host-1-abc"),
+    ev.JobCheckpointed(
+        step="charge",
+        result=wrap({"receipt": 2**63}),
+        wake_at=1_750_000_000_000,
+        job_id="0197a5c0-0000-7000-8000-000000000001",
+    ),
 ]
 
 # Fields that later releases added to an event: a body with them is a golden file of its own.
@@ -91,6 +97,7 @@ LEAST: list[ev.Event] = [
     ev.JobCancelled(),
     ev.JobRedriven(),
     ev.WorkerStarted("w"),
+    ev.JobCheckpointed("é"),
 ]
 
 SAMPLES: dict[str, ev.Event] = {

@@ -53,10 +53,15 @@ local function state_of(raw)
   return waits(raw) and string.byte(raw, 1) or RUNNING
 end
 
--- Gives a waiting job another spec: fresh attempts, at its new place. `at`: ms, or nil for now.
+-- Gives a waiting job another spec: fresh attempts and no steps, at its new place. `at`: ms, or nil
+-- for now.
 local function replace(id, job, at, priority, expires, body)
   local version, flags = job.version + 1, job.flags
   append('job.replaced', id, version, body)
+  if bit.band(flags, STEPS) ~= 0 then
+    flags = flags - STEPS
+    redis.call('UNLINK', steps_key(id))
+  end
   local gone = {}
   withdraw(id, job.state, job.priority, job.fence, job.entry, gone)
   leave(gone)

@@ -9,13 +9,15 @@ from typing import Any, get_args
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from millstream.core.codec import wrap
 from millstream.core.errors import GroupLost, QueueDraining
-from millstream.core.events import JobSubmitted, QueueConfigured
+from millstream.core.events import JobCheckpointed, JobSubmitted, QueueConfigured
 from millstream.core.hot import Lease
 from millstream.core.ids import new_id
 from millstream.core.jobs import JobState
 from millstream.core.operating import PURGEABLE, Mode
 from millstream.core.queue import Verdict
+from millstream.core.stepping import new_checkpoint
 from millstream.core.submitting import Policy, Scope, new_job
 from millstream.core.upcast import decode
 from tests.invariants import check
@@ -62,6 +64,7 @@ steps = st.one_of(
     step("claim", workers, few, st.just(True)),
     step("finish", verdicts),
     step("finish", verdicts),
+    step("checkpoint", st.lists(st.tuples(numbers, st.sampled_from("abc")), max_size=3)),
     step("cancel", st.lists(numbers, max_size=3)),
     step("expire", st.integers(1, 3), few),
     step("promote", few),
@@ -144,6 +147,17 @@ class Play:
             assert not (good and lease in self.accepted), "a lease was good for two verdicts"
             if good:
                 self.accepted.add(lease)
+
+    async def checkpoint(self, picks: list[tuple[int, str]]) -> None:
+        """Steps of any lease, stale ones too; some of them again."""
+        if self.leases:
+            leases = [self.leases[at % len(self.leases)] for at, _ in picks]
+            await self.mill.queue.checkpoint(
+                [
+                    new_checkpoint(lease.id, lease.fence, JobCheckpointed(name, wrap(lease.fence)))
+                    for lease, (_, name) in zip(leases, picks, strict=True)
+                ]
+            )
 
     async def cancel(self, picks: list[int]) -> None:
         jobs = self.mill.accepted

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from ..core.retry import MAX_DELAY
-from ..core.submitting import Policy
+from .retry import MAX_DELAY
+from .submitting import Policy
 
 DIGEST_BYTES = 16
 _packed = msgspec.msgpack.Encoder(order="deterministic").encode
