@@ -49,9 +49,11 @@ local function state_of(raw)
 end
 
 -- Gives a waiting job another spec: fresh attempts, at its new place. `at`: ms, or nil for now.
+-- Returns the seq where the spec stands; others who are let in by this have later ones.
 local function replace(id, job, raw, at, priority, expires, body)
   local version, flags = job.version + 1, job.flags
   append('job.replaced', id, version, body)
+  local stands = seq
   local gone = {}
   withdraw(id, job.state, job.priority, job.fence, job.entry, gone)
   leave(gone)
@@ -67,4 +69,5 @@ local function replace(id, job, raw, at, priority, expires, body)
       expires, enter(priority, id)) .. body)
     ring()
   end
+  return stands
 end
