@@ -13,7 +13,7 @@ from ..core.errors import MillstreamError, Unavailable
 from ..core.events import WorkerStarted, WorkerStopped
 from ..core.keys import Keys
 from ..core.queue import Directory, Finish, LeaseRenewer
-from ..core.schedule_store import Schedules
+from ..core.schedule_index import Schedules
 from ..core.schedules import Schedule
 from .attempts import Attempt, Stop
 from .bells import BLOCK, Bells

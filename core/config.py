@@ -48,6 +48,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     unknown_types: Literal["refuse", "accept"] = "refuse"
     idempotency_ttl: float = 86400.0  #: how long a request is remembered by its Idempotency-Key
 
+    ack_replicas: int = 1  #: how many have what is acknowledged as replicated
+    ack_timeout: float = 5.0  #: how long a submission waits for a level of acknowledgement
+
     queues: tuple[str, ...] = ("default",)  #: what a worker serves: names, name:weight, or "*"
     concurrency: int = 100
     lease: float = 30.0
@@ -95,6 +98,8 @@ _READERS: dict[str, values.Reader] = {
     "max_horizon_days": values.integer(1, 36_500),
     "unknown_types": values.choice("refuse", "accept"),
     "idempotency_ttl": values.seconds(1),
+    "ack_replicas": values.integer(1, 100),
+    "ack_timeout": values.seconds(0.01),
     "queues": values.queues,
     "concurrency": values.integer(1, 100_000),
     "lease": values.seconds(1),

@@ -202,11 +202,12 @@ class QueuePurged(Command, frozen=True):
 
 
 class ScheduleCreated(Command, frozen=True):
-    """A schedule was made. `spec`: as the API takes it."""
+    """A schedule was made. `spec`: as the API takes it; `digest`: of the declaration it is from."""
 
     name = "schedule.created"
     schedule: str = ""
     spec: dict[str, Any] = {}
+    digest: str = ""
 
 
 class ScheduleUpdated(ScheduleCreated, frozen=True):

@@ -70,6 +70,11 @@ class Job(msgspec.Struct):
     cancel_requested: bool = False
     tags: list[str] = []
     metadata: dict[str, str] = {}
+    blocked_on: str | None = None
+    concurrency_key: str | None = None
+    rate_key: str | None = None
+    schedule: str | None = None
+    occurrence: int | None = None
     version: int = 0
     epoch: int = 0
     seq: int = 0
@@ -149,6 +154,7 @@ def advance(job: Job, record: ev.Record, event: ev.Event) -> None:
         raise IllegalTransition(
             record.position, job.id, f"version {job.version}", f"version {record.version}"
         )
+    job.blocked_on = None
     _CHANGES[kind](job, event, record.time)
     job.version = record.version
     job.epoch = record.epoch
@@ -182,10 +188,15 @@ def _specified(job: Job, event: ev.JobSubmitted, time: int) -> None:
     job.expires_at = event.expires_at
     job.tags = event.tags
     job.metadata = event.metadata
+    job.concurrency_key = event.concurrency_key
+    job.rate_key = event.rate_key
+    job.schedule = event.schedule
+    job.occurrence = event.occurrence
 
 
 def _blocked(job: Job, event: ev.JobBlocked, time: int) -> None:
     job.state = JobState.BLOCKED
+    job.blocked_on = event.on
 
 
 def _rescheduled(job: Job, event: ev.JobRescheduled, time: int) -> None:

@@ -34,6 +34,7 @@ faults = st.builds(
 _spec: dict[str, Any] = {
     "type": names,
     "concurrency_key": st.none() | names,
+    "rate_key": st.none() | names,
     "payload": data,
     "priority": st.integers(0, 9),
     "max_attempts": st.integers(1, 20),

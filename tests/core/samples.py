@@ -54,6 +54,13 @@ FULL: list[ev.Event] = [
 
 # Fields that later releases added to an event: a body with them is a golden file of its own.
 ADDED: dict[str, ev.Event] = {
+    "schedule.created.1.declared": ev.ScheduleCreated(
+        actor="worker host-1-abc",
+        reason="declared in code",
+        schedule="nightly",
+        spec={"name": "nightly", "type": "report", "cron": "0 3 * * *"},
+        digest="0f343b0931126a20f133d67c2b018a3b",
+    ),
     "schedule.fired.1.by": ev.ScheduleFired(
         schedule="nightly",
         occurrence=1_750_000_000_000,

@@ -14,7 +14,7 @@ import pytest
 from millstream.core.events import ScheduleFired
 from millstream.core.keys import Keys
 from millstream.core.queue import Directory
-from millstream.core.schedule_store import Schedules
+from millstream.core.schedule_index import Schedules
 from millstream.core.schedules import Schedule
 from millstream.core.upcast import decode
 from tests.core.verbs.mill import ADA
