@@ -23,6 +23,7 @@ class Live:
     expires   minute after which it must not start
     cancel    cancellation was requested while it ran
     redriven  it had ended before
+    lock      it holds until it ends, unless another job has taken it
     """
 
     id: str
@@ -36,6 +37,7 @@ class Live:
     expires: int | None = None
     cancel: bool = False
     redriven: bool = False
+    lock: str | None = None
 
     @property
     def kind(self) -> tuple[str, str | None]:

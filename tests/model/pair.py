@@ -39,6 +39,7 @@ class Pair:
         except MillstreamError as error:
             got = type(error)
         sight = await self._look()
+        self.model.seen = [one.job for one in sight.news]
         try:
             wanted: Any = model()
         except MillstreamError as error:

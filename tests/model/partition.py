@@ -11,6 +11,7 @@ from .due import Due, Instant
 from .gates import Gates
 from .jobs import Jobs, Live
 from .lanes import Lanes
+from .locks import Locks
 from .log import Fact, Log
 
 
@@ -23,8 +24,11 @@ class Partition:
         self.lanes = Lanes()
         self.due = Due()
         self.gates = Gates()
+        self.locks = Locks()
         self.mode: Mode = "open"
         self.bell = False
+        self.seen: list[str] = []
+        """Jobs in the order of the server's events of this call, where that is left open."""
         self.clock = 0
         self.tick = 0
 
@@ -61,6 +65,8 @@ class Partition:
 
     def end(self, job: Live) -> None:
         self.jobs.end(job, self.clock)
+        if job.lock:
+            self.locks.release(job.lock, job.id)
         self.leave_gates(job)
 
     def withdraw(self, job: Live) -> None:

@@ -21,6 +21,7 @@ class Hot:
     priority: int
     cancel: bool
     redriven: bool
+    locked: bool
     crashes: int
     tries: int
     version: int
@@ -35,6 +36,7 @@ class State:
 
     lanes  priority → job and owner of each entry; owner None: not given, or the group is lost
     due    jobs that wait, in their order
+    locks  digest → who holds it, and the seq of its spec
     passed, parked  gate → jobs that passed it, and those that wait at it, in their order
     """
 
@@ -47,6 +49,7 @@ class State:
     mode: Mode
     passed: dict[str, set[str]]
     parked: dict[str, list[str]]
+    locks: dict[str, tuple[str, int]]
 
 
 def of_model(model: Model) -> State:
@@ -58,6 +61,7 @@ def of_model(model: Model) -> State:
                 job.priority,
                 job.cancel,
                 job.redriven,
+                job.lock is not None,
                 job.crashes,
                 job.tries,
                 job.version,
@@ -82,6 +86,11 @@ def of_model(model: Model) -> State:
             for gate, waiting in model.gates.parked.items()
             if waiting
         },
+        locks={
+            digest: (held.job, held.seq)
+            for digest in model.locks.held
+            if (held := model.locks.get(digest, model.clock))
+        },
     )
 
 
@@ -100,6 +109,7 @@ def of_hot(raw: bytes, delivered: dict[int, str]) -> Hot:
         priority=priority,
         cancel=bool(flags & 1),
         redriven=bool(flags & 2),
+        locked=bool(flags & 4),
         crashes=crashes,
         tries=tries,
         version=max(version, fence) if running else version,

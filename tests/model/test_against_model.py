@@ -24,10 +24,12 @@ from millstream.core import events as ev
 from millstream.core.operating import Mode
 from millstream.core.queue import Verdict
 
+from .locks import Lock
 from .pair import Pair
-from .play import Play, Spec, said
+from .play import Play
+from .requests import Spec, said
 from .verbs import Model
-from .world import FIELDS, KEYS, LANES, PARTITION, World
+from .world import FIELDS, KEYS, LANES, LOCKS, PARTITION, World
 
 EXAMPLES = settings.get_profile("millstream").max_examples
 STEPS = 50
@@ -42,13 +44,18 @@ numbers = st.integers(0, 99)
 picks = st.lists(numbers, min_size=1, max_size=3)
 ends = st.sampled_from((None, None, None, 0, 1, 3))
 never = st.none()
+locks = st.none() | st.builds(
+    lambda digest, replace: Lock(digest, LOCKS[digest], 2, replace),
+    st.sampled_from(sorted(LOCKS)),
+    st.booleans(),
+)
 keys = st.sampled_from((None, *KEYS))
 # Hypothesis would draw any number for a field that is not given here.
 specs = st.one_of(
-    st.builds(Spec, priorities, keys, never, never, ends),
-    st.builds(Spec, priorities, keys, never, never, ends),
-    st.builds(Spec, priorities, keys, minutes, never, ends),
-    st.builds(Spec, priorities, keys, never, st.integers(-1, 3), ends),
+    st.builds(Spec, priorities, keys, never, never, never, ends),
+    st.builds(Spec, priorities, keys, locks, never, never, ends),
+    st.builds(Spec, priorities, keys, locks, minutes, never, ends),
+    st.builds(Spec, priorities, keys, never, never, st.integers(-1, 3), ends),
 )
 batches = st.lists(specs, min_size=1, max_size=5)
 verdicts = st.tuples(
@@ -131,6 +138,15 @@ class AgainstModel(RuleBasedStateMachine):
     def limit(self, field: str, bound: int | None) -> None:
         self.run(self.play.limit(field, bound))
 
+    @rule(field=st.sampled_from(FIELDS), key=keys, lanes=st.permutations(LANES), bound=few)
+    def crowd(self, field: str, key: str | None, lanes: list[int], bound: int) -> None:
+        """More jobs than a limit lets run: some of them wait for it."""
+        self.run(self.play.limit(field, (bound + 1) // 2))
+        self.run(self.play.submit([Spec(lane, key) for lane in lanes]))
+        self.run(self.play.claim("w2", 5))
+        self.run(self.play.submit([Spec(lanes[0], key), Spec(lanes[1], key)]))
+        self.run(self.play.claim("w3", 5))
+
     @rule(mode=st.sampled_from(MODES))
     def set_mode(self, mode: Mode) -> None:
         """Not for long: in a queue that is paused or takes nothing little happens."""
@@ -139,6 +155,7 @@ class AgainstModel(RuleBasedStateMachine):
         self.run(self.play.submit([Spec(5)]))
         if ends := self.play.ends([1, 2], 0):
             self.run(self.play.redrive(ends))
+        self.run(self.hear_the_bell())
         self.run(self.play.set_mode("open"))
 
     # -- from workers -------------------------------------------------------------

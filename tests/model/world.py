@@ -11,6 +11,7 @@ from millstream.core.hot import _HEADER
 from millstream.core.keys import GROUP, Keys
 from millstream.core.log import read_entry
 from millstream.core.queue import LeaseRenewer, PartitionQueue
+from millstream.core.submitting import Scope
 
 from .due import Instant
 from .state import State, of_hot
@@ -22,6 +23,8 @@ LANES = (0, 5, 9)
 KEYS = ("a", "b")
 FIELDS = ("c", "c:noop", "ck", "ck:noop")
 """Limits that the test sets."""
+LOCKS: dict[str, Scope] = {"a1": "waiting", "a2": "unfinished", "a3": "period"}
+"""Digests that the test uses, each in one scope."""
 GATES = ("c:noop", *(f"{field}|{key}" for field in ("ck", "ck:noop") for key in KEYS))
 GRAIN = 50_000
 """An example that takes longer (ms) confuses the minutes of the model with real ones."""
@@ -92,10 +95,10 @@ class World:
             await self._move_expiry(key, back)
         for key in await self.redis.keys(self._key("ready:*")):
             await self._age_leases(key, back)
-        for kind in ("once:*", "gone:*"):
+        for kind in ("once:*", "gone:*", "unique:*"):
             for key in await self.redis.keys(self._key(kind)):
-                # In the past it is deleted.
-                await self.redis.pexpire(key, await self.redis.pttl(key) - back)
+                if (left := await self.redis.pttl(key)) >= 0:
+                    await self.redis.pexpire(key, left - back)  # in the past it is deleted
 
     async def _move_expiry(self, key: bytes, back: int) -> None:
         header = list(_HEADER.unpack(await self.redis.getrange(key, 0, _HEADER.size - 1)))
@@ -130,7 +133,8 @@ class World:
         for gate in GATES:
             pipe.smembers(self._key(f"running:{gate}"))
             pipe.zrange(self._key(f"parked:{gate}"), 0, -1)
-        time, news, meta, bell, due, raws, *rest = await pipe.execute(raise_on_error=False)
+        pipe.mget([self._key(f"unique:{digest}") for digest in LOCKS])
+        time, news, meta, bell, due, raws, *rest, locks = await pipe.execute(raise_on_error=False)
         lanes, gates = rest[: 2 * len(LANES)], rest[2 * len(LANES) :]
         self._end(tick, time)
         return Sight(
@@ -145,6 +149,7 @@ class World:
                 mode=meta.get(b"mode", b"").decode() or "open",
                 passed=_at_gates(gates[::2], set),
                 parked=_at_gates(gates[1::2], list),
+                locks=_locks(locks),
             ),
             {job.decode(): int(score) for job, score in due},
         )
@@ -183,6 +188,12 @@ def _at_gates(read: Sequence[Any], kind: Callable[[Any], Any]) -> dict[str, Any]
         for gate, jobs in zip(GATES, read, strict=True)
         if jobs
     }
+
+
+def _locks(read: Sequence[bytes | None]) -> dict[str, tuple[str, int]]:
+    held = {digest: value for digest, value in zip(LOCKS, read, strict=True) if value}
+    parts = {digest: value.decode().split(":") for digest, value in held.items()}
+    return {digest: (job, int(seq)) for digest, (job, _, seq) in parts.items()}
 
 
 def _lanes(meta: dict[bytes, bytes], read: Sequence[Any]) -> dict[int, list[Any]]:

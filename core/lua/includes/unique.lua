@@ -54,10 +54,11 @@ local function state_of(raw)
 end
 
 -- Gives a waiting job another spec: fresh attempts and no steps, at its new place. `at`: ms, or nil
--- for now.
+-- for now. Returns the seq where the spec stands; others who are let in by this have later ones.
 local function replace(id, job, at, priority, expires, body)
   local version, flags = job.version + 1, job.flags
   append('job.replaced', id, version, body)
+  local stands = seq
   if bit.band(flags, STEPS) ~= 0 then
     flags = flags - STEPS
     redis.call('UNLINK', steps_key(id))
@@ -77,4 +78,5 @@ local function replace(id, job, at, priority, expires, body)
       expires, enter(priority, id)) .. body)
     ring()
   end
+  return stands
 end
