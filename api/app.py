@@ -84,6 +84,7 @@ def create_app(settings: Settings) -> Litestar:
             schedules.create,
             schedules.list_schedules,
             schedules.get_schedule,
+            schedules.get_events,
             schedules.change,
             schedules.remove,
             schedule_commands.pause,

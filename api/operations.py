@@ -20,7 +20,7 @@ from .schedule_views import (
     ScheduleView,
     Submitted,
 )
-from .submission import Accepted, Batch, Submission
+from .submission import Accepted, Batch, LoneSubmission
 from .submissions import Receipts
 from .views import AttemptView, EventView, JobView, SummaryView
 
@@ -86,7 +86,7 @@ _RANGE = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
 OPERATIONS = (
     Operation(
         "post", "/jobs", "submitJob", "jobs", "Submit a job", Accepted, 201,
-        body=Submission, problems=(*_BODY, 409, 422, 503), also=(200,), example=_EXAMPLE,
+        body=LoneSubmission, problems=(*_BODY, 409, 422, 503), also=(200,), example=_EXAMPLE,
         keyed=True,
     ),
     Operation(
@@ -190,6 +190,11 @@ OPERATIONS = (
         "get", "/schedules/{name}", "getSchedule", "schedules",
         "One schedule, with its next occurrences", ScheduleView,
         query=parameters.NextParameters, problems=(400, 404, 503),
+    ),
+    Operation(
+        "get", "/schedules/{name}/events", "listScheduleEvents", "schedules",
+        "What became of a schedule, newest first", EventList,
+        query=parameters.EventParameters, problems=(400, 404, 503),
     ),
     Operation(
         "patch", "/schedules/{name}", "changeSchedule", "schedules",

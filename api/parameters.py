@@ -8,8 +8,8 @@ from msgspec import Meta, Struct
 
 from ..core.events import parse_position
 from .bodies import invalid
+from .fields import NO_NUL, Instant
 from .problems import INVALID, Fault, Problem
-from .submission import NO_NUL, Instant
 
 S = TypeVar("S", bound=Struct)
 

@@ -5,13 +5,13 @@ from typing import Any
 import msgspec
 
 from ..core.errors import InvalidSchedule
+from ..core.nesting import deeper_than
 from ..core.schedule_store import State
 from ..core.schedules import Schedule, check_schedule_spec, read_schedule
 from .bodies import invalid
 from .problems import CONFLICT, NOT_FOUND, TOO_DEEP, UNKNOWN_TYPE, UNPROCESSABLE, Fault, Problem
 from .resources import Resources
 from .schedule_views import ScheduleChange
-from .strict import deeper_than
 from .submission import Submission, Unacceptable
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

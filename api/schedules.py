@@ -8,17 +8,24 @@ from litestar import Request, delete, get, patch, post
 from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 
-from ..core.events import Command
+from ..core.events import Command, Record
 from ..core.schedule_store import State
 from ..core.schedules import occurrences
 from . import planning
 from .answers import answer
 from .bodies import check_strict, read_json
 from .origins import refuse_others
-from .parameters import ByParameters, NextParameters, SchedulesParameters, read
-from .problems import CONFLICT, Problem
+from .parameters import (
+    ByParameters,
+    EventParameters,
+    NextParameters,
+    SchedulesParameters,
+    read,
+)
+from .problems import CONFLICT, INVALID, Fault, Problem
 from .resources import Resources, resources_of
 from .schedule_views import ScheduleList, view_of
+from .views import Page, event_of
 
 PATH = "/api/v1/schedules"
 ATTEMPTS = 5
@@ -71,6 +78,22 @@ async def get_schedule(request: Request[Any, Any, Any], name: FromPath[str]) -> 
     return answer(view_of(state, following))
 
 
+@get("/schedules/{name:str}/events")
+async def get_events(request: Request[Any, Any, Any], name: FromPath[str]) -> ASGIResponse:
+    """What became of a schedule, newest first; also of one that was deleted."""
+    given = read(request, EventParameters)
+    resources = resources_of(request)
+    before = None if given.cursor is None else _read_cursor(given.cursor)
+    records = await resources.tables.schedule_events(name, before, given.limit + 1)
+    if not records and before is None:
+        await planning.find(resources, name)
+    shown = records[: given.limit]
+    more = len(records) > given.limit
+    return answer(
+        Page([event_of(record) for record in shown], _cursor(shown[-1]) if more else None)
+    )
+
+
 @patch("/schedules/{name:str}", guards=[refuse_others])
 async def change(request: Request[Any, Any, Any], name: FromPath[str]) -> ASGIResponse:
     """Change some of what a schedule says."""
@@ -96,6 +119,24 @@ async def remove(request: Request[Any, Any, Any], name: FromPath[str]) -> ASGIRe
         raise planning.not_found(name)
     await resources.schedules.forget(name, state.partition)
     return answer(view_of(state))
+
+
+def _cursor(record: Record) -> str:
+    return f"{record.time}:{record.seq}:{record.partition}"
+
+
+def _read_cursor(text: str) -> tuple[int, str, int]:
+    """Time, partition and seq of the last event shown. Raises Problem."""
+    time, _, rest = text.partition(":")
+    seq, _, partition = rest.partition(":")
+    if not (_number(time) and _number(seq)):
+        message = f"expected a next_cursor of this history, got {text[:40]!r}"
+        raise Problem(INVALID, f"{message}.", [Fault("$.cursor", message, "query")])
+    return int(time), partition, int(seq)
+
+
+def _number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 19
 
 
 def _by(request: Request[Any, Any, Any]) -> Command:

@@ -104,6 +104,17 @@ def next_(name: str, count: int, url: str) -> None:
         print(time)
 
 
+@command.command("history")
+@click.argument("name")
+@click.option("--limit", type=click.IntRange(1, _PAGE), default=50, show_default=True)
+@url_option
+def history(name: str, limit: int, url: str) -> None:
+    """What became of a schedule, newest first, as JSON lines; also of one that was deleted."""
+    answer = Api(url).get(_path(name, "events"), limit=limit)
+    for event in msgspec.json.decode(answer, type=_Page).items:
+        print_line(bytes(event))
+
+
 @command.command("create")
 @click.argument("name")
 @click.argument("type_", metavar="TYPE")

@@ -14,7 +14,7 @@ import structlog
 
 from ..core.errors import InvalidSchedule, LogLost, MemoryFull
 from ..core.events import Command
-from ..core.schedule_store import Schedules
+from ..core.schedule_index import Schedules
 from ..core.schedules import Schedule, check_schedule_spec, read_schedule
 from .errors import HandlerError
 

@@ -14,13 +14,17 @@ from ..core.errors import LogLost, MemoryFull, Unavailable
 from ..core.firing import plan
 from ..core.ids import new_id
 from ..core.queue import CHEAP_BATCH
-from ..core.schedule_store import FiredJob, Firing, PartitionSchedules, Schedules, State
+from ..core.schedule_index import Schedules
+from ..core.schedule_store import FiredJob, Firing, PartitionSchedules, State
 from ..core.schedules import Schedule, due_at, job_of
 
 _log = structlog.stdlib.get_logger("millstream.schedules")
 
 BATCH = 50
 """Schedules read at once: planning so many takes some ms of the event loop."""
+
+AT_ONCE = 8
+"""Partitions looked at at the same time: connections are shared with all else a worker does."""
 
 SOONEST = 0.001
 """Seconds between two looks at least: clocks run apart by so much while one sleeps."""
@@ -35,6 +39,9 @@ class Scheduling:
         self._schedules = schedules
         self._served = served
         self._sweep = sweep
+        self._sweep_at = 0.0
+        self._next_at: dict[str, float] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._unread: dict[tuple[str, str], int] = {}
 
     async def run(self) -> None:
@@ -44,36 +51,50 @@ class Scheduling:
 
     async def fire(self) -> float:
         """Fire all that is due; seconds after which to do so again."""
-        pause = self._sweep * random.uniform(0.5, 1)
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if now < self._sweep_at:
+            partitions = [name for name, at in self._next_at.items() if at <= now]
+        else:
+            self._sweep_at = now + self._sweep * random.uniform(0.5, 1)
+            partitions = await self._scheduled()
+        await asyncio.gather(*map(self._fire_in, partitions))
+        soonest = min(self._next_at.values(), default=self._sweep_at)
+        return max(SOONEST, min(soonest, self._sweep_at) - loop.time())
+
+    async def _scheduled(self) -> Collection[str]:
+        """The partitions served here that have schedules."""
         try:
-            partitions = await self._schedules.partitions() & set(self._served())
+            return await self._schedules.partitions() & set(self._served())
         except Unavailable as error:
             _log.warning("schedules cannot be looked at", error=str(error))
-            return pause
         except Exception as error:
             _log.error("schedules cannot be looked at", exc_info=error)
-            return pause
-        loop = asyncio.get_running_loop()
-        nexts = await asyncio.gather(*map(self._fire_in, partitions))
-        soonest = min((at for at in nexts if at is not None), default=loop.time() + pause)
-        return min(pause, max(SOONEST, soonest - loop.time()))
+        return ()
 
-    async def _fire_in(self, partition: str) -> float | None:
-        """Fire all that is due in a partition; when the next is, by the loop's clock."""
+    async def _fire_in(self, partition: str) -> None:
+        """Fire all that is due in a partition, and note when the next is, by the loop's clock."""
+        self._next_at.pop(partition, None)  # when it fails, the next sweep tries again
         try:
-            return await self._fire_all(self._schedules.of(partition))
+            async with self._turns:
+                next_at = await self._fire_all(self._schedules.of(partition))
+            if next_at is not None:
+                self._next_at[partition] = next_at
         except (Unavailable, LogLost, MemoryFull) as error:
             _log.warning("schedules cannot be fired", queue=partition, error=str(error))
         except Exception as error:
             _log.error("schedules cannot be fired", queue=partition, exc_info=error)
-        return None
 
     async def _fire_all(self, own: PartitionSchedules) -> float | None:
         loop, useless = asyncio.get_running_loop(), 0
         while True:
             due = await own.due(BATCH, useless)
             read_at = loop.time()
-            firings = [self._planned(state, due.now) for state in due.states]
+            firings: list[Firing | None] = []
+            for state in due.states:
+                firings.append(self._planned(state, due.now))
+                if firings[-1] is not None and firings[-1].missed is not None:
+                    await asyncio.sleep(0)  # counting took a while: let others have their turn
             useless += firings.count(None)
             wanted = [firing for firing in firings if firing is not None]
             for part in _parts(wanted):

@@ -13,12 +13,13 @@ from ..core.errors import MillstreamError, Unavailable
 from ..core.events import WorkerStarted, WorkerStopped
 from ..core.keys import Keys
 from ..core.queue import Directory, Finish, LeaseRenewer
-from ..core.schedule_store import Schedules
+from ..core.schedule_index import Schedules
 from ..core.schedules import Schedule
 from .attempts import Attempt, Stop
 from .bells import BLOCK, Bells
 from .committer import Committer
 from .declared import declare
+from .durable import Durable
 from .executor import Executor
 from .fetching import Fetcher
 from .handlers import Registry
@@ -61,9 +62,11 @@ class Worker:
         self._scheduling = Scheduling(self.schedules, lambda: self.queues, settings.sweep)
         self.slots = Slots(settings.concurrency)
         self._threads = Threads(settings.concurrency)
+        self._durable = Durable(self.directory, registry, settings, self._told)
         self._executor = Executor(
-            registry, self._deliver, self._threads, self.stats, settings.handler_missing_after
-        )
+            registry, self._deliver, self._threads, self.stats, settings.handler_missing_after,
+            self._durable,
+        )  # fmt: skip
         self._runners = Runners(self.slots, self._executor.execute)
         self._fetcher = Fetcher(
             self.name, self.slots, self._runners.put, self.stats,
@@ -86,6 +89,7 @@ class Worker:
 
     async def start(self) -> None:
         """Serve. Waits while Redis cannot be reached; raises ServerUnfit."""
+        self._durable.start()
         await _until_reached(self._prepare)
         client = connect_sync(self.settings.redis_url, timeout=self.settings.command_timeout)
         renewer = LeaseRenewer(client, self._keys, self.name)
@@ -130,6 +134,7 @@ class Worker:
         tasks = [*self._tasks, *self._committing, *([self._fetching] if self._fetching else [])]
         await end(tasks)
         await self._runners.stop()
+        await self._durable.stop()
         self._threads.stop()
         await self._blocking.aclose()
         await self._redis.aclose()

@@ -67,6 +67,19 @@ class QueueDraining(MillstreamError):
     """The queue takes no jobs until it is resumed; nothing was done."""
 
 
+class LevelRefused(MillstreamError):
+    """A level of acknowledgement that the servers cannot give; `lasting`: not in this setup."""
+
+    def __init__(self, level: str, missing: str, *, lasting: bool = True) -> None:
+        super().__init__(f"acknowledgement {level} cannot be given: {missing}")
+        self.missing = missing
+        self.lasting = lasting
+
+
+class Unconfirmed(MillstreamError):
+    """What was submitted did not reach the level asked for in time, as far as can be told."""
+
+
 class ServerUnfit(MillstreamError):
     """A server is set up so that it could lose what it was given."""
 

@@ -207,11 +207,12 @@ class QueuePurged(Command, frozen=True):
 
 
 class ScheduleCreated(Command, frozen=True):
-    """A schedule was made. `spec`: as the API takes it."""
+    """A schedule was made. `spec`: as the API takes it; `digest`: of the declaration it is from."""
 
     name = "schedule.created"
     schedule: str = ""
     spec: dict[str, Any] = {}
+    digest: str = ""
 
 
 class ScheduleUpdated(ScheduleCreated, frozen=True):
@@ -268,6 +269,21 @@ class ScheduleSkipped(Event, frozen=True):
     last: int | None = None
 
 
+class JobCheckpointed(Event, frozen=True):
+    """A step of a running job is done and will not be done again, whatever becomes of the attempt.
+
+    result   what the step gave
+    wake_at  of a sleep: when it ends (ms since 1970)
+    job_id   of a submission: the job that was submitted
+    """
+
+    name = "job.checkpointed"
+    step: str
+    result: Data = Data()
+    wake_at: int | None = None
+    job_id: str | None = None
+
+
 class WorkerStarted(Event, frozen=True):
     """A worker process began to serve this queue."""
 
@@ -322,6 +338,7 @@ KINDS: dict[str, type[Event]] = {
         ScheduleSkipped,
         WorkerStarted,
         WorkerStopped,
+        JobCheckpointed,
         JobDiscarded,
     )
 }

@@ -12,8 +12,9 @@ ON_TIME_MS = 5_000
 MAX_AT_ONCE = 100
 """Most occurrences of a schedule that one firing handles; the rest follows at once."""
 
-MAX_COUNTED = 10_000
-"""Missed occurrences are counted no further: that many means that many or more."""
+MAX_COUNTED = 1_000
+"""Missed occurrences of a cron expression are counted no further, for each is to be found: that
+many means that many or more. Those of an interval are counted by division."""
 
 
 class Missed(NamedTuple):

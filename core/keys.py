@@ -108,6 +108,14 @@ class Keys:
         """Hot state of a live job: header and spec."""
         return f"{self.base(partition)}:job:{job}"
 
+    def once(self, partition: str, command: str) -> str:
+        """What a submission was answered, by its command."""
+        return f"{self.base(partition)}:once:{command}"
+
+    def steps(self, partition: str, job: str) -> str:
+        """Hash: step of a live job → body of its job.checkpointed; only of jobs with steps."""
+        return f"{self.base(partition)}:steps:{job}"
+
     def due(self, partition: str) -> str:
         """Sorted set of jobs that wait for a time, by that time (ms)."""
         return f"{self.base(partition)}:due"

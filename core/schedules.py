@@ -159,8 +159,14 @@ def latest(schedule: Schedule, begin: int, end: int, count: int) -> list[int]:
 
 
 def count(schedule: Schedule, begin: int, end: int, most: int) -> int:
-    """How many occurrences lie in [begin, end); counts no further than `most`."""
-    return sum(1 for _ in islice(between(schedule, begin, end), most))
+    """How many occurrences lie in [begin, end); of a cron expression, no further than `most`."""
+    if schedule.every is None:
+        return sum(1 for _ in islice(between(schedule, begin, end), most))
+    first = next(between(schedule, begin, end), None)
+    if first is None:
+        return 0
+    stop = min(end, _limits(schedule)[1] + 1)
+    return -(-(stop - first) // round(schedule.every * 1000))
 
 
 def due_at(schedule: Schedule, occurrence: int) -> int:

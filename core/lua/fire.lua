@@ -110,57 +110,72 @@ local function admits(firing, job, state)
   return false
 end
 
-local function fire(firing)
-  local key = schedule_key(firing.name)
-  local old = redis.call('HMGET', key, 'version', 'next', 'buffered', 'paused', 'running')
-  local moves = firing.position ~= '-'
+-- Why a schedule cannot be fired as was thought, or nil; `old` are its fields as they are.
+local function refusal(firing, old)
   if not old[1] then
-    return {'missing', ''}
+    return 'missing'
   elseif old[1] ~= firing.version then
-    return {'changed', ''}
-  elseif moves and (old[2] ~= firing.position or old[3] ~= firing.buffered or old[4] ~= '') then
-    return {'lost', ''}
+    return 'changed'
+  elseif firing.position ~= '-'
+    and (old[2] ~= firing.position or old[3] ~= firing.buffered or old[4] ~= '') then
+    return 'lost'
   end
-  local tracks = firing.overlap ~= 'allow'
-  local state = {buffered = old[3], running = tracks and living(old[5] or '') or {}}
+end
+
+local function submit(firing, job, state)
+  accept(job.id, job.priority, tonumber(job.expires), job.body)
+  append('schedule.fired', '', 0, '{"schedule":"' .. firing.name .. '","occurrence":'
+    .. job.occurrence .. ',"job_id":"' .. job.id .. '","cause":"' .. job.cause .. '"'
+    .. firing.by .. '}')
+  if firing.position ~= '-' and state.buffered == job.occurrence then
+    state.buffered = ''
+  end
+  if job.cause ~= 'backfill' then
+    state.running[#state.running + 1] = job.id
+    state.last = job
+  end
+  state.ids[#state.ids + 1] = job.id
+  submitted = true
+end
+
+-- Writes down where the schedule stands after a firing.
+local function settle(firing, state)
+  local key = schedule_key(firing.name)
+  local first = math.max(1, #state.running - MOST_RUNNING + 1)
+  local tracked = firing.overlap ~= 'allow' and table.concat(state.running, ' ', first) or ''
+  redis.call('HSET', key, 'running', tracked)
+  if state.last then
+    redis.call('HSET', key, 'last_job', state.last.id, 'last_occurrence', state.last.occurrence,
+      'last_at', now)
+  end
+  if firing.position ~= '-' then
+    redis.call('HSET', key, 'next', firing.next_at, 'due', firing.due, 'buffered', state.buffered)
+    arrange(firing.name, now, firing.next_at, firing.due, '', state.buffered)
+  end
+end
+
+local function fire(firing)
+  local old = redis.call('HMGET', schedule_key(firing.name), 'version', 'next', 'buffered',
+    'paused', 'running', 'last_job')
+  local refused = refusal(firing, old)
+  if refused then
+    return {refused, ''}
+  end
+  local state = {buffered = old[3], running = {}, ids = {}}
+  if firing.overlap ~= 'allow' then
+    -- Nothing is kept of what runs while its policy is `allow`, but for its last job.
+    state.running = living((old[5] or '') ~= '' and old[5] or old[6] or '')
+  end
   if firing.skipped ~= '' then
     append('schedule.skipped', '', 0, firing.skipped)
   end
-  local ids, last = {}, nil
   for _, job in ipairs(firing.jobs) do
     if admits(firing, job, state) then
-      accept(job.id, job.priority, tonumber(job.expires), job.body)
-      append('schedule.fired', '', 0, '{"schedule":"' .. firing.name .. '","occurrence":'
-        .. job.occurrence .. ',"job_id":"' .. job.id .. '","cause":"' .. job.cause .. '"'
-        .. firing.by .. '}')
-      if moves and state.buffered == job.occurrence then
-        state.buffered = ''
-      end
-      if job.cause ~= 'backfill' then
-        state.running[#state.running + 1] = job.id
-        last = job
-      end
-      ids[#ids + 1] = job.id
-      submitted = true
+      submit(firing, job, state)
     end
   end
-  local first = math.max(1, #state.running - MOST_RUNNING + 1)
-  local changed = {'running', tracks and table.concat(state.running, ' ', first) or ''}
-  if last then
-    for _, value in ipairs({'last_job', last.id, 'last_occurrence', last.occurrence,
-      'last_at', now}) do
-      changed[#changed + 1] = value
-    end
-  end
-  if moves then
-    for _, value in ipairs({'next', firing.next_at, 'due', firing.due,
-      'buffered', state.buffered}) do
-      changed[#changed + 1] = value
-    end
-    arrange(firing.name, now, firing.next_at, firing.due, '', state.buffered)
-  end
-  redis.call('HSET', key, unpack(changed))
-  return {'fired', table.concat(ids, ' ')}
+  settle(firing, state)
+  return {'fired', table.concat(state.ids, ' ')}
 end
 
 local replies = {}

@@ -8,6 +8,7 @@ UPDATE :table AS old
        finished_at = new.finished_at, expires_at = new.expires_at, worker = new.worker,
        failure = new.failure, error_text = new.error_text, error = new.error,
        result = new.result, result_codec = new.result_codec,
-       fingerprint = new.fingerprint, discarded = new.discarded, command = new.command
+       blocked_on = new.blocked_on, fingerprint = new.fingerprint, discarded = new.discarded,
+       command = new.command
   FROM staged_jobs AS new
  WHERE old.id = new.id AND old.version < new.version

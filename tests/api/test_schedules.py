@@ -11,10 +11,11 @@ import pytest
 
 from millstream.api import schedule_commands
 from millstream.core.errors import Unavailable
-from millstream.core.schedule_store import PartitionSchedules, Schedules
+from millstream.core.schedule_index import Schedules
+from millstream.core.schedule_store import PartitionSchedules
 from tests.invariants import check
 
-from .conftest import Api, Core, problem
+from .conftest import Api, Core, problem, until
 
 URL = "/api/v1/schedules"
 DAILY = {"name": "s", "type": "report", "cron": "0 3 * * *", "timezone": "Europe/Vienna"}
@@ -386,6 +387,40 @@ async def test_a_name_without_its_schedule_is_no_schedule(api: Api, core: Core) 
     assert api.get("/schedules")["items"] == []
     make(api)
     assert shown(api)["queue"] == "default"
+
+
+async def test_its_history_is_told_newest_first(api: Api, core: Core, projector: None) -> None:
+    made = {"schedule": "t"}  # what is said inside a schedule is not taken for its name
+    make(api, payload=made, metadata=made)
+    make(api, name="t")
+    text = '{"schedule":"t"} \x00'
+    act(api, "pause", actor="ada", reason=text)
+    for _ in range(3):
+        act(api, "fire")
+    api.client.delete(f"{URL}/s")
+
+    def whole() -> Any:
+        found = api.client.get(f"{URL}/s/events").json().get("items", [])
+        return found if len(found) == 6 else None
+
+    events = until(whole)
+    assert [one["type"].removeprefix("schedule.") for one in events] == [
+        "deleted", "fired", "fired", "fired", "paused", "created",
+    ]  # fmt: skip
+    assert events[4]["body"] == {"actor": "ada", "reason": text, "schedule": "s"}
+    paged, cursor = list[Any](), None
+    while True:
+        query = {"limit": 2} | ({} if cursor is None else {"cursor": cursor})
+        page = api.get("/schedules/s/events", **query)
+        paged += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert paged == events
+    assert len(api.get("/schedules/t/events")["items"]) == 1
+    problem(api.client.get(f"{URL}/absent/events"), 404, "not-found")
+    bad = api.client.get(f"{URL}/s/events", params={"cursor": "x"})
+    assert problem(bad, 400)["errors"][0]["path"] == "$.cursor"
 
 
 def test_the_bound_of_a_backfill_is_what_the_document_says() -> None:

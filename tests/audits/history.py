@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from millstream.core import events as ev
 from millstream.core.errors import IllegalTransition, UnknownEvent, UnreadableEvent
@@ -34,6 +34,8 @@ class Track:
     why: str = "no reason in the log"
     broken: bool = False
     ended: bool = False
+    steps: dict[str, bytes] = field(default_factory=dict)
+    """Step → body of its event, since it was submitted, replaced or redriven."""
 
 
 class History:
@@ -115,6 +117,8 @@ class History:
                 add("wrong-attempt", at, f"expected {track.tries + 1}, got {event.attempt}")
             if event.attempt > job.max_attempts:
                 add("too-many-attempts", at, f"expected {job.max_attempts}, got {event.attempt}")
+        elif isinstance(event, ev.JobCheckpointed) and event.step in track.steps:
+            add("step-twice", at, f"expected step {event.step!r} once")
         elif isinstance(event, ev.JobLeaseExpired) and event.crashes != job.crashes + 1:
             add("wrong-crashes", at, f"expected {job.crashes + 1}, got {event.crashes}")
 
@@ -127,9 +131,11 @@ class History:
             case ev.JobAttemptFailed():
                 track.tries += 1
             case ev.JobRedriven():
-                track.tries, track.ended = 0, False
+                track.tries, track.ended, track.steps = 0, False, {}
             case ev.JobReplaced():
-                track.tries, track.spec = 0, record.body
+                track.tries, track.spec, track.steps = 0, record.body, {}
+            case ev.JobCheckpointed(step=step):
+                track.steps[step] = record.body
             case _:
                 pass
         track.why = _why(event) or track.why

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.api.conftest import until
+
 from .test_client_commands import Commands, millstream, on_terminal
 
 __all__ = ["millstream"]  # the fixture: real roles
@@ -60,6 +62,19 @@ def test_a_range_is_filled(millstream: Commands) -> None:
     done = schedules(millstream, "backfill", "filled", "--from", "2026-01-01T00:00:00Z",
                      "--to", "2026-01-04T00:00:00Z")  # fmt: skip
     assert len(done["jobs"]) == 3
+
+
+def test_its_history_is_told_newest_first(millstream: Commands) -> None:
+    schedules(millstream, "create", "told", "hello", "--every", "3600")
+    schedules(millstream, "fire", "told", "--reason", "now")
+
+    def found() -> list[dict[str, Any]]:
+        done = millstream("schedules", "history", "told")
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    events = until(lambda: (told := found())[1:] and told)
+    assert [one["type"] for one in events] == ["schedule.fired", "schedule.created"]
+    assert events[0]["body"]["reason"] == "now"
 
 
 def test_lists_are_json_lines_when_piped_and_a_table_on_a_terminal(millstream: Commands) -> None:

@@ -54,7 +54,7 @@ def test_its_macros_and_bounds_are_true() -> None:
     assert macros.split() == list(MACROS)
     assert f"up to {ON_TIME_MS // 1000} seconds late is on time" in PAGE
     assert f"at most {MAX_CATCHUP_LIMIT})" in PAGE
-    assert f"({MAX_COUNTED:,} stands for" in PAGE
+    assert f"no more than {MAX_COUNTED:,} are counted" in PAGE
 
 
 @pytest.mark.parametrize("verb", sorted(set(re.findall(r"millstream schedules (\w+)", PAGE))))

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from .cluster import HOSTS, SLOTS, Cluster, hub, until
+from millstream.core.events import ScheduleFired
+from millstream.core.keys import Keys
+from millstream.core.queue import Directory
+from millstream.core.schedule_index import Schedules
+from millstream.core.schedules import Schedule
+from millstream.core.upcast import decode
+from tests.core.verbs.mill import ADA
+
+from .cluster import HOSTS, QUEUE, SLOTS, Cluster, hub, until
 
 pytestmark = pytest.mark.hosts
 
@@ -90,9 +98,40 @@ async def test_who_is_still_at_work_when_the_host_comes_back_is_told(cluster: Cl
     await cluster.audit()
 
 
-# Schedules fire once, however many hosts run: to come here with the verb `fire`. A test of a
-# schedule of one second over three hosts, one cut off and rejoined: one schedule.fired for each
-# occurrence, and none missing.
+async def test_a_schedule_fires_once_for_each_occurrence(cluster: Cluster) -> None:
+    schedules = Schedules(cluster.redis, Keys(), Directory(cluster.redis, Keys()))
+    tick = Schedule(name="tick", type="host.quick", every=1, queue=QUEUE, catchup_limit=100)
+    assert await schedules.put(tick, ADA) == ("created", 1)
+    await _fired(cluster, 2)
+    cluster.network.cut(1)
+    await _fired(cluster, 5)
+    cluster.network.join(1)
+    await _fired(cluster, 8)
+    assert await schedules.of(QUEUE).delete("tick", ADA)
+
+    firings = await _fired(cluster, 8)
+    occurrences = [one.occurrence for one in firings]
+    first, last = occurrences[0], occurrences[-1]
+    assert occurrences == list(range(first, last + 1, 1000)), "each once, in order, none missing"
+    jobs = [one.job_id for one in firings]
+    assert len(set(jobs)) == len(jobs)
+    cluster.accepted += jobs
+    await cluster.succeeded(jobs)
+    assert all(len(hosts) == 1 for hosts in (await cluster.results(jobs)).values())
+    await cluster.audit()
+
+
+async def _fired(cluster: Cluster, count: int) -> list[ScheduleFired]:
+    """Wait until a schedule has fired so often: all its firings."""
+    found: list[ScheduleFired] = []
+
+    async def enough() -> bool:
+        events = [decode(one) for one in await cluster.log() if one.type == ScheduleFired.name]
+        found[:] = [event for event in events if isinstance(event, ScheduleFired)]
+        return len(found) >= count
+
+    await until(enough)
+    return found
 
 
 async def _fill(cluster: Cluster) -> dict[int, list[str]]:

@@ -10,17 +10,20 @@ The rooms, one class each
     lanes.py      `Lanes`: jobs that may run, in the order they came, one lane per priority; which
                   of them were given to whom, and since when
     due.py        `Due`: jobs that wait for an instant, in the order of those instants
+    gates.py      `Gates`: concurrency limits, who has passed them and who waits at them
+    locks.py      `Locks`: which job stands for all like it
     partition.py  `Partition`: all rooms, the clock, the bell, and the steps that verbs share
     commands.py   what is given to the verbs, and what a claim gives
-    verbs.py      `Model`: one method per verb
+    verbs.py      `Model`: one method per verb, from submitting.py, operating.py, working.py and
+                  keeping.py
 
 Beside it, and not pure: `world.py` (the server, its time, what can be seen of it), `pair.py` (one
 command to both), `play.py` (what callers do and remember), `test_against_model.py` (one rule per
 verb, or per thing that happens in life). `state.py` draws the picture that both must give.
 
-A new verb is a method in `verbs.py`, one of the same name in `play.py`, and a rule. A new reason
-why a job waits is a room of its own: give it to `Partition`, to `State`, and to what `World.look`
-reads; its times must move with `World.step`.
+A new verb is a method in one of those four, one of the same name in `play.py`, and a rule. A new
+reason why a job waits is a room of its own: give it to `Partition`, to `State`, and to what
+`World.look` reads; its times must move with `World.step`.
 
 Time. The model's time has two parts, `Instant(minute, tick)`. The minute moves only when a test
 says so (`Model.step`). The tick moves with every call: it orders what happens within one minute.
@@ -49,6 +52,18 @@ A consumer group that is lost takes with it who held what. Which entries were gi
 the same (the lane notes the last), so their jobs are running still, and may be finished; but no
 claim, renewal or reaping is possible in that lane before `mend`. A claim that meets a lost lane is
 refused after it has served the lanes before: what it started there the worker finds by `held`.
+
+A job over a concurrency limit waits at the gate of that limit, by priority and arrival, and keeps
+what it has passed before. Who ends, or waits for a time, lets go of its gates, and each time the
+next of those who wait there enters its lane. A new lease of the same job has passed already.
+
+A job whose lock is taken is not made. It is told of the one that stands for it, which is given its
+spec if it waits and the submission says so.
+
+A paused queue gives no new leases, a draining one takes no jobs; all else goes on.
+
+Not in the model yet: rates, aging, purges, schedules, and the lock of a request. The test of any
+order (`tests/core/verbs/test_any_order.py`) covers the first three, `test_fire.py` schedules.
 
 The bell has at most one token. It is rung whenever somebody who waits may have something to do.
 """

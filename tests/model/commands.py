@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from millstream.core.jobs import JobState
 from millstream.core.queue import Verdict
 
 from .due import Instant
+from .locks import Lock
 
 
 class New(NamedTuple):
@@ -18,6 +20,16 @@ class New(NamedTuple):
     delay: int | None = None
     run_at: Instant | None = None
     expires: int | None = None
+    lock: Lock | None = None
+
+
+class Twin(NamedTuple):
+    """A job that was not made: the one that stands for it, where its spec stands, its state."""
+
+    number: int
+    id: str
+    seq: int
+    state: JobState | None
 
 
 class Given(NamedTuple):

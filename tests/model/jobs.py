@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from millstream.core.jobs import JobState
 
+from .log import says
+
 GONE_MINUTES = 60
 """How long the last version of a redriven job that ended is remembered."""
 
@@ -21,6 +23,7 @@ class Live:
     expires   minute after which it must not start
     cancel    cancellation was requested while it ran
     redriven  it had ended before
+    lock      it holds until it ends, unless another job has taken it
     """
 
     id: str
@@ -34,6 +37,13 @@ class Live:
     expires: int | None = None
     cancel: bool = False
     redriven: bool = False
+    lock: str | None = None
+
+    @property
+    def kind(self) -> tuple[str, str | None]:
+        """Type, and key of its concurrency."""
+        spec = says(self.body)
+        return spec["type"], spec.get("concurrency_key")
 
     def expired(self, minute: int) -> bool:
         """Whether it must not start any more."""

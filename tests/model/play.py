@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from millstream.core import events as ev
 from millstream.core.ids import new_ids
 from millstream.core.jobs import JobState
-from millstream.core.queue import Claim, Finish, NewJob, Redrive, Verdict
-from tests.core.verbs.mill import ADA, BODIES, FAULT
+from millstream.core.operating import Mode
+from millstream.core.queue import Claim, Finish, NewJob, Redrive
+from tests.core.verbs.mill import ADA
 from tests.invariants import check
 
-from .commands import Ended, Given, New, Said
+from .commands import Ended, Given, New, Said, Twin
 from .due import Instant
 from .log import says
 from .pair import Pair
-from .verbs import ONCE_MINUTES
+from .requests import Sent, Spec, said
+from .submitting import ONCE_MINUTES
 from .world import MINUTE, PARTITION
 
 BY = says(ev.body_of(ADA))
 ENDS = ("job.succeeded", "job.failed", "job.cancelled")
 T = TypeVar("T")
-
-
-class Spec(NamedTuple):
-    """What is submitted: minutes of its delay, of its run time from now on, and of its expiry."""
-
-    priority: int
-    delay: int | None = None
-    run_at: int | None = None
-    expires: int | None = None
-
-
-class Sent(NamedTuple):
-    """A submission, as it can be sent again."""
-
-    command: str
-    news: list[New]
-    reals: list[NewJob]
 
 
 class Play:
@@ -93,10 +79,14 @@ class Play:
         ids = list(new_ids(PARTITION, len(specs)))
         made = [self._job(id, spec) for id, spec in zip(ids, specs, strict=True)]
         self.pair.ids += ids
-        self.specs |= {one.id: one.body for one, _ in made}
         sent = Sent(uuid.uuid4().hex, [one for one, _ in made], [real for _, real in made])
         self.sent.append(sent)
-        assert await self.send(sent) is not None
+        accepted = await self.send(sent)
+        if accepted is None:
+            assert self.model.mode == "draining"
+            self.sent.pop()
+        self._note_specs()
+        self.pair.ids = [id for id in self.pair.ids if id not in ids or id in self.specs]
 
     def _job(self, id: str, spec: Spec) -> tuple[New, NewJob]:
         """A job for the model, and the same for the server."""
@@ -104,6 +94,10 @@ class Play:
         now, _ = self.world.times[just_before.tick]
         submitted = ev.JobSubmitted(
             "noop",
+            concurrency_key=spec.key,
+            lock=spec.lock and spec.lock.digest,
+            lock_scope=spec.lock and spec.lock.scope,
+            lock_ms=spec.lock.minutes * MINUTE if spec.lock else None,
             priority=spec.priority,
             max_attempts=99,
             delay_ms=None if spec.delay is None else spec.delay * MINUTE,
@@ -113,14 +107,26 @@ class Play:
         body = ev.body_of(submitted)
         at = None if spec.run_at is None else just_before.later(spec.run_at)
         expires = None if spec.expires is None else self.model.clock + spec.expires
-        return New(id, spec.priority, body, spec.delay, at, expires), NewJob(id, submitted, body)
+        new = New(id, spec.priority, body, spec.delay, at, expires, spec.lock)
+        policy = "replace" if spec.lock and spec.lock.replace else "keep"
+        return new, NewJob(id, submitted, body, policy)
 
     async def send(self, sent: Sent) -> Any:
         return await self.pair.call(
             lambda: self.world.queue.submit(sent.reals, sent.command),
             lambda: self.model.submit(sent.command, sent.news),
-            lambda receipt: (receipt.first_seq, receipt.again),
+            lambda receipt: (
+                receipt.first_seq,
+                receipt.again,
+                [Twin(one.number, one.id, one.seq, one.state) for one in receipt.duplicates],
+            ),
         )
+
+    def _note_specs(self) -> None:
+        """What was submitted, or replaced by it, as the archive has it."""
+        for fact in self.model.log:
+            if fact.type in ("job.submitted", "job.replaced"):
+                self.specs[fact.job] = json.dumps(fact.body, separators=(",", ":")).encode()
 
     async def send_again(self, pick: int) -> None:
         """The reply was lost: the same command, which is done once while it is remembered.
@@ -128,7 +134,7 @@ class Play:
         Later it would be new, and give ids twice that may have ended; nobody sends it then.
         """
         sent = self.sent[-1 - pick % len(self.sent)]
-        _, minute = self.model.once[sent.command]
+        minute, *_ = self.model.once[sent.command]
         remembered = self.model.clock - minute < ONCE_MINUTES
         if remembered or {new.id for new in sent.news} & self.model.jobs.live.keys():
             await self.send(sent)
@@ -189,6 +195,25 @@ class Play:
             lambda: self.world.queue.redrive(reals, ADA), lambda: self.model.redrive(ends, BY)
         )
 
+    async def reschedule(self, ids: Sequence[str], delay: int) -> None:
+        await self.pair.call(
+            lambda: self.world.queue.reschedule(ids, f"+{delay * MINUTE}", ADA),
+            lambda: self.model.reschedule(ids, delay, BY),
+        )
+
+    async def set_mode(self, mode: Mode) -> None:
+        await self.pair.call(
+            lambda: self.world.queue.set_mode(mode, ADA), lambda: self.model.set_mode(mode, BY)
+        )
+
+    async def limit(self, field: str, bound: int | None) -> None:
+        event = ev.QueueConfigured("ada", "test", {field: bound})
+        bounds = {field: "" if bound is None else str(bound)}
+        await self.pair.call(
+            lambda: self.world.queue.configure(event, bounds),
+            lambda: self.model.configure({field: bound}, says(ev.body_of(event))),
+        )
+
     async def promote(self, limit: int) -> None:
         next_due: list[int] = []
 
@@ -244,28 +269,13 @@ class Play:
 
     async def drain(self) -> None:
         """Whoever holds a lease is gone, who waits for a time is cancelled, the others succeed."""
+        await self.set_mode("open")
         await self.reap(0, 99, 1000)
-        given = await self.claim("w1", 1000)
-        if given:
+        # Limits let a few run at a time, and those that end let others in.
+        while given := await self.claim("w1", 1000):
             await self.finish([said(lease, "succeeded") for lease in given])
         if self.pair.ids:
             await self.cancel(self.pair.ids)
-
-
-def said(lease: Given, verdict: Verdict, delay: int = 0, off: int = 0) -> Said:
-    """A verdict with a body that fits it, on a fence that is `off` the lease's."""
-    event, ms = BODIES[verdict], delay * MINUTE
-    if verdict == "retry":
-        event = ev.JobAttemptFailed(FAULT, ms)
-    elif verdict == "snoozed":
-        event = ev.JobSnoozed(ms)
-    elif verdict == "released":
-        event = ev.JobReleased("drain", ms)
-    body, end = ev.body_of(event), b""
-    if verdict == "failed":
-        end = ev.body_of(ev.JobFailed("exhausted"))
-        body = body if delay else b""  # it may fail without a failed attempt
-    return Said(lease.id, lease.fence + off, verdict, delay, body, end)
 
 
 def _mostly(likely: Sequence[T], any_: Sequence[T], pick: int) -> T:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from millstream.core.hot import _HEADER, STATES
 from millstream.core.jobs import JobState
+from millstream.core.operating import Mode
 
 from .verbs import Model
 
@@ -20,6 +21,7 @@ class Hot:
     priority: int
     cancel: bool
     redriven: bool
+    locked: bool
     crashes: int
     tries: int
     version: int
@@ -34,6 +36,8 @@ class State:
 
     lanes  priority → job and owner of each entry; owner None: not given, or the group is lost
     due    jobs that wait, in their order
+    locks  digest → who holds it, and the seq of its spec
+    passed, parked  gate → jobs that passed it, and those that wait at it, in their order
     """
 
     jobs: dict[str, Hot]
@@ -42,6 +46,10 @@ class State:
     bell: bool
     seq: int
     archived: int
+    mode: Mode
+    passed: dict[str, set[str]]
+    parked: dict[str, list[str]]
+    locks: dict[str, tuple[str, int]]
 
 
 def of_model(model: Model) -> State:
@@ -53,6 +61,7 @@ def of_model(model: Model) -> State:
                 job.priority,
                 job.cancel,
                 job.redriven,
+                job.lock is not None,
                 job.crashes,
                 job.tries,
                 job.version,
@@ -70,6 +79,18 @@ def of_model(model: Model) -> State:
         bell=model.bell,
         seq=model.log.seq,
         archived=model.archived,
+        mode=model.mode,
+        passed={gate: jobs for gate, jobs in model.gates.passed.items() if jobs},
+        parked={
+            gate: [id for _, _, id in waiting]
+            for gate, waiting in model.gates.parked.items()
+            if waiting
+        },
+        locks={
+            digest: (held.job, held.seq)
+            for digest in model.locks.held
+            if (held := model.locks.get(digest, model.clock))
+        },
     )
 
 
@@ -88,6 +109,7 @@ def of_hot(raw: bytes, delivered: dict[int, str]) -> Hot:
         priority=priority,
         cancel=bool(flags & 1),
         redriven=bool(flags & 2),
+        locked=bool(flags & 4),
         crashes=crashes,
         tries=tries,
         version=max(version, fence) if running else version,

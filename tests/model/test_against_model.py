@@ -21,16 +21,20 @@ from hypothesis.stateful import (
 )
 
 from millstream.core import events as ev
+from millstream.core.operating import Mode
 from millstream.core.queue import Verdict
 
+from .locks import Lock
 from .pair import Pair
-from .play import Play, Spec, said
+from .play import Play
+from .requests import Spec, said
 from .verbs import Model
-from .world import LANES, PARTITION, World
+from .world import FIELDS, KEYS, LANES, LOCKS, PARTITION, World
 
 EXAMPLES = settings.get_profile("millstream").max_examples
 STEPS = 50
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+MODES: tuple[Mode, ...] = get_args(Mode)
 
 workers = st.sampled_from(("w1", "w2", "w3"))
 priorities = st.sampled_from(LANES)
@@ -40,12 +44,18 @@ numbers = st.integers(0, 99)
 picks = st.lists(numbers, min_size=1, max_size=3)
 ends = st.sampled_from((None, None, None, 0, 1, 3))
 never = st.none()
+locks = st.none() | st.builds(
+    lambda digest, replace: Lock(digest, LOCKS[digest], 2, replace),
+    st.sampled_from(sorted(LOCKS)),
+    st.booleans(),
+)
+keys = st.sampled_from((None, *KEYS))
 # Hypothesis would draw any number for a field that is not given here.
 specs = st.one_of(
-    st.builds(Spec, priorities, never, never, ends),
-    st.builds(Spec, priorities, never, never, ends),
-    st.builds(Spec, priorities, minutes, never, ends),
-    st.builds(Spec, priorities, never, st.integers(-1, 3), ends),
+    st.builds(Spec, priorities, keys, never, never, never, ends),
+    st.builds(Spec, priorities, keys, locks, never, never, ends),
+    st.builds(Spec, priorities, keys, locks, minutes, never, ends),
+    st.builds(Spec, priorities, keys, never, never, st.integers(-1, 3), ends),
 )
 batches = st.lists(specs, min_size=1, max_size=5)
 verdicts = st.tuples(
@@ -118,6 +128,35 @@ class AgainstModel(RuleBasedStateMachine):
         found = self.play.ends(picks, behind)
         if found:
             self.run(self.play.redrive(found))
+
+    @rule(picks=picks, delay=minutes)
+    def reschedule(self, picks: list[int], delay: int) -> None:
+        if self.pair.ids:
+            self.run(self.play.reschedule([self.play.lives(pick) for pick in picks], delay))
+
+    @rule(field=st.sampled_from(FIELDS), bound=st.sampled_from((1, 1, 2, 3, None)))
+    def limit(self, field: str, bound: int | None) -> None:
+        self.run(self.play.limit(field, bound))
+
+    @rule(field=st.sampled_from(FIELDS), key=keys, lanes=st.permutations(LANES), bound=few)
+    def crowd(self, field: str, key: str | None, lanes: list[int], bound: int) -> None:
+        """More jobs than a limit lets run: some of them wait for it."""
+        self.run(self.play.limit(field, (bound + 1) // 2))
+        self.run(self.play.submit([Spec(lane, key) for lane in lanes]))
+        self.run(self.play.claim("w2", 5))
+        self.run(self.play.submit([Spec(lanes[0], key), Spec(lanes[1], key)]))
+        self.run(self.play.claim("w3", 5))
+
+    @rule(mode=st.sampled_from(MODES))
+    def set_mode(self, mode: Mode) -> None:
+        """Not for long: in a queue that is paused or takes nothing little happens."""
+        self.run(self.play.set_mode(mode))
+        self.run(self.play.claim("w1", 2))
+        self.run(self.play.submit([Spec(5)]))
+        if ends := self.play.ends([1, 2], 0):
+            self.run(self.play.redrive(ends))
+        self.run(self.hear_the_bell())
+        self.run(self.play.set_mode("open"))
 
     # -- from workers -------------------------------------------------------------
 

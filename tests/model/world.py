@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from millstream.core.connection import call, connect, connect_sync
@@ -11,6 +11,7 @@ from millstream.core.hot import _HEADER
 from millstream.core.keys import GROUP, Keys
 from millstream.core.log import read_entry
 from millstream.core.queue import LeaseRenewer, PartitionQueue
+from millstream.core.submitting import Scope
 
 from .due import Instant
 from .state import State, of_hot
@@ -19,6 +20,12 @@ PARTITION = "default"
 MINUTE = 60_000
 LANES = (0, 5, 9)
 """Priorities that the test uses."""
+KEYS = ("a", "b")
+FIELDS = ("c", "c:noop", "ck", "ck:noop")
+"""Limits that the test sets."""
+LOCKS: dict[str, Scope] = {"a1": "waiting", "a2": "unfinished", "a3": "period"}
+"""Digests that the test uses, each in one scope."""
+GATES = ("c:noop", *(f"{field}|{key}" for field in ("ck", "ck:noop") for key in KEYS))
 GRAIN = 50_000
 """An example that takes longer (ms) confuses the minutes of the model with real ones."""
 
@@ -88,10 +95,10 @@ class World:
             await self._move_expiry(key, back)
         for key in await self.redis.keys(self._key("ready:*")):
             await self._age_leases(key, back)
-        for kind in ("once:*", "gone:*"):
+        for kind in ("once:*", "gone:*", "unique:*"):
             for key in await self.redis.keys(self._key(kind)):
-                # In the past it is deleted.
-                await self.redis.pexpire(key, await self.redis.pttl(key) - back)
+                if (left := await self.redis.pttl(key)) >= 0:
+                    await self.redis.pexpire(key, left - back)  # in the past it is deleted
 
     async def _move_expiry(self, key: bytes, back: int) -> None:
         header = list(_HEADER.unpack(await self.redis.getrange(key, 0, _HEADER.size - 1)))
@@ -123,7 +130,12 @@ class World:
             stream = self.keys.ready(PARTITION, lane)
             pipe.execute_command("XRANGE", stream, "-", "+")
             pipe.xpending_range(stream, GROUP, "-", "+", 10_000)
-        time, news, meta, bell, due, raws, *lanes = await pipe.execute(raise_on_error=False)
+        for gate in GATES:
+            pipe.smembers(self._key(f"running:{gate}"))
+            pipe.zrange(self._key(f"parked:{gate}"), 0, -1)
+        pipe.mget([self._key(f"unique:{digest}") for digest in LOCKS])
+        time, news, meta, bell, due, raws, *rest, locks = await pipe.execute(raise_on_error=False)
+        lanes, gates = rest[: 2 * len(LANES)], rest[2 * len(LANES) :]
         self._end(tick, time)
         return Sight(
             self._records(news),
@@ -134,6 +146,10 @@ class World:
                 bell=bell == 1,
                 seq=int(meta.get(b"seq", 0)),
                 archived=int(meta.get(b"archived", 0)),
+                mode=meta.get(b"mode", b"").decode() or "open",
+                passed=_at_gates(gates[::2], set),
+                parked=_at_gates(gates[1::2], list),
+                locks=_locks(locks),
             ),
             {job.decode(): int(score) for job, score in due},
         )
@@ -163,6 +179,21 @@ def _jobs(ids: Sequence[str], raws: Sequence[bytes | None], meta: dict[bytes, by
     }
     found = zip(ids, raws, strict=True)
     return {id: of_hot(raw, delivered) for id, raw in found if raw is not None}
+
+
+def _at_gates(read: Sequence[Any], kind: Callable[[Any], Any]) -> dict[str, Any]:
+    """Gate → the jobs there, of those where there are any."""
+    return {
+        gate: kind(job.decode() for job in jobs)
+        for gate, jobs in zip(GATES, read, strict=True)
+        if jobs
+    }
+
+
+def _locks(read: Sequence[bytes | None]) -> dict[str, tuple[str, int]]:
+    held = {digest: value for digest, value in zip(LOCKS, read, strict=True) if value}
+    parts = {digest: value.decode().split(":") for digest, value in held.items()}
+    return {digest: (job, int(seq)) for digest, (job, _, seq) in parts.items()}
 
 
 def _lanes(meta: dict[bytes, bytes], read: Sequence[Any]) -> dict[int, list[Any]]:

@@ -9,7 +9,8 @@ import msgspec
 from millstream.core.events import Command
 from millstream.core.ids import new_id
 from millstream.core.queue import Directory
-from millstream.core.schedule_store import Fired, FiredJob, Firing, Schedules, State
+from millstream.core.schedule_index import Schedules
+from millstream.core.schedule_store import Fired, FiredJob, Firing, State
 from millstream.core.schedules import Schedule, job_of
 
 from .mill import ADA, Mill

@@ -100,6 +100,14 @@ async def test_skip_leaves_out_what_comes_too_soon(plans: Plans, mill: Mill) -> 
     assert await plans.reasons() == ["due", "overlap", "overlap", "due"]
 
 
+async def test_a_policy_that_comes_later_knows_the_last_job(plans: Plans, mill: Mill) -> None:
+    await plans.fire(await plans.make())
+    await plans.put(hourly(overlap="skip"))
+    await plans.arrive()
+    assert (await plans.fire(await plans.state())).jobs == []
+    assert await plans.reasons() == ["due", "overlap"]
+
+
 async def test_skip_counts_a_job_that_waits_for_its_retry(plans: Plans, mill: Mill) -> None:
     state = await plans.make(overlap="skip")
     await plans.fire(state)
