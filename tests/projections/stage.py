@@ -17,7 +17,7 @@ from millstream.core.ids import new_ids
 from millstream.core.jobs import Job
 from millstream.core.keys import Keys
 from millstream.core.log import LogReader
-from millstream.core.queue import Directory, Finish, PartitionQueue, new_job
+from millstream.core.queue import Directory, Finish, PartitionQueue, Redrive, new_job
 from millstream.projections.fold import fold
 from millstream.projections.service import project
 from tests.audits.tables import Stored, letters_of, read_stored
@@ -138,7 +138,8 @@ def grouped(jobs: Any) -> Counter[tuple[str, str, str]]:
 
 
 async def work(log: Log, jobs: int, *, at_once: int = 50) -> None:
-    """Submit, claim and finish jobs as workers do: some fail, some stay queued."""
+    """Submit, claim and finish jobs as workers do: some are retried, some fail, some stay queued;
+    of those that failed some are run again, and some discarded."""
     await log.redis.sadd(log.keys.queues, log.partition)
     spec = ev.JobSubmitted("t", payload=wrap({"n": 1}))
     await log.queue.submit([new_job(job, spec) for job in new_ids(log.partition, jobs)])
@@ -146,14 +147,23 @@ async def work(log: Log, jobs: int, *, at_once: int = 50) -> None:
         leases = (await log.queue.claim("w", at_once)).leases
         done = ev.body_of(ev.JobSucceeded(wrap("ok")))
         fault = ev.body_of(ev.JobAttemptFailed(ev.Fault("E", "no"), 10**6))
+        last = ev.body_of(ev.JobAttemptFailed(ev.Fault("E", "no")))
+        end = ev.body_of(ev.JobFailed("exhausted"))
         await log.queue.finish(
             [
                 Finish(lease.id, lease.fence, "retry", fault, 10**6)
                 if index % 5 == 0
+                else Finish(lease.id, lease.fence, "failed", last, 0, end)
+                if index % 5 == 1
                 else Finish(lease.id, lease.fence, "succeeded", done)
                 for index, lease in enumerate(leases)
             ]
         )
+        dead = [lease for index, lease in enumerate(leases) if index % 5 == 1]
+        again = [Redrive(one.id, 5, one.fence + 2, one.spec, 10**6) for one in dead[::3]]
+        await log.queue.redrive(again, ev.Command())
+        gone = [(one.id, one.fence + 2) for one in dead[1::3]]
+        await log.queue.discard(gone, ev.JobDiscarded())
 
 
 async def all_records(log: Log) -> list[Record]:
