@@ -49,15 +49,15 @@ local function state_of(raw)
 end
 
 -- Gives a waiting job another spec: fresh attempts, at its new place. `at`: ms, or nil for now.
+-- Returns the gates it held: others are let in there once no lock is asked for any more, since one
+-- that has expired ends then, and its lock with it.
 local function replace(id, job, raw, at, priority, expires, body)
   local version, flags = job.version + 1, job.flags
   append('job.replaced', id, version, body)
   local gone = {}
   withdraw(id, job.state, job.priority, job.fence, job.entry, gone)
   leave(gone)
-  if limited then
-    leave_gates(id, raw)  -- by the keys it had
-  end
+  local left = limited and vacate(id, gates_for(raw), 1) or {}  -- by the keys it had
   if at then
     redis.call('SET', job_key(id), pack(SCHEDULED, priority, flags, 0, 0, version, 0, expires, '')
       .. body)
@@ -67,4 +67,5 @@ local function replace(id, job, raw, at, priority, expires, body)
       expires, enter(priority, id)) .. body)
     ring()
   end
+  return left
 end
