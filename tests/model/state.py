@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from millstream.core.hot import _HEADER, STATES
 from millstream.core.jobs import JobState
 
+from .gates import words
 from .verbs import Model
 
 NO_ENTRY = ""
@@ -20,6 +21,7 @@ class Hot:
     priority: int
     cancel: bool
     redriven: bool
+    locked: bool
     crashes: int
     tries: int
     version: int
@@ -34,6 +36,9 @@ class State:
 
     lanes  priority → job and owner of each entry; owner None: not given, or the group is lost
     due    jobs that wait, in their order
+    holders, waiting  by gate, where there are any; `blocked` is told of each job on its own
+    timers  rates that are looked at again, in the order of those times
+    locks  digest → job and seq of its spec, and whether the lock ends by itself
     """
 
     jobs: dict[str, Hot]
@@ -42,10 +47,18 @@ class State:
     bell: bool
     seq: int
     archived: int
+    mode: str = "open"
+    limits: dict[str, str] = field(default_factory=dict)
+    holders: dict[str, set[str]] = field(default_factory=dict)
+    waiting: dict[str, list[str]] = field(default_factory=dict)
+    blocked: dict[str, str] = field(default_factory=dict)
+    timers: list[str] = field(default_factory=list)
+    locks: dict[str, tuple[str, int, bool]] = field(default_factory=dict)
 
 
 def of_model(model: Model) -> State:
     """The picture the model gives."""
+    gates = model.gates.gates.values()
     return State(
         jobs={
             job.id: Hot(
@@ -53,6 +66,7 @@ def of_model(model: Model) -> State:
                 job.priority,
                 job.cancel,
                 job.redriven,
+                job.locked,
                 job.crashes,
                 job.tries,
                 job.version,
@@ -70,6 +84,16 @@ def of_model(model: Model) -> State:
         bell=model.bell,
         seq=model.log.seq,
         archived=model.archived,
+        mode=model.mode,
+        limits={name: words(bound) for name, bound in model.gates.limits.items()},
+        holders={gate.name: set(gate.holders) for gate in gates if gate.holders},
+        waiting={gate.name: gate.queue() for gate in gates if gate.waiting},
+        blocked={job: gate.name for gate in gates for job in gate.waiting},
+        timers=model.gates.next(),
+        locks={
+            digest: (held.id, held.seq, held.until is not None)
+            for digest, held in model.locks.in_force(model.clock).items()
+        },
     )
 
 
@@ -88,6 +112,7 @@ def of_hot(raw: bytes, delivered: dict[int, str]) -> Hot:
         priority=priority,
         cancel=bool(flags & 1),
         redriven=bool(flags & 2),
+        locked=bool(flags & 4),
         crashes=crashes,
         tries=tries,
         version=max(version, fence) if running else version,

@@ -7,10 +7,11 @@ and not when all is over.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from typing import Any, get_args
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -21,35 +22,75 @@ from hypothesis.stateful import (
 )
 
 from millstream.core import events as ev
+from millstream.core.jobs import WAITING, JobState
+from millstream.core.operating import Mode
 from millstream.core.queue import Verdict
 
+from .clients import Spec
+from .gates import Bound, Rate
 from .pair import Pair
-from .play import Play, Spec, said
+from .play import Play
 from .verbs import Model
+from .workers import said
+from .working import SHORT
 from .world import LANES, PARTITION, World
 
-EXAMPLES = settings.get_profile("millstream").max_examples
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "60"))
 STEPS = 50
+HUNT: dict[str, Any] = (
+    {"phases": [Phase.generate], "database": None} if os.environ.get("MODEL_EXAMPLES") else {}
+)
+LONG = 24 * 3_600_000
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 workers = st.sampled_from(("w1", "w2", "w3"))
 priorities = st.sampled_from(LANES)
 few = st.integers(1, 5)
-minutes = st.integers(0, 3)
+delays = st.integers(0, 3)
 numbers = st.integers(0, 99)
 picks = st.lists(numbers, min_size=1, max_size=3)
 ends = st.sampled_from((None, None, None, 0, 1, 3))
 never = st.none()
-# Hypothesis would draw any number for a field that is not given here.
-specs = st.one_of(
-    st.builds(Spec, priorities, never, never, ends),
-    st.builds(Spec, priorities, never, never, ends),
-    st.builds(Spec, priorities, minutes, never, ends),
-    st.builds(Spec, priorities, never, st.integers(-1, 3), ends),
+kinds = st.sampled_from(("noop", "noop", "other"))
+keys = st.sampled_from((None, "a", "a", "b"))
+digests = st.sampled_from((None, "a1", "a2", "b1", "b2", "c1", "c2"))
+policies = st.sampled_from(("keep", "replace"))
+requests = st.sampled_from((None, None, "d1", "d2"))
+times = st.sampled_from(((None, None), (None, None), (0, None), (1, None), (3, None))) | st.tuples(
+    never, st.integers(-1, 3)
 )
+
+
+def spec(
+    priority: int,
+    expires: int | None,
+    time: tuple[int | None, int | None],
+    kind: str,
+    key: str | None,
+    rate_key: str | None,
+    *lock: Any,
+) -> Spec:
+    return Spec(priority, *time, expires, kind, key, rate_key, *lock)
+
+
+plain = st.builds(spec, priorities, ends, times, kinds, never, never)
+limited = st.builds(spec, priorities, ends, times, kinds, keys, keys)
+unique = st.builds(spec, priorities, ends, times, kinds, keys, keys, digests, policies, requests)
+specs = st.one_of(plain, limited, limited, unique)
+counts = st.sampled_from((1, 1, 2, 3))
+rates = st.builds(Rate, st.sampled_from((1, 3, 60)), st.sampled_from((1, 1, 2)))
+concurrency = st.tuples(
+    st.sampled_from(("c", "ck", "ck", "c:noop", "c:noop", "ck:noop", "ck:other", "c:other")), counts
+)
+rate = st.tuples(st.sampled_from(("r", "rk", "rk:noop", "r:noop", "r:other")), rates)
+none = st.tuples(st.sampled_from(("c", "ck", "c:noop", "r", "rk", "r:noop", "aging")), never)
+limits = st.one_of(concurrency, concurrency, rate, none, st.just(("aging", LONG)))
+bounds = st.lists(limits, min_size=1, max_size=3).map(dict)
+from_the_start = st.lists(st.one_of(concurrency, concurrency, rate), max_size=3).map(dict)
+waiting = st.sampled_from((WAITING, WAITING, *({state} for state in WAITING)))
 batches = st.lists(specs, min_size=1, max_size=5)
 verdicts = st.tuples(
-    numbers, st.sampled_from(VERDICTS), minutes, st.sampled_from((0,) * 8 + (1, -1))
+    numbers, st.sampled_from(VERDICTS), delays, st.sampled_from((0,) * 8 + (1, -1))
 )
 
 
@@ -79,7 +120,10 @@ class AgainstModel(RuleBasedStateMachine):
         self.play = Play(self.pair)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return self.runner.run(work)
+        self.agreed = False
+        reply = self.runner.run(work)
+        self.agreed = True
+        return reply
 
     async def _open(self) -> World:
         world = World(self.url)
@@ -88,8 +132,18 @@ class AgainstModel(RuleBasedStateMachine):
 
     # -- from outside -------------------------------------------------------------
 
-    @initialize(jobs=batches)
-    def begin(self, jobs: list[Spec]) -> None:
+    @initialize(
+        jobs=batches,
+        limits=from_the_start,
+        aging=st.sampled_from((False,) * 9 + (True,)),
+    )
+    def begin(self, jobs: list[Spec], limits: dict[str, Bound], aging: bool) -> None:
+        """Many limits last for a whole example. With the shortest aging calls are far apart."""
+        if aging:
+            self.world.gap = 12 * SHORT
+            limits |= {"aging": SHORT}
+        if limits:
+            self.run(self.play.configure(limits))
         self.run(self.play.submit(jobs))
 
     @rule(jobs=batches)
@@ -115,6 +169,34 @@ class AgainstModel(RuleBasedStateMachine):
         found = self.play.ends(picks, behind)
         if found:
             self.run(self.play.redrive(found))
+
+    # -- from operators -----------------------------------------------------------
+
+    @rule(bounds=bounds)
+    def configure(self, bounds: dict[str, Bound]) -> None:
+        """An example that began with the shortest aging keeps it."""
+        if self.model.gates.limits.get("aging") == SHORT:
+            bounds.pop("aging", None)
+        self.run(self.play.configure(bounds))
+
+    @rule(picks=picks, minutes=st.integers(-1, 3), named=st.booleans())
+    def reschedule(self, picks: list[int], minutes: int, named: bool) -> None:
+        ids = [self.play.lives(pick) for pick in picks]
+        self.run(self.play.reschedule(ids, minutes if named else abs(minutes), named=named))
+
+    @rule(states=waiting, limit=few, pick=numbers)
+    def purge(self, states: set[JobState], limit: int, pick: int) -> None:
+        self.run(self.play.purge(states, limit, pick))
+
+    @rule(mode=st.sampled_from(("paused", "draining")), worker=workers, soon=st.booleans())
+    def operate(self, mode: Mode, worker: str, soon: bool) -> None:
+        """A queue is mostly open: the mode is often changed back at once."""
+        self.run(self.play.set_mode("open" if self.model.mode != "open" else mode))
+        self.run(self.play.inspect())
+        if soon and self.model.mode != "open":
+            self.run(self.play.claim(worker, 2))
+            self.run(self.play.submit([Spec(5)]))
+            self.run(self.play.set_mode("open"))
 
     # -- from workers -------------------------------------------------------------
 
@@ -191,9 +273,7 @@ class AgainstModel(RuleBasedStateMachine):
         self.pass_time(passed)
 
     def pass_time(self, minutes: int) -> None:
-        self.run(self.world.step(minutes))
-        self.model.step(minutes)
-        self.run(self.pair.compare())
+        self.run(self.play.pass_time(minutes))
 
     @rule(pick=numbers, worker=workers, mended=st.sampled_from((True, True, True, False)))
     def lose_group(self, pick: int, worker: str, mended: bool) -> None:
@@ -230,7 +310,8 @@ class AgainstModel(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            self.run(self._end())
+            if self.agreed:
+                self.run(self._end())
         finally:
             self.run(self._close())
             self.runner.close()
@@ -251,5 +332,11 @@ def test_the_server_does_what_the_model_says(redis_url: str) -> None:
     machine = type("OnThisServer", (AgainstModel,), {"url": redis_url})
     run_state_machine_as_test(
         machine,
-        settings=settings(max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None),
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            report_multiple_bugs=False,
+            **HUNT,
+        ),
     )

@@ -1,0 +1,90 @@
+"""The verbs of maintenance: promote, reap, mend, trim, announce."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from millstream.core.errors import GroupLost, LogLost
+
+from .jobs import Live
+from .lanes import Entry
+from .partition import Partition
+
+
+class Maintaining(Partition):
+    """What is done to a partition so that nothing is left lying."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.archived = 0
+        self.lost_ever = False
+
+    def promote(self, limit: int) -> int:
+        """How many were promoted; besides, whoever waits at a gate with room is let in."""
+        before = self.log.seq
+        promoted = self.promote_due(limit)
+        self.let_in_anywhere(limit, limit)
+        self.bell = self.bell or self.log.seq > before
+        return promoted
+
+    def reap(self, lease: int, budget: int, limit: int) -> tuple[int, bool]:
+        """Take back leases silent for `lease` minutes, `limit` in each lane."""
+        reaped, more, before = 0, False, self.log.seq
+        for _, lane in self.lanes.in_order():
+            if lane.lost:
+                raise GroupLost
+            silent = lane.silent(self.clock, lease)[:limit]
+            for entry in silent:
+                self._expire(entry, budget)
+            reaped += len(silent)
+            more = more or len(silent) == limit
+        self.bell = self.bell or self.log.seq > before
+        return reaped, more
+
+    def _expire(self, entry: Entry, budget: int) -> None:
+        job = self.jobs.live[entry.job]
+        self.lanes.leave(job.priority, job.id)
+        job.crashes += 1
+        self.append("job.lease_expired", job, {"worker": entry.owner, "crashes": job.crashes})
+        if job.cancel:
+            self.cancel_after(job)
+        elif job.crashes >= budget:
+            self.fail(job, "poison", ran=True)
+        else:
+            self.enter(job)
+
+    def lose_group(self, priority: int) -> None:
+        """No verb: the server lost a consumer group."""
+        self.lanes.lanes[priority].lose()
+        self.lost_ever = True
+
+    def mend(self) -> int:
+        """Lost groups are made again; jobs that were given in their lanes enter anew."""
+        moved = 0
+        for _, lane in self.lanes.in_order():
+            if lane.lost:
+                lane.lost, self.bell = False, True
+                given = [entry.job for entry in lane.entries if entry.given]
+                for id in given:
+                    self._take_back(self.jobs.live[id])
+                moved += len(given)
+        return moved
+
+    def _take_back(self, job: Live) -> None:
+        self.lanes.leave(job.priority, job.id)
+        if job.cancel:
+            self.cancel_after(job)
+        else:
+            self.append("job.queued", job, {"cause": "group_lost"})
+            self.enter(job)
+
+    def trim(self, archived: int) -> int:
+        """Note how far the archive is; it never goes back, and is never ahead of the log."""
+        if max(archived, self.archived) > self.log.seq:
+            raise LogLost
+        self.archived = max(archived, self.archived)
+        return 0
+
+    def announce(self, type_: str, body: dict[str, Any]) -> None:
+        """A worker comes or goes; its leases stay."""
+        self.tell(type_, body)
