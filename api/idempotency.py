@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from ..core.requests import Requests
+from ..core.unique import canonical, digest
 from .problems import INVALID, KEY_REUSED, Fault, Problem
 from .submission import Defaults
 from .submitter import insist
-from .unique import canonical, digest
 
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 
@@ -72,7 +72,8 @@ class Idempotency:
         `resolve` checks a new one and tells its defaults; what it raises leaves the key free.
         Raises Problem if the key stands for another request, Unavailable.
         """
-        name, fingerprint = digest(b"key", key), digest(canonical(body))
+        # Asking again, for another level of acknowledgement, is the same request.
+        name, fingerprint = digest(b"key", key), digest(canonical(body, without="ack"))
         stood = await insist(lambda: self._requests.find(name))
         if stood is None:
             found = list(await resolve())

@@ -17,6 +17,7 @@ PREFIX = "/api/v1"
 _PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "job_id": {"type": "string", "format": "uuid"},
     "queue": {"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,62}$"},
+    "name": {"type": "string", "pattern": "^[a-zA-Z0-9][a-zA-Z0-9._:-]{0,127}$"},
 }
 _REF = "#/components/schemas/{name}"
 
@@ -127,9 +128,9 @@ def _responses(one: Operation) -> dict[str, Any]:
     for status in one.problems:
         content = {MEDIA_TYPE: {"schema": _ref(ProblemDetails)}}
         found[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
-    if one.name == "submitJob":
+    if one.name in ("submitJob", "createSchedule"):
         found["201"]["headers"] = {
-            "Location": {"description": "Where the job is.", "schema": {"type": "string"}}
+            "Location": {"description": "Where it is.", "schema": {"type": "string"}}
         }
     return found
 

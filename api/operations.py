@@ -4,13 +4,22 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from ..core.schedules import Schedule
 from . import parameters
 from .actions import Action, ActionResult
 from .commands import By, Outcome, Reschedule
 from .health import Health
 from .limits import Configure, Configured
 from .queues import ModeChange, Purge, PurgeResult, QueueList, QueueParameters, QueueView
-from .submission import Accepted, Batch, Submission
+from .schedule_views import (
+    Backfill,
+    FireNow,
+    ScheduleChange,
+    ScheduleList,
+    ScheduleView,
+    Submitted,
+)
+from .submission import Accepted, Batch, LoneSubmission
 from .submissions import Receipts
 from .views import EventView, JobView, SummaryView
 
@@ -56,11 +65,13 @@ class Operation(NamedTuple):
 
 _BODY = (400, 408, 413, 415)
 _EXAMPLE = {"type": "email.send", "payload": {"to": "ada@example.org"}, "delay": 30}
+_PLAN = {"name": "nightly", "type": "report", "cron": "0 3 * * *", "timezone": "Europe/Vienna"}
+_RANGE = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
 
 OPERATIONS = (
     Operation(
         "post", "/jobs", "submitJob", "jobs", "Submit a job", Accepted, 201,
-        body=Submission, problems=(*_BODY, 409, 422, 503), also=(200,), example=_EXAMPLE,
+        body=LoneSubmission, problems=(*_BODY, 409, 422, 503), also=(200,), example=_EXAMPLE,
         keyed=True,
     ),
     Operation(
@@ -139,6 +150,56 @@ OPERATIONS = (
         "get", "/jobs/stats/summary", "summarize", "statistics",
         "Jobs by state, success rate, percentiles of waiting and running", SummaryView,
         query=parameters.SummaryParameters, problems=(400, 503),
+    ),
+    Operation(
+        "post", "/schedules", "createSchedule", "schedules", "Make a schedule", ScheduleView, 201,
+        query=parameters.ByParameters, body=Schedule, problems=(*_BODY, 403, 409, 422, 503),
+        example=_PLAN,
+    ),
+    Operation(
+        "get", "/schedules", "listSchedules", "schedules", "List schedules by name", ScheduleList,
+        query=parameters.SchedulesParameters, problems=(400, 503),
+    ),
+    Operation(
+        "get", "/schedules/{name}", "getSchedule", "schedules",
+        "One schedule, with its next occurrences", ScheduleView,
+        query=parameters.NextParameters, problems=(400, 404, 503),
+    ),
+    Operation(
+        "get", "/schedules/{name}/events", "listScheduleEvents", "schedules",
+        "What became of a schedule, newest first", EventList,
+        query=parameters.EventParameters, problems=(400, 404, 503),
+    ),
+    Operation(
+        "patch", "/schedules/{name}", "changeSchedule", "schedules",
+        "Change some of what a schedule says", ScheduleView,
+        query=parameters.ByParameters, body=ScheduleChange,
+        problems=(*_BODY, 403, 404, 409, 422, 503), example={"cron": "30 3 * * *"},
+    ),
+    Operation(
+        "delete", "/schedules/{name}", "deleteSchedule", "schedules",
+        "Delete a schedule; its jobs stay", ScheduleView,
+        query=parameters.ByParameters, problems=(400, 403, 404, 503),
+    ),
+    Operation(
+        "post", "/schedules/{name}/pause", "pauseSchedule", "schedules",
+        "Let a schedule fire no more until it is resumed", ScheduleView,
+        body=By, body_required=False, problems=(*_BODY, 403, 404, 503),
+    ),
+    Operation(
+        "post", "/schedules/{name}/resume", "resumeSchedule", "schedules",
+        "Let a paused schedule go on from its next occurrence", ScheduleView,
+        body=By, body_required=False, problems=(*_BODY, 403, 404, 409, 503),
+    ),
+    Operation(
+        "post", "/schedules/{name}/fire", "fireSchedule", "schedules",
+        "Submit a schedule's job now", Submitted,
+        body=FireNow, body_required=False, problems=(*_BODY, 403, 404, 409, 503),
+    ),
+    Operation(
+        "post", "/schedules/{name}/backfill", "backfillSchedule", "schedules",
+        "Submit the jobs of up to 10,000 occurrences that have passed", Submitted,
+        body=Backfill, problems=(*_BODY, 403, 404, 409, 422, 503), example=_RANGE,
     ),
     Operation(
         "get", "/health", "getHealth", "health",

@@ -8,8 +8,8 @@ from msgspec import Meta, Struct
 
 from ..core.events import parse_position
 from .bodies import invalid
+from .fields import NO_NUL, Instant
 from .problems import INVALID, Fault, Problem
-from .submission import NO_NUL, Instant
 
 S = TypeVar("S", bound=Struct)
 
@@ -59,6 +59,27 @@ class SummaryParameters(Struct, forbid_unknown_fields=True):
 
     queue: Name | None = None
     type: Name | None = None
+
+
+class SchedulesParameters(Struct, forbid_unknown_fields=True):
+    """Of GET /schedules."""
+
+    queue: Name | None = None
+    cursor: Cursor | None = None
+    limit: Limit = 100
+
+
+class NextParameters(Struct, forbid_unknown_fields=True):
+    """Of GET /schedules/{name}."""
+
+    next: Annotated[int, Meta(ge=0, le=1000, description="How many occurrences to tell.")] = 5
+
+
+class ByParameters(Struct, forbid_unknown_fields=True):
+    """Of calls whose body says what is to be: who does it, and why."""
+
+    actor: Annotated[str, Meta(max_length=200, pattern=NO_NUL)] = ""
+    reason: Annotated[str, Meta(max_length=2000, pattern=NO_NUL)] = ""
 
 
 class NoParameters(Struct, forbid_unknown_fields=True):

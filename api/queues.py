@@ -1,5 +1,6 @@
 """/queues: how they stand, and what an operator does to a whole queue."""
 
+import asyncio
 import re
 from typing import Annotated, Any, Literal
 

@@ -9,12 +9,15 @@ from typing import Any, TypeVar
 from litestar import Litestar
 
 from ..core import connection
+from ..core.acknowledgement import Acknowledger
 from ..core.config import Settings
 from ..core.keys import Keys
 from ..core.log import LogReader
 from ..core.queue import Directory
 from ..core.requests import Requests
+from ..core.schedule_index import Schedules
 from ..projections.changes import Changes
+from .acknowledgements import Acknowledgements
 from .catalog import Catalog
 from .idempotency import Idempotency
 from .metrics import Metrics
@@ -31,10 +34,12 @@ class Resources:
     settings: Settings
     redis: Any
     directory: Directory
+    schedules: Schedules
     logs: LogReader
     catalog: Catalog
     submitter: Submitter
     idempotency: Idempotency
+    acknowledgements: Acknowledgements
     tables: Tables
     changes: Changes
     metrics: Metrics
@@ -68,20 +73,31 @@ async def lifespan(app: Litestar) -> AsyncGenerator[None]:
     redis = connection.connect(settings.redis_url, timeout=settings.command_timeout)
     keys = Keys(settings.namespace)
     directory = Directory(redis, keys)
+    waiting = connection.connect_blocking(
+        settings.redis_url, block=settings.ack_timeout, timeout=settings.command_timeout
+    )
+    acknowledger = Acknowledger(
+        waiting, keys, replicas=settings.ack_replicas, timeout=settings.ack_timeout
+    )
     try:
         async with Tables.opened(settings) as tables, Changes(settings) as changes:
             app.state.resources = Resources(
                 settings=settings,
                 redis=redis,
                 directory=directory,
+                schedules=Schedules(redis, keys, directory),
                 logs=LogReader(redis, keys),
                 catalog=Catalog(directory, settings.unknown_types),
                 submitter=Submitter(directory),
                 idempotency=Idempotency(Requests(redis, keys), settings.idempotency_ttl),
+                acknowledgements=Acknowledgements(
+                    acknowledger, tables, changes, settings.ack_timeout
+                ),
                 tables=tables,
                 changes=changes,
                 metrics=Metrics(),
             )
             yield
     finally:
+        await waiting.aclose()
         await redis.aclose()

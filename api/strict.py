@@ -6,15 +6,14 @@ no NaN or Infinity, no number beyond what a double or Python's int can hold, no 
 """
 
 import json
-import re
 from typing import Any
 
 import jiter
 import msgspec
 
+from ..core.nesting import depth
+
 _any = msgspec.json.Decoder().decode
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BRACKETS = re.compile(rb"[\[\]{}]")
 
 PARSER_DEPTH = 190
 """Nesting that the fast parser surely takes (it stops at 200)."""
@@ -50,23 +49,6 @@ def check(data: bytes, max_depth: int) -> None:
         fault = _fault_in(data)
         if fault:
             raise fault from None
-
-
-def depth(data: bytes) -> int:
-    """How deep the brackets of `data` nest; strings do not count."""
-    level = deepest = 0
-    for match in _BRACKETS.finditer(_STRINGS.sub(b"", data)):
-        if match[0] in b"[{":
-            level += 1
-            deepest = max(deepest, level)
-        else:
-            level -= 1
-    return deepest
-
-
-def deeper_than(data: bytes, bound: int) -> bool:
-    """Whether `data` nests deeper than `bound`; usually told by counting brackets alone."""
-    return data.count(b"[") + data.count(b"{") > bound and depth(data) > bound
 
 
 class _Bad:

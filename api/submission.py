@@ -16,50 +16,27 @@ from ..core.codec import NULL, Data
 from ..core.errors import InvalidName
 from ..core.events import JobSubmitted
 from ..core.keys import check_job_type, check_limit_key, check_queue
+from ..core.nesting import deeper_than
 from ..core.retry import MAX_DELAY, Backoff
+from ..core.unique import Unique, lock_ms_of, lock_of
+from .fields import (
+    Ack,
+    Attempts,
+    Instant,
+    JobType,
+    LimitKey,
+    MetadataKey,
+    MetadataValue,
+    Queue,
+    Seconds,
+    Tag,
+)
 from .orders import Order, Place
 from .problems import Fault
-from .strict import deeper_than
-from .unique import Unique, lock_ms_of, lock_of
 
 MAX_BATCH = 10_000
 PAST_MS = 60_000
 """How far in the past a `run_at` may lie and still mean now: clocks differ, requests take time."""
-
-NO_NUL = "^[^\\x00]*$"
-"""PostgreSQL's text cannot hold NUL; a payload may, since it is kept as JSON."""
-
-Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_NUL)]
-MetadataKey = Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_NUL)]
-MetadataValue = Annotated[str, Meta(max_length=1024, pattern=NO_NUL)]
-Seconds = Annotated[float, Meta(ge=0, le=MAX_DELAY)]
-Instant = Annotated[datetime, Meta(tz=True)]
-JobType = Annotated[
-    str,
-    Meta(
-        description="Which handler is to run it.",
-        examples=["email.send"],
-        extra_json_schema={"pattern": "^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,127}$"},
-    ),
-]
-Queue = Annotated[
-    str,
-    Meta(
-        description="Default: that of the job type, else `default`.",
-        extra_json_schema={"pattern": "^[a-z0-9][a-z0-9._-]{0,62}$"},
-    ),
-]
-"""Patterns for the document alone: core.keys checks names, and remembers those it has seen."""
-
-LimitKey = Annotated[
-    str,
-    Meta(
-        description="Jobs of a queue with the same key share the limits kept by it.",
-        examples=["tenant-7"],
-        extra_json_schema={"pattern": "^[a-zA-Z0-9._:/@+-]{1,128}$"},
-    ),
-]
-Attempts = Annotated[int, Meta(ge=1, le=1000, description="Default: that of the job type, else 5.")]
 
 
 class Submission(Struct, forbid_unknown_fields=True, gc=False):
@@ -82,10 +59,17 @@ class Submission(Struct, forbid_unknown_fields=True, gc=False):
     rate_key: LimitKey | None = None
 
 
+class LoneSubmission(Submission, gc=False):
+    """A job in a request of its own."""
+
+    ack: Ack = "memory"
+
+
 class Batch(Struct, forbid_unknown_fields=True, gc=False):
     """Many jobs in one request: all are checked before any is accepted."""
 
     jobs: Annotated[list[Submission], Meta(min_length=1, max_length=MAX_BATCH)]
+    ack: Ack = "memory"
 
 
 class LooseBatch(Struct):
@@ -145,7 +129,8 @@ class Unacceptable(Exception):
         return Fault(f"{under}.{self.field}", self.message)
 
 
-decode = msgspec.json.Decoder(Submission).decode
+decode = msgspec.json.Decoder(LoneSubmission).decode
+_decode_member = msgspec.json.Decoder(Submission).decode
 decode_batch = msgspec.json.Decoder(Batch).decode
 decode_loosely = msgspec.json.Decoder(LooseBatch).decode
 
@@ -283,7 +268,7 @@ def faults_of_batch(
     found: list[tuple[int, msgspec.ValidationError]] = []
     for index, raw in enumerate(jobs[:MAX_BATCH]):
         try:
-            decode(raw)
+            _decode_member(raw)
         except msgspec.ValidationError as error:
             found.append((index, error))
             if len(found) == most:

@@ -12,6 +12,7 @@ from litestar.response.base import ASGIResponse
 
 from ..core.errors import MillstreamError, QueueDraining
 from . import submission as sub
+from .acknowledgements import by_queue
 from .answers import answer
 from .bodies import check_strict, fault_of, invalid, read_keyed
 from .idempotency import check_key
@@ -60,9 +61,13 @@ async def submit(scope: Any, receive: Any, send: Any) -> None:
             defaults, order = await _agreed(resources, given, key, body)
     except Unacceptable as error:
         raise _problem_of(error, [error.fault()]) from None
+    if given.ack != "memory":
+        await resources.acknowledgements.check(given.ack, [defaults.queue])
     place = await resources.submitter.submit(defaults.queue, order)
     made = place.duplicate is None
     resources.metrics.submitted(made)
+    if given.ack != "memory":
+        await resources.acknowledgements.confirm(given.ack, {defaults.queue: [place]})
     answer = encode(accepted(place, defaults.queue, order.spec))
     await send(
         {
@@ -88,16 +93,22 @@ async def submit_batch(request: Request[Any, Any, Any]) -> ASGIResponse:
     check_strict(body, settings.max_depth)
     await asyncio.sleep(0)  # each step takes its time: let others have their turn in between
     try:
-        jobs = sub.decode_batch(body).jobs
+        batch = sub.decode_batch(body)
     except msgspec.ValidationError as error:
         raise _bad_batch(body, error) from None
+    jobs, ack = batch.jobs, batch.ack
     if key is None:
         found = await _defaults_of(resources, jobs)
         await asyncio.sleep(0)
         orders = _orders_of(jobs, found, bounds_of(resources))
     else:
         found, orders = await _all_agreed(resources, jobs, key, body)
-    places = await _send(resources, [defaults.queue for defaults in found], orders)
+    queues = [defaults.queue for defaults in found]
+    if ack != "memory":
+        await resources.acknowledgements.check(ack, queues)
+    places = await _send(resources, queues, orders)
+    if ack != "memory":
+        await resources.acknowledgements.confirm(ack, by_queue(queues, places))
     items = [
         accepted(place, defaults.queue, order.spec)
         for place, defaults, order in zip(places, found, orders, strict=True)

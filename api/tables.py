@@ -46,6 +46,13 @@ class Tables:
         with _told():
             return await queries.job_events(self._pool, job, after_version, limit)
 
+    async def schedule_events(
+        self, name: str, before: tuple[int, str, int] | None, limit: int
+    ) -> list[Record]:
+        """Archived events of a schedule, newest first."""
+        with _told():
+            return await queries.schedule_events(self._pool, name, before, limit)
+
     async def spec(self, job: str) -> bytes | None:
         """The last spec a job was given; None if the archive does not hold it any more."""
         return (await self.specs([job])).get(job)
@@ -69,6 +76,16 @@ class Tables:
         """Counts and percentiles."""
         with _told():
             return await queries.summary(self._pool, queue=queue, type=type)
+
+    async def is_archived(self, job: str, partition: str, epoch: int, seq: int) -> bool:
+        """Whether the archive has the event of that job at that position."""
+        with _told():
+            return await queries.is_archived(self._pool, job, partition, epoch, seq)
+
+    async def projector_present(self) -> bool:
+        """Whether a projector is connected to the tables, as far as can be seen."""
+        with _told():
+            return await queries.projector_present(self._pool)
 
     async def checkpoints(self) -> dict[str, Checkpoint]:
         """How far each partition is projected."""

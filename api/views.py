@@ -34,7 +34,12 @@ class ErrorView(Struct, gc=False):
 
 
 class JobView(Struct, gc=False):
-    """A job. `position`: of its last event, null while the projection has not seen the job."""
+    """A job.
+
+    blocked_on  the limit it waits for while it is blocked
+    schedule    the schedule that submitted it; `occurrence`: the instant it stands for
+    position    of its last event, null while the projection has not seen the job
+    """
 
     id: str
     queue: str
@@ -55,6 +60,11 @@ class JobView(Struct, gc=False):
     worker: str | None
     tags: list[str]
     metadata: dict[str, str]
+    blocked_on: str | None
+    concurrency_key: str | None
+    rate_key: str | None
+    schedule: str | None
+    occurrence: Time | None
     version: int
     position: str | None
 
@@ -129,6 +139,11 @@ def view_of(job: Job) -> JobView:
         worker=job.worker,
         tags=job.tags,
         metadata=job.metadata,
+        blocked_on=job.blocked_on,
+        concurrency_key=job.concurrency_key,
+        rate_key=job.rate_key,
+        schedule=job.schedule,
+        occurrence=time_or_null(job.occurrence),
         version=job.version,
         position=job.position,
     )
@@ -165,6 +180,11 @@ def view_of_hot(job: HotJob, partition: str) -> JobView:
         worker=None,
         tags=spec.tags,
         metadata=spec.metadata,
+        blocked_on=None,
+        concurrency_key=spec.concurrency_key,
+        rate_key=spec.rate_key,
+        schedule=spec.schedule,
+        occurrence=time_or_null(spec.occurrence),
         version=job.version,
         position=None,
     )

@@ -18,7 +18,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from . import delayed, latency, limits, memory, project, queues, raw, submit, work
+from . import delayed, latency, limits, memory, project, queues, raw, schedules, submit, work
 from .figures import Figure, medians
 
 BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
@@ -38,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "latency.delays": latency.delays,
     "delayed": delayed.million,
     "queues": queues.thousand,
+    "schedules": schedules.ten_thousand,
     "memory": memory.per_job,
 }
 

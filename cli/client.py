@@ -63,25 +63,21 @@ class Api:
 
     def get(self, path: str, timeout: float = _CALL_SECONDS, **query: object) -> bytes:
         """The answer (JSON); query parameters that are None or empty are left out."""
-        given = {name: value for name, value in query.items() if value not in (None, (), "")}
-        return self._call("GET", path, params=given, timeout=timeout)
+        return self._call("GET", path, params=_said(query), timeout=timeout)
 
-    def post(self, path: str, body: object, headers: Mapping[str, str] | None = None) -> bytes:
-        """Send `body` as JSON; the answer (JSON)."""
-        return self._send("POST", path, body, headers)
-
-    def patch(self, path: str, body: object) -> bytes:
-        """The same, to change what is there."""
-        return self._send("PATCH", path, body)
-
-    def _send(
-        self, method: str, path: str, body: object, headers: Mapping[str, str] | None = None
+    def post(
+        self, path: str, body: object, headers: Mapping[str, str] | None = None, **query: object
     ) -> bytes:
-        sent = {"content-type": "application/json", **(headers or {})}
-        try:
-            return self._call(method, path, content=msgspec.json.encode(body), headers=sent)
-        except UnicodeEncodeError:
-            fail("a header: expected ASCII", REFUSED)
+        """Send `body` as JSON; the answer (JSON)."""
+        return self._send("POST", path, body, query, headers)
+
+    def patch(self, path: str, body: object, **query: object) -> bytes:
+        """Send what is to be changed as JSON; the answer (JSON)."""
+        return self._send("PATCH", path, body, query)
+
+    def delete(self, path: str, **query: object) -> bytes:
+        """Delete what is there; the answer (JSON)."""
+        return self._call("DELETE", path, params=_said(query))
 
     def wait(self, job: str, seconds: float) -> tuple[bytes, str]:
         """The job (JSON) and its state; waits up to `seconds` for its end."""
@@ -94,6 +90,17 @@ class Api:
             if state in TERMINAL or time.monotonic() >= deadline:
                 return found, state
 
+    def _send(
+        self, method: str, path: str, body: object, query: Mapping[str, object],
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:  # fmt: skip
+        sent = {"content-type": "application/json", **(headers or {})}
+        content = msgspec.json.encode(body)
+        try:
+            return self._call(method, path, content=content, headers=sent, params=_said(query))
+        except UnicodeEncodeError:
+            fail("a header: expected ASCII", REFUSED)
+
     def _call(self, method: str, path: str, **how: Any) -> bytes:
         try:
             answer = self._client.request(method, path, **how)
@@ -104,6 +111,10 @@ class Api:
         if answer.headers.get("content-type") != "application/json":
             fail(f"{self.url} does not answer as a Millstream API does", UNREACHABLE)
         return answer.content
+
+
+def _said(query: Mapping[str, object]) -> dict[str, Any]:
+    return {name: value for name, value in query.items() if value not in (None, (), "")}
 
 
 def problem_text(status: int, body: bytes) -> str:

@@ -19,6 +19,7 @@ COMMANDS = {
     "submit": "submit",
     "jobs": "jobs",
     "queues": "queues",
+    "schedules": "schedules",
     "events": "events",
     "demo": "demo",
 }

@@ -28,6 +28,11 @@ _DEFAULT_WAIT = 60.0
 @click.option("--expires-at", metavar="TIME", help="Do not start it after that.")
 @click.option("--concurrency-key", metavar="KEY", help="It shares the limits kept by that key.")
 @click.option("--rate-key", metavar="KEY", help="The same, of limits of rate.")
+@click.option(
+    "--ack",
+    type=click.Choice(["memory", "fsync", "replicated", "archived"]),
+    help="Where the job must be before the API answers; default memory.",
+)
 @unique_options
 @click.option(
     "--idempotency-key", metavar="KEY", help="The same request under the same key is done once."

@@ -9,7 +9,7 @@ async def greet(ctx: Context, name: str) -> str:
 
 from ..core.retry import Backoff
 from .context import Context
-from .errors import AppError, HandlerError
+from .errors import AppError, HandlerError, LeaseLost, StepError
 from .handlers import Handler, Registry, job
 from .verdicts import Fail, Retry, Snooze
 
@@ -20,8 +20,10 @@ __all__ = [
     "Fail",
     "Handler",
     "HandlerError",
+    "LeaseLost",
     "Registry",
     "Retry",
     "Snooze",
+    "StepError",
     "job",
 ]

@@ -1,6 +1,7 @@
 """One attempt at one job: the value that passes through the executor's steps."""
 
 import asyncio
+import time
 from enum import StrEnum
 from typing import Any
 
@@ -42,3 +43,7 @@ class Attempt(msgspec.Struct, eq=False):
     in_thread: bool = False
     ended: bool = False
     settled: bool = False
+
+    def now(self) -> float:
+        """The server's time (ms since 1970): that of the claim, and what has passed since."""
+        return self.lease.now + (time.monotonic() - self.since) * 1000

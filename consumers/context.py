@@ -1,18 +1,33 @@
 """What a handler may know about the job it runs."""
 
+from __future__ import annotations
+
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 import structlog
 
 from ..core.events import JobSubmitted
 from ..core.hot import Lease
+from .errors import StepError
+
+if TYPE_CHECKING:
+    from .blocking import Blocking
+    from .steps import Steps
+    from .submissions import Options
+
+T = TypeVar("T")
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Context:
     """Given to every handler as its first argument. Made once per attempt; valid during it."""
 
-    __slots__ = ("_lease", "_logger", "_spec", "cancelled", "deadline")
+    __slots__ = ("_lease", "_logger", "_make_steps", "_spec", "_steps", "cancelled", "deadline")
 
     cancelled: bool
     """Whether the attempt is to stop (cancelled, timed out, lease lost, worker draining). An async
@@ -21,9 +36,13 @@ class Context:
     deadline: float | None
     """When the attempt times out, on the clock of `time.monotonic()`; None: never."""
 
-    def __init__(self, lease: Lease, spec: JobSubmitted) -> None:
+    def __init__(
+        self, lease: Lease, spec: JobSubmitted, make_steps: Callable[[], Steps] | None = None
+    ) -> None:
         self._lease = lease
         self._spec = spec
+        self._make_steps = make_steps
+        self._steps: Steps | None = None
         self._logger: Any = None
         self.cancelled = False
         self.deadline = None
@@ -77,6 +96,17 @@ class Context:
         return self._spec.metadata
 
     @property
+    def schedule(self) -> str | None:
+        """Name of the schedule that submitted the job; None: somebody did."""
+        return self._spec.schedule
+
+    @property
+    def occurrence(self) -> datetime | None:
+        """The instant (UTC) that the schedule's job stands for, however late it runs."""
+        at = self._spec.occurrence
+        return None if at is None else EPOCH + timedelta(milliseconds=at)
+
+    @property
     def remaining(self) -> float | None:
         """Seconds until the attempt times out, at least 0; None: no timeout."""
         if self.deadline is None:
@@ -91,6 +121,99 @@ class Context:
                 job=self.job_id, type=self.type, attempt=self.attempt
             )
         return self._logger
+
+    @overload
+    def step(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        /,
+        *args: Any,
+        returns: type[T],
+        **kwargs: Any,
+    ) -> Awaitable[T]: ...
+
+    @overload
+    def step(
+        self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Awaitable[Any]: ...
+
+    def step(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        /,
+        *args: Any,
+        returns: Any = Any,
+        **kwargs: Any,
+    ) -> Awaitable[Any]:
+        """Call `function` once in the life of this job: its result is kept, and given again.
+
+        An async function runs on the event loop, a plain one in a thread. Its result is what its
+        JSON says, read as `returns`, in the first attempt as in later ones. Raises what it raises;
+        then nothing is kept. Raises StepError for a rule that is broken, see docs/steps.md.
+        """
+        steps = self._awaited("step")
+        steps.check_function(name, function)
+        return steps.step(name, partial(function, *args, **kwargs), returns)
+
+    def sleep(
+        self,
+        seconds: float | None = None,
+        *,
+        minutes: float | None = None,
+        hours: float | None = None,
+        days: float | None = None,
+        until: datetime | None = None,
+        name: str | None = None,
+    ) -> Awaitable[None]:
+        """Sleep without holding the worker: the handler ends here, and is called again then.
+
+        Until then the job is scheduled; that costs no attempt. `name`: by default by its place
+        among the sleeps of the handler.
+        """
+        length = {"seconds": seconds, "minutes": minutes, "hours": hours, "days": days}
+        return self._awaited("sleep").sleep(length, until, name)
+
+    def submit(
+        self,
+        type: str,
+        payload: Any = None,
+        /,
+        *,
+        name: str | None = None,
+        **options: Unpack[Options],
+    ) -> Awaitable[str]:
+        """Submit a further job, once in the life of this one; its id. Options as the API has them.
+
+        `name`: by default by its place among the submissions of the handler.
+        """
+        return self._awaited("submit").submit(type, payload, options, name)
+
+    @property
+    def sync(self) -> Blocking:
+        """`step`, `sleep` and `submit` for a handler that is a plain function."""
+        steps = self._begun()
+        return steps.durable.blocking(steps)
+
+    @property
+    def asleep(self) -> int | None:
+        """Until when (ms since 1970) the handler sleeps, once it has said so."""
+        return None if self._steps is None else self._steps.asleep
+
+    def _begun(self) -> Steps:
+        if self._steps is None:
+            if self._make_steps is None:
+                raise RuntimeError("expected a job that a worker runs: there are no steps here")
+            self._steps = self._make_steps()
+        return self._steps
+
+    def _awaited(self, what: str) -> Steps:
+        steps = self._begun()
+        if not steps.durable.on_loop:
+            given = "a handler that runs in a thread"
+            raise StepError(f"ctx.{what}", f"an async handler (or ctx.sync.{what})", given)
+        return steps
 
     def __repr__(self) -> str:
         return f"<Context of {self.type} job {self.job_id}, attempt {self.attempt}>"

@@ -1,6 +1,7 @@
-"""What can be wrong with handlers before any job runs."""
+"""What can be wrong with handlers, before any job runs and in their steps."""
 
 from ..core.errors import MillstreamError
+from .verdicts import Fail
 
 
 class HandlerError(MillstreamError):
@@ -18,3 +19,20 @@ class AppError(MillstreamError):
     def __init__(self, app: str, expected: str, given: object) -> None:
         super().__init__(f"app {app!r}: expected {expected}, got: {given}")
         self.app = app
+
+
+class StepError(Fail):
+    """A step that breaks a rule no further attempt can keep: the job fails for good.
+
+    Names the step, what was expected, and what was found.
+    """
+
+    def __init__(self, step: str, expected: str, given: object) -> None:
+        super().__init__(f"{step}: expected {expected}, got {given}")
+
+
+class LeaseLost(MillstreamError):
+    """The job is no longer this attempt's to run: another worker has it, or it has ended."""
+
+    def __init__(self, job: str, step: str) -> None:
+        super().__init__(f"{step} of job {job}: expected a lease that lasts, this one is over")

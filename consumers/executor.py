@@ -8,6 +8,7 @@ import inspect
 import time
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from ..core.queue import Finish
 from . import outcomes
 from .attempts import Attempt, Stop
 from .context import Context
+from .durable import Durable
 from .faults import MAX_MESSAGE, bounded, fault_of
 from .handlers import Handler, Registry
 from .stats import Stats
@@ -41,12 +43,14 @@ class Executor:
         threads: Threads,
         stats: Stats,
         handler_missing_after: float,
+        durable: Durable | None = None,
     ) -> None:
         self._registry = registry
         self._deliver = deliver
         self._threads = threads
         self._stats = stats
         self._handler_missing_after = handler_missing_after
+        self._durable = durable
 
     async def execute(self, attempt: Attempt, task: "asyncio.Task[None]") -> None:
         """Run an attempt, in `task`, to its verdict. Never raises for what a job can do wrong."""
@@ -89,7 +93,9 @@ class Executor:
         except Exception as error:  # of msgspec, or of a type's own __post_init__
             message = bounded(str(error), MAX_MESSAGE)
             return outcomes.hopeless(attempt, Fault("InvalidPayload", message))
-        attempt.context = Context(attempt.lease, spec)
+        durable = self._durable
+        make_steps = None if durable is None else partial(durable.steps, attempt)
+        attempt.context = Context(attempt.lease, spec, make_steps)
         return None
 
     async def run(self, attempt: Attempt, task: "asyncio.Task[None]") -> Finish:

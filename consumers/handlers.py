@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -10,6 +10,8 @@ import msgspec
 from ..core.errors import InvalidName
 from ..core.keys import check_job_type, check_queue
 from ..core.retry import Backoff
+from ..core.schedules import Schedule
+from .declared import declared
 from .errors import HandlerError
 from .signatures import Signature, read_signature
 
@@ -25,6 +27,7 @@ class Handler(msgspec.Struct, frozen=True, kw_only=True):
     timeout       seconds an attempt may take, for jobs without their own; None: no bound
     decode        payload bytes → payload
     where         file and line, for people
+    schedule      when such jobs are submitted by themselves
     """
 
     type: str
@@ -38,6 +41,7 @@ class Handler(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None
     decode: Callable[[msgspec.Raw], Any]
     where: str
+    schedule: Schedule | None = None
 
     def announcement(self) -> dict[str, Any]:
         """What whoever submits such jobs should know (JSON values; durations in seconds)."""
@@ -66,19 +70,28 @@ class Registry:
         max_attempts: int = 5,
         backoff: Backoff | None = None,
         timeout: float | None = None,
+        cron: str | None = None,
+        every: float | None = None,
+        timezone: str = "UTC",
+        schedule: Mapping[str, Any] | None = None,
     ) -> Callable[[Function], Function]:
         """Register the decorated function for jobs of `type`; the function itself is unchanged.
 
         It takes (ctx, payload): what msgspec can decode into payload's annotation is accepted,
         everything else fails the job at once. An `async def` runs on the event loop, a plain
-        function in a thread. Raises HandlerError.
+        function in a thread. With `cron` (in `timezone`) or `every` (seconds) such jobs are
+        submitted by themselves; `schedule` says more, in the words of the API. Raises HandlerError.
         """
         scope = sys._getframe(1).f_locals  # annotations may name what is local to the caller
 
         def register(function: Function) -> Function:
             signature = read_signature(type, function, scope)
             options = _checked(type, queue, max_attempts, timeout)
-            self.add(_handler(type, function, signature, backoff=backoff, **options))
+            times = {"cron": cron, "every": every, "timezone": timezone}
+            planned = declared(type, queue, max_attempts, times, schedule)
+            self.add(
+                _handler(type, function, signature, backoff=backoff, schedule=planned, **options)
+            )
             return function
 
         return register

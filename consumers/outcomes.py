@@ -1,6 +1,6 @@
 """From how an attempt went to the verdict that the log takes."""
 
-import time
+import math
 from typing import Any
 
 import msgspec
@@ -36,6 +36,8 @@ MIN_RELEASE, MAX_RELEASE = 1_000, 60_000
 def returned(attempt: Attempt, value: Any) -> Finish:
     """The handler returned `value`."""
     lease = attempt.lease
+    if attempt.context is not None and attempt.context.asleep is not None:
+        return asleep(attempt, attempt.context.asleep)
     if value is None:
         return Finish(lease.id, lease.fence, "succeeded", _NOTHING)
     if isinstance(value, Verdict):
@@ -52,6 +54,8 @@ def returned(attempt: Attempt, value: Any) -> Finish:
 
 def raised(attempt: Attempt, error: BaseException) -> Finish:
     """The handler raised `error`, a verdict or anything else."""
+    if attempt.context is not None and attempt.context.asleep is not None:
+        return asleep(attempt, attempt.context.asleep)
     match error:
         case Snooze():
             delay = _snooze_ms(attempt, error)
@@ -62,6 +66,12 @@ def raised(attempt: Attempt, error: BaseException) -> Finish:
             return failed(attempt, _cause(error, error.reason), error.after)
         case _:
             return failed(attempt, fault_of(error))
+
+
+def asleep(attempt: Attempt, until: int) -> Finish:
+    """The handler sleeps until then (ms), whatever it made of being told so."""
+    delay = max(0, math.ceil(until - attempt.now()))
+    return _finish(attempt, "snoozed", JobSnoozed(delay), delay)
 
 
 def failed(attempt: Attempt, fault: Fault, after: float | None = None) -> Finish:
@@ -127,5 +137,4 @@ def _cause(error: Verdict, reason: str) -> Fault:
 def _snooze_ms(attempt: Attempt, snooze: Snooze) -> int:
     if snooze.until is None:
         return round((snooze.seconds or 0) * 1000)
-    now = attempt.lease.now + (time.monotonic() - attempt.since) * 1000
-    return max(0, round(snooze.until.timestamp() * 1000 - now))
+    return max(0, round(snooze.until.timestamp() * 1000 - attempt.now()))

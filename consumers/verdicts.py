@@ -51,6 +51,13 @@ class Fail(Verdict):
         self.reason = reason
 
 
+class Asleep(BaseException):
+    """Ends a run of a handler that sleeps. Raised by `ctx.sleep`, never by handlers.
+
+    No Exception, so that a handler's own `except Exception` lets it through.
+    """
+
+
 def _seconds(what: str, given: Seconds) -> float:
     value = given.total_seconds() if isinstance(given, timedelta) else float(given)
     if not 0 <= value <= 366 * 86400:

@@ -13,9 +13,13 @@ from ..core.errors import MillstreamError, Unavailable
 from ..core.events import WorkerStarted, WorkerStopped
 from ..core.keys import Keys
 from ..core.queue import Directory, Finish, LeaseRenewer
+from ..core.schedule_index import Schedules
+from ..core.schedules import Schedule
 from .attempts import Attempt, Stop
 from .bells import BLOCK, Bells
 from .committer import Committer
+from .declared import declare
+from .durable import Durable
 from .executor import Executor
 from .fetching import Fetcher
 from .handlers import Registry
@@ -23,6 +27,7 @@ from .identity import worker_name
 from .leases import TO_CANCEL, LeaseKeeper
 from .maintenance import Maintenance
 from .runners import Runners
+from .scheduling import Scheduling
 from .slots import Slots
 from .stats import Stats
 from .threads import Threads
@@ -53,11 +58,15 @@ class Worker:
         self._blocking = connect_blocking(url, block=BLOCK, timeout=timeout)
         self._keys = Keys(settings.namespace)
         self.directory = Directory(self._redis, self._keys)
+        self.schedules = Schedules(self._redis, self._keys, self.directory)
+        self._scheduling = Scheduling(self.schedules, lambda: self.queues, settings.sweep)
         self.slots = Slots(settings.concurrency)
         self._threads = Threads(settings.concurrency)
+        self._durable = Durable(self.directory, registry, settings, self._told)
         self._executor = Executor(
-            registry, self._deliver, self._threads, self.stats, settings.handler_missing_after
-        )
+            registry, self._deliver, self._threads, self.stats, settings.handler_missing_after,
+            self._durable,
+        )  # fmt: skip
         self._runners = Runners(self.slots, self._executor.execute)
         self._fetcher = Fetcher(
             self.name, self.slots, self._runners.put, self.stats,
@@ -80,6 +89,7 @@ class Worker:
 
     async def start(self) -> None:
         """Serve. Waits while Redis cannot be reached; raises ServerUnfit."""
+        self._durable.start()
         await _until_reached(self._prepare)
         client = connect_sync(self.settings.redis_url, timeout=self.settings.command_timeout)
         renewer = LeaseRenewer(client, self._keys, self.name)
@@ -92,6 +102,7 @@ class Worker:
         self._fetching = loop.create_task(self._supervise("fetch", self._fetcher.run))
         self._spawn("bells", self._bells.run)
         self._spawn("maintenance", self._maintenance.run)
+        self._spawn("schedules", self._scheduling.run)
         if "*" in self.settings.queues:
             self._spawn("queues", self._find_queues)
         _log.info("serving", worker=self.name, queues=sorted(self.queues),
@@ -123,6 +134,7 @@ class Worker:
         tasks = [*self._tasks, *self._committing, *([self._fetching] if self._fetching else [])]
         await end(tasks)
         await self._runners.stop()
+        await self._durable.stop()
         self._threads.stop()
         await self._blocking.aclose()
         await self._redis.aclose()
@@ -133,6 +145,12 @@ class Worker:
             await self._serve(partition)
         types = {handler.type: handler.announcement() for handler in self.registry}
         await self.directory.announce_types(types)
+        await declare(self.schedules, self._declared(), self.name)
+
+    def _declared(self) -> list[Schedule]:
+        """The schedules of handlers whose queue is served here."""
+        found = [handler.schedule for handler in self.registry if handler.schedule is not None]
+        return [schedule for schedule in found if schedule.queue in self._committers]
 
     async def _wanted_queues(self) -> set[str]:
         named = {"default"} | self.registry.queues

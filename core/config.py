@@ -48,6 +48,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     unknown_types: Literal["refuse", "accept"] = "refuse"
     idempotency_ttl: float = 86400.0  #: how long a request is remembered by its Idempotency-Key
 
+    ack_replicas: int = 1  #: how many have what is acknowledged as replicated
+    ack_timeout: float = 5.0  #: how long a submission waits for a level of acknowledgement
+
     queues: tuple[str, ...] = ("default",)  #: what a worker serves: names, name:weight, or "*"
     concurrency: int = 100
     lease: float = 30.0
@@ -57,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     command_timeout: float = 5.0
     sweep: float = 1.0  #: between two safety sweeps
     handler_missing_after: float = 86400.0
+    max_step_bytes: int = 256 * 1024  #: size of what one step of a job gives, as JSON
 
     projector_batch: int = 5000
     log_margin: int = 100_000  #: events kept in the stream behind the archive
@@ -95,6 +99,8 @@ _READERS: dict[str, values.Reader] = {
     "max_horizon_days": values.integer(1, 36_500),
     "unknown_types": values.choice("refuse", "accept"),
     "idempotency_ttl": values.seconds(1),
+    "ack_replicas": values.integer(1, 100),
+    "ack_timeout": values.seconds(0.01),
     "queues": values.queues,
     "concurrency": values.integer(1, 100_000),
     "lease": values.seconds(1),
@@ -104,6 +110,7 @@ _READERS: dict[str, values.Reader] = {
     "command_timeout": values.seconds(0.1),
     "sweep": values.seconds(0.05),
     "handler_missing_after": values.seconds(0),
+    "max_step_bytes": values.size(1),
     "projector_batch": values.integer(1, 100_000),
     "log_margin": values.integer(0),
     "data_dir": values.optional(values.text("a folder")),

@@ -6,8 +6,8 @@ timeout is the block plus a margin.
 """
 
 import asyncio
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from typing import Any
 
@@ -29,6 +29,9 @@ from .errors import (
     ServerUnfit,
     Unavailable,
 )
+
+Ask = Callable[..., Awaitable[list[Any]]]
+"""Sends commands (each a tuple) and returns their replies."""
 
 BLOCK_MARGIN = 2.0
 """Seconds a blocking read may take beyond its block before the connection is given up."""
@@ -122,6 +125,37 @@ async def call(client: "Redis", *command: Any) -> Any:
     try:
         await connection.send_command(*command)
         return await connection.read_response()
+    finally:
+        await pool.release(connection)
+
+
+@asynccontextmanager
+async def conversation(client: "Redis") -> AsyncGenerator[Ask]:
+    """One connection to ask several times: what it is told is of one server, up all the time.
+
+    Commands asked together are sent at once; an error that the server replies stands among the
+    replies. Raises the driver's other errors.
+    """
+    pool = client.connection_pool
+    connection: Any = await pool.get_connection()
+
+    async def ask(*commands: Sequence[Any]) -> list[Any]:
+        for command in commands:
+            await connection.send_command(*command)
+        replies: list[Any] = []
+        for _ in commands:
+            try:
+                replies.append(await connection.read_response())
+            except exceptions.ResponseError as error:
+                replies.append(error)
+        return replies
+
+    try:
+        yield ask
+    except BaseException:
+        # Replies may still come that nobody would read.
+        await connection.disconnect(nowait=True)
+        raise
     finally:
         await pool.release(connection)
 

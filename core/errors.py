@@ -26,6 +26,15 @@ class InvalidName(MillstreamError):
         self.given = given
 
 
+class InvalidSchedule(MillstreamError):
+    """A schedule that cannot be: names the field, and what was expected."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"schedule: {field}: {message}")
+        self.field = field
+        self.message = message
+
+
 class InvalidCursor(MillstreamError, ValueError):
     """A cursor that no list gave."""
 
@@ -56,6 +65,19 @@ class IdTaken(MillstreamError):
 
 class QueueDraining(MillstreamError):
     """The queue takes no jobs until it is resumed; nothing was done."""
+
+
+class LevelRefused(MillstreamError):
+    """A level of acknowledgement that the servers cannot give; `lasting`: not in this setup."""
+
+    def __init__(self, level: str, missing: str, *, lasting: bool = True) -> None:
+        super().__init__(f"acknowledgement {level} cannot be given: {missing}")
+        self.missing = missing
+        self.lasting = lasting
+
+
+class Unconfirmed(MillstreamError):
+    """What was submitted did not reach the level asked for in time, as far as can be told."""
 
 
 class ServerUnfit(MillstreamError):

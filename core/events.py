@@ -202,11 +202,12 @@ class QueuePurged(Command, frozen=True):
 
 
 class ScheduleCreated(Command, frozen=True):
-    """A schedule was made. `spec`: as the API takes it."""
+    """A schedule was made. `spec`: as the API takes it; `digest`: of the declaration it is from."""
 
     name = "schedule.created"
     schedule: str = ""
     spec: dict[str, Any] = {}
+    digest: str = ""
 
 
 class ScheduleUpdated(ScheduleCreated, frozen=True):
@@ -235,13 +236,18 @@ class ScheduleDeleted(SchedulePaused, frozen=True):
 
 
 class ScheduleFired(Event, frozen=True):
-    """An occurrence (ms since 1970) became a job. `cause`: due, catch_up, manual, backfill."""
+    """An occurrence (ms since 1970) became a job. `cause`: due, catch_up, manual, backfill.
+
+    Of the last two, `actor` and `reason` tell who wanted it and why.
+    """
 
     name = "schedule.fired"
     schedule: str
     occurrence: int
     job_id: str
     cause: str = "due"
+    actor: str = ""
+    reason: str = ""
 
 
 class ScheduleSkipped(Event, frozen=True):
@@ -256,6 +262,21 @@ class ScheduleSkipped(Event, frozen=True):
     reason: str
     count: int = 1
     last: int | None = None
+
+
+class JobCheckpointed(Event, frozen=True):
+    """A step of a running job is done and will not be done again, whatever becomes of the attempt.
+
+    result   what the step gave
+    wake_at  of a sleep: when it ends (ms since 1970)
+    job_id   of a submission: the job that was submitted
+    """
+
+    name = "job.checkpointed"
+    step: str
+    result: Data = Data()
+    wake_at: int | None = None
+    job_id: str | None = None
 
 
 class WorkerStarted(Event, frozen=True):
@@ -305,6 +326,7 @@ KINDS: dict[str, type[Event]] = {
         ScheduleSkipped,
         WorkerStarted,
         WorkerStopped,
+        JobCheckpointed,
     )
 }
 """Every event there is, by name."""

@@ -13,6 +13,7 @@ from .jobs import JobState
 
 _HEADER = struct.Struct(">BBBHIIIQ28s")
 _unpack = _HEADER.unpack_from
+_STEPS = 8
 _spec = msgspec.json.Decoder(JobSubmitted).decode
 
 STATES = {
@@ -33,6 +34,7 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     crashes   leases of this job that expired before
     now       when it was given, ms since 1970 by the server's clock
     spec      body of its job.submitted event, not decoded yet
+    steps     earlier runs of the job have kept steps
     """
 
     partition: str
@@ -42,6 +44,7 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     crashes: int
     now: int
     spec: bytes
+    steps: bool = False
 
     def decode(self) -> JobSubmitted:
         """The spec. Raises msgspec.MsgspecError if a later release wrote what this cannot read."""
@@ -62,8 +65,9 @@ class HotJob(msgspec.Struct, frozen=True):
 
 def read_lease(partition: str, job: str, raw: bytes, now: int) -> Lease:
     """The lease a claim gave, from the hot state it found."""
-    _, _, _, crashes, attempt, _, fence, _, _ = _unpack(raw)
-    return Lease(partition, job, fence, attempt + 1, crashes, now, raw[_HEADER.size :])
+    _, _, flags, crashes, attempt, _, fence, _, _ = _unpack(raw)
+    spec = raw[_HEADER.size :]
+    return Lease(partition, job, fence, attempt + 1, crashes, now, spec, flags & _STEPS != 0)
 
 
 def read_job(job: str, raw: bytes) -> HotJob:

@@ -1,9 +1,9 @@
 """A job's life as a pure state machine: which events may follow which, and what each changes.
 
-    submitted ──▶ scheduled ──▶ queued ◀──────────────┐ released, lease expired, due
-         └──────────────────────▶ │                   │
-                                  ▼                   │
-                               running ──▶ retrying ──┘
+    submitted ──▶ scheduled ──▶ queued ◀──▶ blocked (over a limit)
+         └──────────────────────▶ │ ◀────────────────┐ released, lease expired, due
+                                  ▼                  │
+                               running ──▶ retrying ─┘
                                   │  └───▶ scheduled (snoozed)
                                   ▼
                   succeeded / failed / cancelled ──(redriven)──▶ queued
@@ -70,6 +70,11 @@ class Job(msgspec.Struct):
     cancel_requested: bool = False
     tags: list[str] = []
     metadata: dict[str, str] = {}
+    blocked_on: str | None = None
+    concurrency_key: str | None = None
+    rate_key: str | None = None
+    schedule: str | None = None
+    occurrence: int | None = None
     version: int = 0
     epoch: int = 0
     seq: int = 0
@@ -101,6 +106,7 @@ ALLOWED: dict[type[ev.Event], frozenset[JobState | None]] = {
     ev.JobCancelRequested: frozenset({JobState.RUNNING}),
     ev.JobCancelled: frozenset(LIVE),
     ev.JobRedriven: frozenset(TERMINAL),
+    ev.JobCheckpointed: frozenset({JobState.RUNNING}),
 }
 """Event → the states it may follow; None stands for «no such job yet»."""
 
@@ -149,6 +155,7 @@ def advance(job: Job, record: ev.Record, event: ev.Event) -> None:
         raise IllegalTransition(
             record.position, job.id, f"version {job.version}", f"version {record.version}"
         )
+    job.blocked_on = None
     _CHANGES[kind](job, event, record.time)
     job.version = record.version
     job.epoch = record.epoch
@@ -182,10 +189,15 @@ def _specified(job: Job, event: ev.JobSubmitted, time: int) -> None:
     job.expires_at = event.expires_at
     job.tags = event.tags
     job.metadata = event.metadata
+    job.concurrency_key = event.concurrency_key
+    job.rate_key = event.rate_key
+    job.schedule = event.schedule
+    job.occurrence = event.occurrence
 
 
 def _blocked(job: Job, event: ev.JobBlocked, time: int) -> None:
     job.state = JobState.BLOCKED
+    job.blocked_on = event.on
 
 
 def _rescheduled(job: Job, event: ev.JobRescheduled, time: int) -> None:
@@ -267,6 +279,10 @@ def _redriven(job: Job, event: ev.JobRedriven, time: int) -> None:
     job.ready_at = time
 
 
+def _checkpointed(job: Job, event: ev.JobCheckpointed, time: int) -> None:
+    """What a step gave is for the job's later attempts alone; its history tells it."""
+
+
 def _end(job: Job, state: JobState, time: int) -> None:
     job.state = state
     job.finished_at = time
@@ -287,4 +303,5 @@ _CHANGES: dict[type[ev.Event], Callable[[Job, Any, int], None]] = {
     ev.JobCancelRequested: _cancel_requested,
     ev.JobCancelled: _cancelled,
     ev.JobRedriven: _redriven,
+    ev.JobCheckpointed: _checkpointed,
 }

@@ -18,6 +18,7 @@ GROUP: Final = "workers"
 """The consumer group on every ready stream."""
 
 _QUEUE = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_SCHEDULE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._:-]{0,127}")
 _JOB_TYPE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,127}")
 _LIMIT_KEY = re.compile(r"[a-zA-Z0-9._:/@+-]{1,128}")
 
@@ -42,6 +43,15 @@ def check_limit_key(what: str, name: str) -> str:
     """Return `name` if limits can be kept by it, else raise InvalidName, which calls it `what`."""
     if not _LIMIT_KEY.fullmatch(name):
         raise InvalidName(what, name, "1 to 128 of a-z A-Z 0-9 . _ : / @ + -")
+    return name
+
+
+def check_schedule(name: str) -> str:
+    """Return `name` if it is a valid name of a schedule, else raise InvalidName."""
+    if not _SCHEDULE.fullmatch(name):
+        raise InvalidName(
+            "schedule", name, "1 to 128 of a-z A-Z 0-9 . _ : - starting with a letter or digit"
+        )
     return name
 
 
@@ -72,6 +82,16 @@ class Keys:
         """What was agreed on a request that a client has a key for."""
         return f"{self.namespace}:idempotency:{digest}"
 
+    @property
+    def schedules(self) -> str:
+        """Hash: schedule → the partition it lives in."""
+        return f"{self.namespace}:schedules"
+
+    @property
+    def scheduled(self) -> str:
+        """Set of the partitions that ever had a schedule: others need not be asked."""
+        return f"{self.namespace}:scheduled"
+
     def base(self, partition: str) -> str:
         """Prefix of all keys of a partition; the one key given to every verb."""
         return f"{{{self.namespace}:{partition}}}"
@@ -87,6 +107,14 @@ class Keys:
     def job(self, partition: str, job: str) -> str:
         """Hot state of a live job: header and spec."""
         return f"{self.base(partition)}:job:{job}"
+
+    def once(self, partition: str, command: str) -> str:
+        """What a submission was answered, by its command."""
+        return f"{self.base(partition)}:once:{command}"
+
+    def steps(self, partition: str, job: str) -> str:
+        """Hash: step of a live job → body of its job.checkpointed; only of jobs with steps."""
+        return f"{self.base(partition)}:steps:{job}"
 
     def due(self, partition: str) -> str:
         """Sorted set of jobs that wait for a time, by that time (ms)."""
@@ -107,6 +135,14 @@ class Keys:
     def announced(self, partition: str) -> str:
         """Hash: job type → defaults (JSON), of all types workers ever announced here."""
         return f"{self.base(partition)}:types"
+
+    def schedule(self, partition: str, name: str) -> str:
+        """Hash: a schedule and where it stands; without a spec, what is left of a deleted one."""
+        return f"{self.base(partition)}:schedule:{name}"
+
+    def schedule_due(self, partition: str) -> str:
+        """Sorted set of schedules by when they are to be looked at next (ms)."""
+        return f"{self.base(partition)}:schedule_due"
 
     def partition_of(self, log_key: str) -> str:
         """The partition whose log this key is; the inverse of `log`."""

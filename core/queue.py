@@ -18,6 +18,7 @@ from .ids import code_of
 from .keys import Keys, partition_code
 from .operating import Operating
 from .scripts import Script, script
+from .stepping import Stepping
 from .submitting import NewJob, Receipt, read_receipt, submit_args
 from .submitting import new_job as new_job
 
@@ -63,7 +64,7 @@ def _text(value: bytes) -> str:
     return value.decode()
 
 
-class PartitionQueue(Operating):
+class PartitionQueue(Operating, Stepping):
     """All verbs of one partition, over one client for commands."""
 
     __slots__ = ("_base", "_keys", "_redis", "partition")

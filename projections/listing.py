@@ -17,7 +17,8 @@ from ..core.jobs import JobState
 
 _COLUMNS = """id, queue, type, state, priority, attempt, max_attempts, crashes, payload,
  payload_codec, result, result_codec, error, failure, submitted_at, run_at, ready_at, started_at,
- finished_at, expires_at, worker, cancel_requested, tags, metadata, version, epoch, seq"""
+ finished_at, expires_at, worker, cancel_requested, tags, metadata, blocked_on, concurrency_key,
+ rate_key, schedule, occurrence, version, epoch, seq"""
 
 MAX_MS = (1 << 48) - 1
 

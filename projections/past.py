@@ -39,6 +39,10 @@ class Past:
                 lane.remember_end(row["seq"], row["entry"])
         return list(lanes.values())
 
+    async def greet(self) -> None:
+        """Be seen to be connected: while all is quiet nothing else would connect again."""
+        await self._fetch("load_checkpoints", [])
+
     async def begin(self, partition: str, epoch: int) -> None:
         """Make the checkpoint of a partition never projected before."""
         await self._fetch("make_checkpoint", partition, epoch)

@@ -30,6 +30,8 @@ LEAST_SHARE = 256
 """Records read of each partition at a time, however many partitions have a backlog."""
 
 MAX_BACKOFF = 5.0
+GREET_EVERY = 5.0
+"""Seconds after which a projector that has nothing to do shows that it is there."""
 
 log = structlog.get_logger("millstream.projector")
 
@@ -54,7 +56,7 @@ class Projector:
         self._writing: asyncio.Task[bool] | None = None
         self._written: tuple[Lane, Step] | None = None
         self._busy = 1
-        self._tidied = 0.0
+        self._tidied = self._greeted = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Project until `stop` is set, whatever becomes of the servers; ends between batches."""
@@ -84,6 +86,9 @@ class Projector:
                 await self._settle()
                 await self._tables.make_partitions_ahead()
                 self._tidied = time.monotonic()
+            if time.monotonic() - self._greeted > GREET_EVERY:
+                await self._past.greet()
+                self._greeted = time.monotonic()
             await self._roster.refresh()
             self._on_ready()
         found = await self._read()

@@ -98,6 +98,20 @@ async def job_events(
     return [read_record(row) for row in rows]
 
 
+async def is_archived(pool: asyncpg.Pool, job: str, partition: str, epoch: int, seq: int) -> bool:
+    """Whether the archive has the event of that job at that position."""
+    return bool(await _fetch(pool, statement("event_archived"), job, partition, epoch, seq))
+
+
+async def schedule_events(
+    pool: asyncpg.Pool, name: str, before: tuple[int, str, int] | None = None, limit: int = 100
+) -> list[Record]:
+    """The archived events of a schedule, newest first; `before`: time, partition and seq of one."""
+    begin = before or (2**63 - 1, "", 0)
+    rows = await _fetch(pool, statement("schedule_history"), name, *begin, limit)
+    return [read_record(row) for row in rows]
+
+
 async def archived_events(
     pool: asyncpg.Pool, partition: str, after_seq: int = 0, limit: int = 1000
 ) -> list[Record]:
@@ -131,6 +145,12 @@ async def checkpoints(pool: asyncpg.Pool) -> dict[str, Checkpoint]:
     """How far each partition is projected."""
     rows = await _fetch(pool, "SELECT partition, epoch, seq, entry, halted FROM checkpoints")
     return {partition: Checkpoint(*rest) for partition, *rest in rows}
+
+
+async def projector_present(pool: asyncpg.Pool) -> bool:
+    """Whether a projector is connected to this database, as far as can be seen."""
+    (row,) = await _fetch(pool, statement("projector_present"))
+    return row["present"]
 
 
 def _percentiles(counts: dict[int, int]) -> Percentiles:

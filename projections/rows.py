@@ -17,14 +17,15 @@ NEW_COLUMNS = (
     "id", "submitted_at", "run_at", "ready_at", "started_at", "finished_at", "expires_at", "seq",
     "epoch", "version", "attempt", "max_attempts", "crashes", "priority", "cancel_requested",
     "queue", "type", "state", "worker", "failure", "error_text", "payload_codec", "result_codec",
-    "payload", "result", "error", "metadata", "tags",
+    "payload", "result", "error", "metadata", "tags", "blocked_on", "concurrency_key", "rate_key",
+    "schedule", "occurrence",
 )  # fmt: skip
 """Columns of `jobs` in the order of `new_row`."""
 
 CHANGED_COLUMNS = (
     "id", "state", "version", "epoch", "seq", "attempt", "crashes", "cancel_requested", "run_at",
     "ready_at", "started_at", "finished_at", "expires_at", "worker", "failure", "error_text",
-    "error", "result", "result_codec",
+    "error", "result", "result_codec", "blocked_on",
 )  # fmt: skip
 """Columns of `jobs` that can change, in the order of `changed_row`."""
 
@@ -94,6 +95,11 @@ def new_row(job: Job) -> tuple[Any, ...]:
         None if error is None else encode(error),
         encode(job.metadata) if job.metadata else None,
         job.tags or None,
+        job.blocked_on,
+        job.concurrency_key,
+        job.rate_key,
+        job.schedule,
+        job.occurrence,
     )
 
 
@@ -120,6 +126,7 @@ def changed_row(job: Job) -> tuple[Any, ...]:
         None if error is None else encode(error),
         None if result is None else result.data,
         None if result is None else _codec(result),
+        job.blocked_on,
     )
 
 
@@ -134,6 +141,10 @@ def spec_row(job: Job) -> tuple[Any, ...]:
         job.payload.data,
         encode(job.metadata) if job.metadata else None,
         job.tags or None,
+        job.concurrency_key,
+        job.rate_key,
+        job.schedule,
+        job.occurrence,
     )
 
 
@@ -143,6 +154,11 @@ def read_job(row: Any) -> Job:
     job.payload = Data(msgspec.Raw(row["payload"]), row["payload_codec"] or "json")
     job.metadata = {} if row["metadata"] is None else _metadata(row["metadata"])
     job.tags = row["tags"] or []
+    job.blocked_on = row["blocked_on"]
+    job.concurrency_key = row["concurrency_key"]
+    job.rate_key = row["rate_key"]
+    job.schedule = row["schedule"]
+    job.occurrence = row["occurrence"]
     return job
 
 

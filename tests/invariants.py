@@ -23,6 +23,7 @@ from millstream.core.log import Head, LogReader
 from .audits.history import History, audit_history
 from .audits.hot import Hot, audit_head, audit_hot, read_hot
 from .audits.report import Report, Violation
+from .audits.schedules import audit_schedules
 from .audits.tables import (
     Stored,
     audit_archive,
@@ -83,6 +84,8 @@ def _audit_partition(
     tracks = {job: t for job, t in history.tracks.items() if t.job.queue == name}
     audit_head(history.report, name, head, whole[-1].seq if whole else 0)
     audit_hot(history.report, name, hot, tracks)
+    if name not in history.late:
+        audit_schedules(history.report, hot.schedules, history.fired.of(name))
 
 
 def _audit_stored(report: Report, stored: Stored, heads: dict[str, int] | None) -> None:

@@ -34,6 +34,7 @@ faults = st.builds(
 _spec: dict[str, Any] = {
     "type": names,
     "concurrency_key": st.none() | names,
+    "rate_key": st.none() | names,
     "payload": data,
     "priority": st.integers(0, 9),
     "max_attempts": st.integers(1, 20),
@@ -88,7 +89,9 @@ def next_events(job: Job, tries: int, last: ev.Event) -> st.SearchStrategy[ev.Ev
         st.builds(ev.JobCancelRequested, **_by),
         st.just(ev.JobQueued("group_lost")),
         _cancelled,
-    )
+        st.builds(ev.JobCheckpointed, step=st.just(f"step-{job.version}"), result=data,
+                  wake_at=st.none() | times),
+    )  # fmt: skip
 
 
 def record_of(

@@ -112,12 +112,12 @@ local function settle(k, n)
   local id = string.match(held, '^[^:]*')
   local job = lock.replace and raw and waits(raw)
   if job then
-    for _, gate in ipairs(replace(id, job, raw, at, ARGV[i + 1], ARGV[i + 3], ARGV[i + 4])) do
+    for _, gate in ipairs(replace(id, job, at, ARGV[i + 1], ARGV[i + 3], ARGV[i + 4])) do
       freed[#freed + 1] = gate
     end
     past = past or (at and at <= now)
     held = id .. ':' .. epoch .. ':' .. seq
-    raw = redis.call('GET', job_key(id))
+    raw = header_of(id)
     redis.call('SET', unique_key(lock.digest), held, 'KEEPTTL')
   end
   for other = 1, n - 1 do

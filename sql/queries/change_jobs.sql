@@ -7,6 +7,7 @@ UPDATE :table AS old
        run_at = new.run_at, ready_at = new.ready_at, started_at = new.started_at,
        finished_at = new.finished_at, expires_at = new.expires_at, worker = new.worker,
        failure = new.failure, error_text = new.error_text, error = new.error,
-       result = new.result, result_codec = new.result_codec
+       result = new.result, result_codec = new.result_codec,
+       blocked_on = new.blocked_on
   FROM staged_jobs AS new
  WHERE old.id = new.id AND old.version < new.version

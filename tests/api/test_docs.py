@@ -28,7 +28,7 @@ def test_unique_jobs(api: Api) -> None:
     assert again.json()["deduplicated"] is True
     first, again = post(api, index), post(api, index.replace('"…"', '"more"'))
     assert (first.status_code, again.status_code) == (201, 200)
-    job = api.job(first.json()["id"])
+    job = api.job(first.json()["id"], after=again.json()["position"])
     assert job["payload"]["text"] == "more"
     assert job["state"] == "scheduled"
     problem(post(api, index.replace("replace", "drop")), 400)
@@ -43,3 +43,10 @@ def test_requests_sent_again(api: Api) -> None:
     assert again.json() == first.json() | {"deduplicated": True}
     other = post(api, body.replace("4711", "4712"), **{"idempotency-key": key})
     problem(other, 422, "idempotency-key-reused")
+
+
+def test_what_an_answer_means(api: Api) -> None:
+    (body,) = examples("guarantees.md")
+    assert post(api, body).status_code == 201
+    problem(post(api, body.replace("fsync", "archived")), 503, "level-not-available")
+    problem(post(api, body.replace("fsync", "replicated")), 503, "level-not-available")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Api, Core, problem
+from .conftest import Api, Core, problem, until
 
 BY = {"actor": "ada", "reason": "the provider asks for it"}
 
@@ -38,11 +38,13 @@ async def test_limits_are_set_changed_and_taken_away(api: Api, core: Core) -> No
     assert b'"actor":"ada","reason":"the provider asks for it"' in told[0][1]
 
 
-async def test_a_limit_holds(api: Api, core: Core) -> None:
+async def test_a_limit_holds_and_is_told(api: Api, core: Core, projector: None) -> None:
     patch(api, "default", types={"mail": {"concurrency": 1}})
-    for _ in range(3):
-        api.submit(type="mail")
+    jobs = [api.submit(type="mail", rate_key="smtp") for _ in range(3)]
     assert len(await core.claim("default", 10)) == 1
+    blocked = until(lambda: (j := api.get(f"/jobs/{jobs[1]}"))["blocked_on"] and j)
+    assert (blocked["state"], blocked["rate_key"]) == ("blocked", "smtp")
+    assert blocked["blocked_on"] == "concurrency of type mail"
 
 
 @pytest.mark.parametrize(

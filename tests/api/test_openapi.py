@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -75,17 +76,30 @@ def test_the_page_is_made_of_our_own_files(shared: Api) -> None:
         assert "innerHTML" not in found.text
 
 
+def _for_a_stranger(api: Api, folder: Path) -> str:
+    """The document, but for what this server has not (a replica), and for long waits."""
+    found = api.client.get("/openapi.json").json()
+    schemas = found["components"]["schemas"]
+    for name in ("LoneSubmission", "Batch"):
+        schemas[name]["properties"]["ack"]["enum"].remove("replicated")
+    for parameter in found["paths"]["/api/v1/jobs/{job_id}"]["get"]["parameters"]:
+        if parameter["name"] == "wait":
+            parameter["schema"]["maximum"] = 2
+    file = folder / "openapi.json"
+    file.write_text(json.dumps(found))
+    return str(file)
+
+
 @pytest.mark.slow
 def test_no_answer_contradicts_the_document(api: Api, projector: None, tmp_path: Path) -> None:
     """Schemathesis asks each operation, well and badly, and finds no 5xx and no stranger."""
     command = [
         str(Path(sys.executable).with_name("schemathesis")),
-        *("run", f"{api.url}/openapi.json", "--url", api.url),
+        *("run", _for_a_stranger(api, tmp_path), "--url", api.url),
         *("--phases", "examples,coverage,fuzzing", "--max-examples", "15", "--seed", "1"),
         *("--checks", "not_a_server_error,status_code_conformance,content_type_conformance"),
         *("--checks", "response_schema_conformance,response_headers_conformance"),
-        # Beyond the longest `wait`.
-        *("--request-timeout", "60", "--max-response-time", "45", "--no-color"),
+        *("--max-response-time", "15", "--no-color"),
     ]
     environ = os.environ | {"PYTHONWARNINGS": "ignore"}
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, timeout=500)

@@ -19,7 +19,8 @@ from .conftest import Api, Core, problem, projecting, running, until
 FIELDS = [
     "id", "queue", "type", "state", "priority", "attempt", "max_attempts", "crashes", "payload",
     "result", "error", "progress", "submitted_at", "run_at", "started_at", "finished_at", "worker",
-    "tags", "metadata", "version", "position",
+    "tags", "metadata", "blocked_on", "concurrency_key", "rate_key", "schedule", "occurrence",
+    "version", "position",
 ]  # fmt: skip
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millstream.api.strict import NotStrict, TooDeep, check, deeper_than, depth
+from millstream.api.strict import NotStrict, TooDeep, check
+from millstream.core.nesting import deeper_than, depth
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)

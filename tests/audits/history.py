@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from millstream.core import events as ev
 from millstream.core.errors import IllegalTransition, UnknownEvent, UnreadableEvent
@@ -11,6 +11,7 @@ from millstream.core.jobs import Job, JobState, advance, begin
 from millstream.core.upcast import decode
 
 from .report import Report
+from .schedules import Fired
 
 VERDICTS = (ev.JobSucceeded, ev.JobAttemptFailed, ev.JobSnoozed, ev.JobReleased)
 ENDS = (ev.JobSucceeded, ev.JobFailed, ev.JobCancelled)
@@ -33,6 +34,8 @@ class Track:
     why: str = "no reason in the log"
     broken: bool = False
     ended: bool = False
+    steps: dict[str, bytes] = field(default_factory=dict)
+    """Step → body of its event, since it was submitted, replaced or redriven."""
 
 
 class History:
@@ -41,8 +44,9 @@ class History:
     def __init__(self) -> None:
         self.report = Report()
         self.tracks: dict[str, Track] = {}
+        self.fired = Fired()
         self._last: dict[str, ev.Record] = {}
-        self._late: set[str] = set()
+        self.late: set[str] = set()
 
     def take(self, record: ev.Record) -> None:
         """Audit one more record."""
@@ -58,6 +62,8 @@ class History:
             return
         if record.job:
             self._apply(record, event)
+        if record.partition not in self.late:
+            self.fired.take(record, event, self.report)
 
     def _check_order(self, record: ev.Record) -> None:
         last = self._last.get(record.partition)
@@ -65,7 +71,7 @@ class History:
         add, at = self.report.add, record.position
         if last is None:
             if record.seq != 1:
-                self._late.add(record.partition)
+                self.late.add(record.partition)
                 add("log-starts-late", at, f"expected seq 1, got {record.seq}")
             return
         if record.epoch < last.epoch:
@@ -98,7 +104,7 @@ class History:
         try:
             job = begin(record, event)
         except IllegalTransition as error:
-            if record.partition not in self._late:
+            if record.partition not in self.late:
                 self.report.add("never-submitted", record.position, str(error))
             return
         self.tracks[record.job] = Track(job, record.body)
@@ -111,6 +117,8 @@ class History:
                 add("wrong-attempt", at, f"expected {track.tries + 1}, got {event.attempt}")
             if event.attempt > job.max_attempts:
                 add("too-many-attempts", at, f"expected {job.max_attempts}, got {event.attempt}")
+        elif isinstance(event, ev.JobCheckpointed) and event.step in track.steps:
+            add("step-twice", at, f"expected step {event.step!r} once")
         elif isinstance(event, ev.JobLeaseExpired) and event.crashes != job.crashes + 1:
             add("wrong-crashes", at, f"expected {job.crashes + 1}, got {event.crashes}")
 
@@ -123,9 +131,11 @@ class History:
             case ev.JobAttemptFailed():
                 track.tries += 1
             case ev.JobRedriven():
-                track.tries, track.ended = 0, False
+                track.tries, track.ended, track.steps = 0, False, {}
             case ev.JobReplaced():
-                track.tries, track.spec = 0, record.body
+                track.tries, track.spec, track.steps = 0, record.body, {}
+            case ev.JobCheckpointed(step=step):
+                track.steps[step] = record.body
             case _:
                 pass
         track.why = _why(event) or track.why
@@ -135,6 +145,7 @@ class History:
         for job in acknowledged:
             if job not in self.tracks:
                 self.report.add("acknowledged-lost", job, "expected its submission in the log")
+        self.fired.close(self.report)
         if drained:
             for job, track in self.tracks.items():
                 if not track.ended:

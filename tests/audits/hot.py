@@ -16,6 +16,7 @@ from millstream.core.log import Head
 from .gates import Gates, audit_gates, read_gate, read_gates
 from .history import Track
 from .report import Report
+from .schedules import HotSchedules, read_schedules
 
 DUE_TOLERANCE_MS = 1000
 WITH_ENTRY = (JobState.QUEUED, JobState.RUNNING)
@@ -36,6 +37,9 @@ class Hot:
     bell: int = 0
     locks: dict[str, str] = field(default_factory=dict)
     """Lock that is held for no certain time → the job it names."""
+    steps: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    """Job → its steps → body of the event."""
+    schedules: HotSchedules = field(default_factory=HotSchedules)
     others: list[str] = field(default_factory=list)
     """Keys that nobody should have made."""
     moved: Mapping[str, int] = field(default_factory=dict)
@@ -45,16 +49,25 @@ class Hot:
 async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
     """Read it; the partition must be at rest meanwhile."""
     hot, base = Hot(), keys.base(partition)
-    known = {"log", "meta", "due", "bell", "types", "limits", "gates", "blocked", "timers"}
+    known = {
+        "log", "meta", "due", "bell", "types", "limits", "gates", "blocked", "timers",
+        "schedule_due",
+    }  # fmt: skip
     jobs: list[str] = []
+    schedules: list[str] = []
     async for raw in redis.scan_iter(match=f"{base}:*", count=1000):
         kind, _, rest = raw.decode()[len(base) + 1 :].partition(":")
         if kind == "job":
             jobs.append(rest)
+        elif kind == "schedule":
+            schedules.append(rest)
         elif kind == "ready":
             await _read_lane(redis, raw, rest, hot)
         elif kind in ("running", "parked"):
             await read_gate(redis, raw, kind, rest, hot.gates)
+        elif kind == "steps":
+            kept = await redis.hgetall(raw)
+            hot.steps[rest] = {step.decode(): body for step, body in kept.items()}
         elif kind == "unique":
             if await redis.pttl(raw) < 0:
                 hot.locks[rest] = (await redis.get(raw) or b"").decode().partition(":")[0]
@@ -67,6 +80,7 @@ async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
     due = await redis.zrange(keys.due(partition), 0, -1, withscores=True)
     hot.due = {job.decode(): score for job, score in due}
     await read_gates(redis, keys, partition, hot.gates)
+    hot.schedules = await read_schedules(redis, keys, partition, schedules)
     hot.bell = await redis.llen(keys.bell(partition))
     return hot
 
@@ -97,7 +111,13 @@ def audit_hot(report: Report, partition: str, hot: Hot, tracks: dict[str, Track]
             continue
         _audit_header(report, track, raw)
         _audit_place(report, track, raw, hot)
-    for name, found in (("hot", hot.jobs), ("ready", hot.ready), ("due", hot.due)):
+        _audit_steps(report, track, raw, hot)
+    for name, found in (
+        ("hot", hot.jobs),
+        ("ready", hot.ready),
+        ("due", hot.due),
+        ("steps", hot.steps),
+    ):
         for job in set(found) - set(live) - broken:
             report.add(f"{name}-orphan", job, "expected nothing of a job that does not live")
     audit_gates(report, partition, hot.gates, {job: track.job for job, track in live.items()})
@@ -171,3 +191,12 @@ def _audit_place(report: Report, track: Track, raw: bytes, hot: Hot) -> None:
     if (place in hot.pending) != (job.state is JobState.RUNNING):
         name = "lease-orphan" if place in hot.pending else "lease-missing"
         report.add(name, job.id, f"of the events it is {job.state.value}")
+
+
+def _audit_steps(report: Report, track: Track, raw: bytes, hot: Hot) -> None:
+    job, kept = track.job, hot.steps.get(track.job.id, {})
+    if kept != track.steps:
+        detail = f"expected {sorted(track.steps)}, got {sorted(kept)}, or another result of one"
+        report.add("steps-differ", job.id, detail)
+    if bool(raw[2] & 8) != bool(track.steps):
+        report.add("steps-flag", job.id, f"expected it to say whether it has steps, got {raw[2]}")

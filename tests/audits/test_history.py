@@ -56,6 +56,10 @@ BROKEN: dict[str, tuple[list[Record], set[str]]] = {
     "a seq is passed over": (changed(WHOLE, 2, seq=4), {"seq-gap"}),
     "the epoch goes back": (changed(changed(WHOLE, 0, epoch=2), 1, epoch=2), {"epoch-went-back"}),
     "stream ids go back": (changed(WHOLE, 2, entry="5-0"), {"entry-order"}),
+    "a step is done twice": (
+        life(SUBMITTED, STARTED, ev.JobCheckpointed("a"), ev.JobCheckpointed("a"), DONE),
+        {"step-twice"},
+    ),
     "an event nobody knows": (changed(WHOLE, 1, type="job.exploded"), {"unknown-event"}),
     "a body nobody can read": (changed(WHOLE, 1, body=b"{"), {"unreadable-event"}),
     "a version is passed over": (changed(WHOLE, 2, version=4), {"version-gap"}),

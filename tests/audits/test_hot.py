@@ -76,6 +76,15 @@ HOT: dict[str, tuple[Damage, set[str]]] = {
         lambda m: m.redis.set("{ms:default}:unique:0f", "ghost:1:1"),
         {"lock-orphan"},
     ),
+    "steps of nobody": (
+        lambda m: m.redis.hset("{ms:default}:steps:ghost", "charge", b"{}"),
+        {"steps-orphan"},
+    ),
+    "a step without its event": (
+        lambda m: _on_queued(m, lambda job: m.redis.hset(m.keys.steps("default", job), "a", b"{}")),
+        {"steps-differ"},
+    ),
+    "steps that are not told": (lambda m: _set_header(m, 2, 8), {"steps-flag"}),
     "a key of nobody": (lambda m: m.redis.set("{ms:default}:stray:7", 1), {"stray-key"}),
     "the head ahead": (
         lambda m: m.redis.hincrby(m.keys.meta("default"), "seq", 1),

@@ -145,6 +145,14 @@ def test_a_request_may_be_sent_again(millstream: Commands) -> None:
     assert "ASCII" in strange.stderr
 
 
+def test_a_level_of_acknowledgement_is_asked_for(millstream: Commands) -> None:
+    for level in ("memory", "fsync", "archived"):
+        assert millstream.submit("hello", level, "--ack", level)["state"] == "queued"
+    done = millstream("submit", "hello", "--ack", "replicated")
+    assert done.returncode == 4
+    assert "$.ack: expected 1 replicas online, got 0" in done.stderr
+
+
 def test_what_cannot_be_unique_is_said(millstream: Commands) -> None:
     given = ("--unique-scope", "waiting", "--unique-period", "5")
     done = millstream("submit", "hello", *given)

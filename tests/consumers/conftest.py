@@ -72,9 +72,11 @@ class Bench:
         await worker.start()
         return worker
 
+    async def queue_log(self, queue: str = "default") -> list[Record]:
+        return list(await LogReader(self.redis, self.keys).range(queue, count=10_000))
+
     async def history(self, job: str, queue: str = "default") -> list[Record]:
-        records = await LogReader(self.redis, self.keys).range(queue, count=10_000)
-        return [record for record in records if record.job == job]
+        return [record for record in await self.queue_log(queue) if record.job == job]
 
     async def types(self, job: str, queue: str = "default") -> list[str]:
         """The job's events, without the prefix ``job.``."""

@@ -58,3 +58,8 @@ async def brief(ctx: Context, task: Task) -> None:
     """Note the start, and work for a moment."""
     note(ctx, task)
     await asyncio.sleep(0.02)
+
+
+@registry.job("proc.tick")
+async def tick(ctx: Context, payload: object) -> None:
+    """What a schedule submits."""

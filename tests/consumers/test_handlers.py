@@ -133,3 +133,29 @@ def test_wrong_options_are_refused(
 
 
 def handle(ctx: Context, payload: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"cron": "61 * * * *"}, "cron: expected a cron expression"),
+        ({"cron": "@daily", "every": 60}, "every: expected either cron or every, got both"),
+        ({"every": 0.5}, r"\$\.every"),
+        ({"timezone": "Europe/Vienna"}, "cron or every beside timezone"),
+        ({"cron": "@daily", "timezone": "Vienna"}, "timezone: expected an IANA name"),
+        ({"schedule": {}}, "cron: expected either cron or every, got neither"),
+        ({"every": 60, "schedule": {"overlapping": "skip"}}, "overlapping"),
+        ({"every": 60, "schedule": {"type": "other"}}, "a schedule of the handler's type 'report'"),
+        ({"every": 60, "schedule": {"queue": "q"}}, "a schedule of the handler's queue 'default'"),
+        ({"every": 60, "schedule": {"payload": object()}}, "a good schedule"),
+        ({"every": 60, "schedule": {"name": "a/b"}}, "name: expected 1 to 128"),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_refused_at_once(
+    registry: Registry, how: dict[str, Any], said: str
+) -> None:
+    async def report(ctx: Context, payload: None) -> None: ...
+
+    with pytest.raises(HandlerError, match=f"handler report: .*{said}"):
+        registry.job("report", **how)(report)
+    assert "report" not in registry

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -16,9 +17,11 @@ import pytest
 from millstream.core.config import as_environ
 from millstream.core.embedded import Valkey
 from millstream.core.ready import NOTIFY_FD
+from tests.invariants import check
 
 from .conftest import Bench, until
 from .process_app import Task
+from .test_scheduling import Planner
 
 APP = str(Path(__file__).with_name("process_app.py")) + ":registry"
 RUN = f"""
@@ -207,3 +210,26 @@ async def test_sigterm_ends_a_worker_that_never_found_redis(
     assert b"waiting for Redis" in await asyncio.to_thread(process.stderr.readline)
     process.send_signal(signal.SIGTERM)
     assert await exit_code(process) == 0
+
+
+async def test_each_occurrence_fires_once_while_workers_are_killed(workers: Workers) -> None:
+    """Several processes, one of them killed at any moment, and another started for it."""
+    bench = workers.bench
+    planner = Planner(bench)
+    await planner.make(every=1, type="proc.tick")
+    chance = random.Random(7)
+    for _ in range(2):
+        await workers.start(sweep=1.0)
+    for _ in range(4):
+        await asyncio.sleep(chance.uniform(0.5, 1.5))
+        alive = [process for process in workers.processes if process.poll() is None]
+        chance.choice(alive).kill()
+        await workers.start(sweep=1.0)
+    before = len(await planner.told("fired"))
+    fired = [one["occurrence"] for one in await planner.until_told("fired", before + 2)]
+    assert fired == list(range(fired[0], fired[-1] + 1, 1000))
+    assert await planner.told("skipped") == []
+    for process in workers.processes:
+        process.kill()
+        await asyncio.to_thread(process.wait)
+    (await check(bench.url, ["default"])).require()

@@ -50,10 +50,31 @@ FULL: list[ev.Event] = [
     ev.ScheduleSkipped("nightly", 1_750_000_000_000, "missed", 3, 1_750_000_120_000),
     ev.WorkerStarted("host-1-abc", ["email.send", "noop"]),
     ev.WorkerStopped("host-1-abc"),
+    ev.JobCheckpointed(
+        step="charge",
+        result=wrap({"receipt": 2**63}),
+        wake_at=1_750_000_000_000,
+        job_id="0197a5c0-0000-7000-8000-000000000001",
+    ),
 ]
 
 # Fields that later releases added to an event: a body with them is a golden file of its own.
 ADDED: dict[str, ev.Event] = {
+    "schedule.created.1.declared": ev.ScheduleCreated(
+        actor="worker host-1-abc",
+        reason="declared in code",
+        schedule="nightly",
+        spec={"name": "nightly", "type": "report", "cron": "0 3 * * *"},
+        digest="0f343b0931126a20f133d67c2b018a3b",
+    ),
+    "schedule.fired.1.by": ev.ScheduleFired(
+        schedule="nightly",
+        occurrence=1_750_000_000_000,
+        job_id="0197a5c0-0000-7000-8000-000000000001",
+        cause="manual",
+        actor="ada",
+        reason="the report is needed now",
+    ),
     "job.submitted.1.keys": ev.JobSubmitted(
         type="email.send",
         concurrency_key="tenant-7",
@@ -76,6 +97,7 @@ LEAST: list[ev.Event] = [
     ev.JobCancelled(),
     ev.JobRedriven(),
     ev.WorkerStarted("w"),
+    ev.JobCheckpointed("é"),
 ]
 
 SAMPLES: dict[str, ev.Event] = {

@@ -13,10 +13,12 @@ import pytest
 from redis import exceptions
 
 from millstream.core.connection import (
+    call,
     check_server,
     connect,
     connect_blocking,
     connect_sync,
+    conversation,
     translated,
 )
 from millstream.core.embedded import Valkey
@@ -199,3 +201,18 @@ async def test_a_thread_s_client_does_not_try_again_either(
             os.kill(pid, signal.SIGCONT)
         assert time.monotonic() - began < 3 * 0.3
         assert renewer.renew("default", [("x", 2)]) == [0]
+
+
+async def test_a_conversation_cut_off_leaves_no_reply_to_others(redis_url: str) -> None:
+    client = connect(redis_url, timeout=5, connections=1)
+    try:
+        async with conversation(client) as ask:
+            set_, wrong, get = await ask(("SET", "a", 1), ("HGET", "a", "b"), ("GET", "a"))
+            assert (set_, get) == (b"OK", b"1")
+            assert isinstance(wrong, exceptions.ResponseError)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05), conversation(client) as ask:
+                await ask(("BLPOP", "none", 1), ("GET", "a"))
+        assert await call(client, "PING") == b"PONG"
+    finally:
+        await client.aclose()

@@ -39,7 +39,7 @@ return {s, p, f, c, a, v, fence, x, entry}
 headers = st.tuples(
     st.sampled_from(sorted(STATES)),
     st.integers(0, 9),
-    st.integers(0, 3),
+    st.integers(0, 15),
     st.integers(0, 2**16 - 1),
     st.integers(0, 2**32 - 1),
     st.integers(0, 2**32 - 1),
@@ -80,7 +80,8 @@ def test_a_lease_is_one_attempt_further() -> None:
     lease = read_lease("default", "id", raw, 99)
     assert (lease.partition, lease.id, lease.now) == ("default", "id", 99)
     assert (lease.fence, lease.attempt, lease.crashes) == (7, 2, 3)
-    assert lease.spec == SPEC
+    assert (lease.spec, lease.steps) == (SPEC, False)
+    assert read_lease("default", "id", _HEADER.pack(2, 5, 11, 0, 0, 1, 2, 0, b""), 0).steps
     assert lease.decode().type == "mail"
 
 

@@ -44,6 +44,7 @@ SAMPLES: list[ev.Event] = [
     ev.JobRedriven("ada"),
     ev.WorkerStarted("w1"),
     ev.WorkerStopped("w1"),
+    ev.JobCheckpointed("charge"),
 ]
 
 
@@ -155,6 +156,11 @@ def test_lease_expired_is_queued_one_crash_richer() -> None:
 def test_cancel_requested_goes_on_running() -> None:
     job = told(*RUNNING, ev.JobCancelRequested("ada"))
     assert (job.state, job.cancel_requested) == (JobState.RUNNING, True)
+
+
+def test_checkpointed_goes_on_running() -> None:
+    job = told(*RUNNING, ev.JobCheckpointed("charge", wrap({"receipt": 7})))
+    assert (job.state, job.attempt, job.result) == (JobState.RUNNING, 1, None)
 
 
 def test_cancelled() -> None:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Coroutine
 from typing import Any, get_args
 
-from hypothesis import Phase, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -35,11 +35,10 @@ from .workers import said
 from .working import SHORT
 from .world import LANES, PARTITION, World
 
-EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "60"))
-STEPS = 50
-HUNT: dict[str, Any] = (
-    {"phases": [Phase.generate], "database": None} if os.environ.get("MODEL_EXAMPLES") else {}
+EXAMPLES = int(os.environ.get("MILLSTREAM_TEST_EXAMPLES", 0)) or (
+    settings.get_profile("millstream").max_examples * 6 // 10
 )
+STEPS = 50
 LONG = 24 * 3_600_000
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
@@ -337,6 +336,5 @@ def test_the_server_does_what_the_model_says(redis_url: str) -> None:
             stateful_step_count=STEPS,
             deadline=None,
             report_multiple_bugs=False,
-            **HUNT,
         ),
     )

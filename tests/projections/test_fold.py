@@ -129,3 +129,21 @@ def test_the_rows_are_the_jobs_folded_one_by_one(log: list[Pair]) -> None:
     assert effect.parked == []
     for job in effect.created:
         assert job == fold_job(pair for pair in log if pair[0].job == job.id)
+
+
+def test_another_spec_is_told_apart_from_other_changes() -> None:
+    other = ev.JobReplaced("t", payload=wrap(2), priority=1, delay_ms=1000)
+    records = [*life(1, SUBMITTED, other), *life(2, SUBMITTED, STARTED, seq=3)]
+    whole = fold(records, {})
+    assert [job.payload for job in whole.created] == [wrap(2), wrap(1)]
+    assert whole.replaced == [], "a new row holds it already"
+    before = {job.id: job for job in fold([records[0], records[2]], {}).created}
+    effect = fold([records[1], records[3]], before)
+    assert [job.id for job in effect.changed] == [job_id(1), job_id(2)]
+    (replaced,) = effect.replaced
+    assert (replaced.id, replaced.payload, replaced.priority) == (job_id(1), wrap(2), 1)
+    assert effect.counts == {
+        ("default", "t", "queued"): -2,
+        ("default", "t", "scheduled"): 1,
+        ("default", "t", "running"): 1,
+    }

@@ -235,6 +235,7 @@ async def test_history_and_log_have_their_indexes(many: Any) -> None:
         ("partition_events", ("default", 100, 10), "partition_epoch_seq_time"),
         ("archived_entry", ("default", 1, 5), "partition_epoch_seq_time"),
         ("job_specs", ([job_id(5), job_id(7)],), "job_version_idx"),
+        ("schedule_history", ("nightly", 2**63 - 1, "", 0, 10), "substring_time_partition_seq_idx"),
         ("jobs_by_id", ([job_id(1)], job_id(1), job_id(1)), "pkey"),
         ("ended_jobs", ([job_id(1)], job_id(1), job_id(1)), "pkey"),
     ):

@@ -24,7 +24,7 @@ from millstream.projections.tables import Corrupt, Step, Tables, Unstorable
 from tests.audits.tables import read_stored
 from tests.core.samples import FULL
 from tests.projections.stage import life, require_fold
-from tests.strategies import Pair, logs
+from tests.strategies import START_MS, Pair, logs
 
 SUBMITTED, STARTED = ev.JobSubmitted("t", payload=wrap(1)), ev.JobStarted(1, "w")
 
@@ -93,12 +93,16 @@ async def _empty(dsn: str) -> None:
 
 async def test_every_field_survives_the_tables(store: Store, postgres_dsn: str) -> None:
     submitted = next(event for event in FULL if isinstance(event, ev.JobSubmitted))
-    submitted = msgspec.structs.replace(submitted, delay_ms=None, run_at=None)
+    submitted = msgspec.structs.replace(
+        submitted, delay_ms=None, run_at=None, concurrency_key="tenant-7", rate_key="smtp",
+        schedule="nightly", occurrence=START_MS,
+    )  # fmt: skip
     failed = ev.JobAttemptFailed(ev.Fault("ValueError", "no “\0” file", "line 1"), 5)
     lives = [
         life(1, submitted, STARTED, failed),
         life(2, submitted, STARTED, ev.JobSucceeded(Data(msgspec.Raw(b'"s3cret"'), "aes")), seq=4),
         life(3, submitted, STARTED, ev.JobSucceeded(), seq=7),
+        life(4, submitted, ev.JobBlocked("rate of key smtp"), seq=10),
     ]
     records = [record for each in lives for record in each]
     await store.apply(records[:2])

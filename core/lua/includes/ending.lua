@@ -6,6 +6,11 @@ local function unique_key(digest)
   return P .. ':unique:' .. digest
 end
 
+-- Where the steps of a job are kept until it ends: a hash, step → body of its job.checkpointed.
+local function steps_key(id)
+  return P .. ':steps:' .. id
+end
+
 -- Frees the lock that a job holds; another job may hold it by now.
 local function unlock(id)
   -- Its digest is among the first fields of the spec, each of which is short.
@@ -29,6 +34,9 @@ local function conclude(id, flags, version, raw, ran)
   end
   if bit.band(flags, LOCKED) ~= 0 then
     unlock(id)
+  end
+  if bit.band(flags, STEPS) ~= 0 then
+    over_keys[#over_keys + 1] = steps_key(id)
   end
   if limited then
     leave_gates(id, raw, ran)

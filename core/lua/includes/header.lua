@@ -4,7 +4,8 @@
 --   state     1 scheduled, 2 queued, 3 blocked, 4 running, 5 retrying. A claim writes nothing: a
 --             queued job whose ready entry is pending is running, one version and one attempt on.
 --   priority  0-9: which ready stream its entry is in
---   flags     1: cancellation requested, 2: redriven before, 4: holds the lock its spec names
+--   flags     1: cancellation requested, 2: redriven before, 4: holds the lock its spec names,
+--             8: has steps, see steps_key
 --   crashes   leases that expired
 --   attempt   attempts that have ended
 --   version   of the job's last event (but the job.started of a claim, see state)
@@ -17,7 +18,7 @@ local FORMAT = '>BBBHI4I4I4I8s'
 local ZEROS = string.rep('\0', 28)
 local SCHEDULED, QUEUED, BLOCKED, RUNNING, RETRYING = 1, 2, 3, 4, 5
 local HEAD = 2047  -- last byte of what a job is read for its keys and lock: a spec can have megabytes
-local CANCEL, REDRIVEN, LOCKED = 1, 2, 4
+local CANCEL, REDRIVEN, LOCKED, STEPS = 1, 2, 4, 8
 
 local function pack(state, priority, flags, crashes, attempt, version, fence, expires, entry)
   return struct.pack('>BBBHI4I4I4I8c28', state, priority, flags, crashes, attempt, version, fence,

@@ -4,10 +4,15 @@
 -- A lock is looked at when somebody asks for it and not before: that its job runs, or is gone,
 -- needs no write of its own.
 
--- The header of a job that waits and could be given another spec; nil if it runs.
+-- The header of a job's hot state, without its spec, which may be long; nil if it is gone.
+local function header_of(id)
+  local raw = redis.call('GETRANGE', job_key(id), 0, 52)
+  return raw ~= '' and raw or nil
+end
+
+-- What the header of a job says that waits, in whatever way; nil if it runs.
 local function waits(raw)
-  local state, priority, flags, crashes, attempt, version, fence, expires, entry =
-    struct.unpack(FORMAT, raw)
+  local state, priority, flags, _, _, version, fence, _, entry = struct.unpack(FORMAT, raw)
   if state == RUNNING or (state == QUEUED and started(priority, entry)) then
     return nil
   end
@@ -15,13 +20,13 @@ local function waits(raw)
     entry = entry}
 end
 
--- Who holds a lock: "id:epoch:seq", and its hot state; nil if the lock is free.
+-- Who holds a lock: "id:epoch:seq", and the header of that job; nil if the lock is free.
 local function holder_of(lock)
   local held = redis.call('GET', unique_key(lock.digest))
   if not held then
     return nil
   end
-  local raw = redis.call('GET', job_key(string.match(held, '^[^:]*')))
+  local raw = header_of(string.match(held, '^[^:]*'))
   if lock.scope == 'period' then
     return held, raw
   end
@@ -39,8 +44,8 @@ local function take_lock(lock, held)
   end
 end
 
--- The state a client is told of a job by its hot state: as in the header, running if it was
--- started; 0 for a job that is gone.
+-- The state of a job as a client is told it: that of the header, but running if it was started; 0
+-- for a job that is gone.
 local function state_of(raw)
   if not raw then
     return 0
@@ -48,16 +53,23 @@ local function state_of(raw)
   return waits(raw) and string.byte(raw, 1) or RUNNING
 end
 
--- Gives a waiting job another spec: fresh attempts, at its new place. `at`: ms, or nil for now.
--- Returns the gates it held: others are let in there once no lock is asked for any more, since one
--- that has expired ends then, and its lock with it.
-local function replace(id, job, raw, at, priority, expires, body)
+-- Gives a waiting job another spec: fresh attempts and no steps, at its new place. `at`: ms, or nil
+-- for now. Returns the gates it held: others are let in there once no lock is asked for any more,
+-- since one that has expired ends then, and its lock with it.
+local function replace(id, job, at, priority, expires, body)
   local version, flags = job.version + 1, job.flags
   append('job.replaced', id, version, body)
+  if bit.band(flags, STEPS) ~= 0 then
+    flags = flags - STEPS
+    redis.call('UNLINK', steps_key(id))
+  end
   local gone = {}
   withdraw(id, job.state, job.priority, job.fence, job.entry, gone)
   leave(gone)
-  local left = limited and vacate(id, gates_for(raw), 1) or {}  -- by the keys it had
+  local left = {}
+  if limited then
+    left = vacate(id, gates_for(redis.call('GETRANGE', job_key(id), 0, HEAD)), 1)  -- by its old keys
+  end
   if at then
     redis.call('SET', job_key(id), pack(SCHEDULED, priority, flags, 0, 0, version, 0, expires, '')
       .. body)

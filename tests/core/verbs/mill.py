@@ -44,6 +44,11 @@ def verdict_on(
     return Finish(lease.id, fence, verdict, ev.body_of(event), delay_ms, end)
 
 
+def spec_record(history: Sequence[ev.Record]) -> ev.Record:
+    """The event of a job's history that gave it the spec it has."""
+    return [one for one in history if one.type in ("job.submitted", "job.replaced")][-1]
+
+
 class Mill:
     """The verbs of partition `default`, and what became of its jobs.
 
@@ -113,7 +118,7 @@ class Mill:
 
     async def redrive(self, job: str, version: int, priority: int = 5) -> str:
         history = await self.log(job)
-        spec = history[0].body if history else ev.body_of(ev.JobSubmitted("noop"))
+        spec = spec_record(history).body if history else ev.body_of(ev.JobSubmitted("noop"))
         (reply,) = await self.queue.redrive([Redrive(job, priority, version, spec)], ADA)
         return reply
 

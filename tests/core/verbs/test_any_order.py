@@ -9,16 +9,20 @@ from typing import Any, get_args
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from millstream.core.codec import wrap
 from millstream.core.errors import GroupLost, QueueDraining
-from millstream.core.events import JobSubmitted, QueueConfigured
+from millstream.core.events import JobCheckpointed, JobSubmitted, QueueConfigured
 from millstream.core.hot import Lease
+from millstream.core.ids import new_id
 from millstream.core.jobs import JobState
 from millstream.core.operating import PURGEABLE, Mode
 from millstream.core.queue import Verdict
+from millstream.core.stepping import new_checkpoint
+from millstream.core.submitting import Policy, Scope, new_job
 from millstream.core.upcast import decode
 from tests.invariants import check
 
-from .mill import ADA, Mill, verdict_on
+from .mill import ADA, Mill, spec_record, verdict_on
 
 WORKERS = ("w1", "w2", "w3")
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
@@ -41,11 +45,26 @@ steps = st.one_of(
     step("submit", few, priorities, st.sampled_from((None, 0, 60_000)), keys),
     step("submit", few, st.just(5), st.none(), keys),
     step("submit_expired", priorities),
+    step(
+        "submit_unique",
+        st.lists(
+            st.tuples(
+                st.sampled_from(("aa", "bb")),
+                st.sampled_from(get_args(Scope)),
+                st.sampled_from(get_args(Policy)),
+                priorities,
+                st.sampled_from((None, None, 0, 60_000)),
+            ),
+            min_size=1,
+            max_size=3,
+        ),
+    ),
     step("claim", workers, few, st.just(False)),
     step("claim", workers, few, st.just(False)),
     step("claim", workers, few, st.just(True)),
     step("finish", verdicts),
     step("finish", verdicts),
+    step("checkpoint", st.lists(st.tuples(numbers, st.sampled_from("abc")), max_size=3)),
     step("cancel", st.lists(numbers, max_size=3)),
     step("expire", st.integers(1, 3), few),
     step("promote", few),
@@ -97,6 +116,22 @@ class Play:
     async def submit_expired(self, priority: int) -> None:
         await self.mill.submit(priority=priority, expires_at=await self.mill.now() - 1)
 
+    async def submit_unique(self, jobs: list[tuple[str, Scope, Policy, int, int | None]]) -> None:
+        """Jobs that may be one, or one that is there; scopes of a key are mixed, as they may be."""
+        batch = [
+            new_job(
+                new_id("default"),
+                JobSubmitted(
+                    "noop", lock=lock, lock_scope=scope, lock_ms=60_000, priority=priority,
+                    delay_ms=delay_ms, max_attempts=99,
+                ),
+            )._replace(policy=policy)
+            for lock, scope, policy, priority, delay_ms in jobs
+        ]  # fmt: skip
+        _, stands = await self.mill.send(batch)
+        known = set(self.mill.accepted)
+        assert all(stand.id in known for stand in stands)
+
     async def claim(self, worker: str, limit: int, held: bool) -> None:
         self.leases += await self.mill.claim(limit, worker, held=held)
 
@@ -112,6 +147,17 @@ class Play:
             assert not (good and lease in self.accepted), "a lease was good for two verdicts"
             if good:
                 self.accepted.add(lease)
+
+    async def checkpoint(self, picks: list[tuple[int, str]]) -> None:
+        """Steps of any lease, stale ones too; some of them again."""
+        if self.leases:
+            leases = [self.leases[at % len(self.leases)] for at, _ in picks]
+            await self.mill.queue.checkpoint(
+                [
+                    new_checkpoint(lease.id, lease.fence, JobCheckpointed(name, wrap(lease.fence)))
+                    for lease, (_, name) in zip(leases, picks, strict=True)
+                ]
+            )
 
     async def cancel(self, picks: list[int]) -> None:
         jobs = self.mill.accepted
@@ -136,7 +182,7 @@ class Play:
             if one.type in ("job.succeeded", "job.failed", "job.cancelled")
         ]
         if len(ends) > behind:
-            spec = decode(history[0])
+            spec = decode(spec_record(history))
             assert isinstance(spec, JobSubmitted)
             await self.mill.redrive(job, ends[-1 - behind], spec.priority)
 

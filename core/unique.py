@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from ..core.retry import MAX_DELAY
-from ..core.submitting import Policy
+from .retry import MAX_DELAY
+from .submitting import Policy
 
 DIGEST_BYTES = 16
 _packed = msgspec.msgpack.Encoder(order="deterministic").encode
@@ -46,13 +46,17 @@ def lock_ms_of(unique: Unique) -> int | None:
     return max(1, round(unique.period * 1000))
 
 
-def canonical(data: bytes) -> bytes:
+def canonical(data: bytes, without: str | None = None) -> bytes:
     """The same bytes for the same JSON value, however its keys are ordered and its text is spaced.
 
     Numbers count as they are written where a float or 64 bits might not hold them: two payloads
-    that differ are never taken for one.
+    that differ are never taken for one. `without`: a member of the outermost object that does
+    not count.
     """
-    return _packed(json.loads(data, parse_float=_number, parse_int=_integer))
+    tree = json.loads(data, parse_float=_number, parse_int=_integer)
+    if without is not None:
+        tree.pop(without, None)
+    return _packed(tree)
 
 
 def digest(*parts: bytes) -> str:

@@ -1,0 +1,100 @@
+"""What a client says of a schedule, held against what there is. Faults carry their paths."""
+
+from typing import Any
+
+import msgspec
+
+from ..core.errors import InvalidSchedule
+from ..core.nesting import deeper_than
+from ..core.schedule_store import State
+from ..core.schedules import Schedule, check_schedule_spec, read_schedule
+from .bodies import invalid
+from .problems import CONFLICT, NOT_FOUND, TOO_DEEP, UNKNOWN_TYPE, UNPROCESSABLE, Fault, Problem
+from .resources import Resources
+from .schedule_views import ScheduleChange
+from .submission import Submission, Unacceptable
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_change = msgspec.json.Decoder(ScheduleChange).decode
+_NULL = b"null"
+
+
+def not_found(name: str) -> Problem:
+    """The problem of a schedule that is not there."""
+    return Problem(NOT_FOUND, f"There is no schedule {name[:200]!r}.")
+
+
+async def find(resources: Resources, name: str) -> State:
+    """The schedule of that name. Raises Problem."""
+    found = await resources.schedules.find(name)
+    if found is None:
+        raise not_found(name)
+    return found
+
+
+def understood(state: State) -> Schedule:
+    """What a schedule says. Raises Problem if a later release made it."""
+    try:
+        return state.schedule()
+    except msgspec.ValidationError as error:
+        detail = f"Schedule {state.name} cannot be read by this release: {error}."
+        raise Problem(CONFLICT, detail) from None
+
+
+def decode(body: bytes) -> Schedule:
+    """A new schedule from a body. Raises Problem."""
+    try:
+        return read_schedule(body)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from None
+
+
+def changed(state: State, body: bytes) -> Schedule:
+    """The schedule with what a body changes. Raises Problem."""
+    try:
+        given: Any = _change(body)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from None
+    if given.version is not msgspec.UNSET and given.version != state.version:
+        detail = f"Schedule {state.name} has version {state.version}, not {given.version}."
+        raise Problem(CONFLICT, detail, version=state.version)
+    old, new = _members(msgspec.json.encode(understood(state))), _members(body)
+    new.pop("version", None)
+    for one, other in (("cron", "every"), ("every", "cron")):
+        if one in new and bytes(new[one]) != _NULL and other not in new:
+            old.pop(other, None)
+    merged = {name: raw for name, raw in (old | new).items() if _counts(name, raw)}
+    schedule = decode(msgspec.json.encode(merged))
+    if schedule.queue != state.partition:
+        message = f"expected {state.partition!r}, where it lives: to move it, make it anew"
+        raise _unprocessable("queue", message)
+    return schedule
+
+
+async def accepted(resources: Resources, given: Schedule) -> Schedule:
+    """The schedule with its queue and attempts said, if it can be. Raises Problem, Unavailable."""
+    try:
+        check_schedule_spec(given)
+    except InvalidSchedule as error:
+        raise _unprocessable(error.field, error.message) from None
+    bound = resources.settings.max_depth
+    if deeper_than(bytes(given.payload), bound):
+        fault = Fault("$.payload", f"expected at most {bound} levels of nesting")
+        raise Problem(TOO_DEEP, f"{fault.message} (at $.payload).", [fault])
+    job = Submission(type=given.type, queue=given.queue)
+    try:
+        defaults = resources.catalog.remembered(job) or await resources.catalog.resolve(job)
+    except Unacceptable as error:
+        fault = error.fault()
+        raise Problem(UNKNOWN_TYPE, f"{fault.message} (at {fault.path}).", [fault]) from None
+    attempts = given.max_attempts or min(defaults.max_attempts, 1000)
+    return msgspec.structs.replace(given, queue=defaults.queue, max_attempts=attempts)
+
+
+def _counts(name: str, raw: msgspec.Raw) -> bool:
+    return name == "payload" or bytes(raw) != _NULL
+
+
+def _unprocessable(field: str, message: str) -> Problem:
+    path = f"$.{field}"
+    return Problem(UNPROCESSABLE, f"{message} (at {path}).", [Fault(path, message)])

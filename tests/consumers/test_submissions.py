@@ -1,0 +1,317 @@
+"""Jobs that handlers submit: the same place in the same job gives the same job."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from millstream.consumers import Backoff, Context, Registry
+from millstream.core.codec import wrap
+from millstream.core.events import Command, JobSubmitted
+from millstream.core.ids import new_id
+from millstream.core.queue import PartitionQueue, Redrive, new_job
+from millstream.core.stepping import Kept
+from tests.invariants import check
+
+from .conftest import Bench, until
+from .test_steps import SOON, fault_of
+
+LATER = Backoff(kind="fixed", delay=0.1, jitter=0)
+
+
+class Mail(msgspec.Struct):
+    to: str
+
+
+async def spec_of(bench: Bench, job: str, queue: str = "default") -> dict[str, Any]:
+    return msgspec.json.decode((await bench.history(job, queue))[0].body)
+
+
+async def made(bench: Bench, queue: str = "default", type: str = "mail") -> list[str]:
+    """Ids of the jobs of a type that were ever submitted to a queue."""
+    records = await bench.queue_log(queue)
+    return [r.job for r in records if r.type == "job.submitted" and f'"{type}"' in r.body.decode()]
+
+
+async def test_a_retry_submits_nothing_twice(bench: Bench, registry: Registry) -> None:
+    got: list[list[str]] = []
+
+    @registry.job("mail", queue="mails", max_attempts=7)
+    async def mail(ctx: Context, payload: Mail) -> None:
+        pass
+
+    @registry.job("order", backoff=SOON)
+    async def order(ctx: Context, payload: None) -> None:
+        got.append([])
+        for to in ("ada", "bob"):
+            got[-1].append(await ctx.submit("mail", Mail(to)))
+        got[-1].append(await ctx.submit("mail", {"to": "eve"}, name="for eve", queue="others"))
+        if ctx.attempt < 3:
+            raise ConnectionError("not yet")
+
+    await bench.worker(registry)
+    assert (await bench.ended(await bench.submit("order")))[-1] == "succeeded"
+    assert len(got) == 3
+    assert got[0] == got[1] == got[2]
+    assert len(set(got[0])) == 3
+    assert await made(bench, "mails") == got[0][:2]
+    assert await made(bench, "others") == got[0][2:]
+    spec = await spec_of(bench, got[0][0], "mails")
+    assert (spec["payload"]["data"], spec["max_attempts"]) == ({"to": "ada"}, 7)
+    await bench.ended(got[0][0], queue="mails")
+    (await check(bench.url, ["default", "mails", "others"])).require()
+
+
+async def test_a_crash_between_the_job_and_its_step_submits_nothing_twice(
+    bench: Bench, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worst moment: the job is made, and the one that made it dies before it is noted."""
+    got: list[str] = []
+    stuck = asyncio.Event()
+    checkpoint = PartitionQueue.checkpoint
+
+    async def never(self: PartitionQueue, steps: Any) -> list[Kept]:
+        stuck.set()
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    @registry.job("order", backoff=SOON)
+    async def order(ctx: Context, payload: None) -> None:
+        got.append(await ctx.submit("mail", 1, queue="mails"))
+
+    monkeypatch.setattr(PartitionQueue, "checkpoint", never)
+    first = await bench.worker(registry, unknown_types="accept")
+    job = await bench.submit("order")
+    await stuck.wait()
+    await first.close()
+    monkeypatch.setattr(PartitionQueue, "checkpoint", checkpoint)
+    await bench.queue.reap(0, 9)
+    await bench.worker(registry, unknown_types="accept")
+    assert (await bench.ended(job))[-2:] == ["checkpointed", "succeeded"]
+    assert await made(bench, "mails") == got
+
+
+async def test_the_same_place_in_another_job_is_another_job(
+    bench: Bench, registry: Registry
+) -> None:
+    @registry.job("order")
+    async def order(ctx: Context, payload: None) -> str:
+        return await ctx.submit("mail", 1, queue="mails")
+
+    await bench.worker(registry, unknown_types="accept")
+    for job in await bench.submit_many("order", [None] * 5):
+        await bench.ended(job)
+    assert len(set(await made(bench, "mails"))) == 5
+
+
+async def test_a_redriven_job_names_the_job_it_submitted_before(
+    bench: Bench, registry: Registry
+) -> None:
+    @registry.job("order")
+    async def order(ctx: Context, payload: None) -> None:
+        await ctx.submit("mail", 1, queue="mails")
+        raise ConnectionError("no")
+
+    await bench.worker(registry, unknown_types="accept")
+    job = await bench.submit("order", max_attempts=1)
+    await bench.ended(job)
+    history = await bench.history(job)
+    redrive = Redrive(job, 5, history[-1].version, history[0].body)
+    assert await bench.queue.redrive([redrive], Command("ada")) == ["queued"]
+
+    async def twice() -> bool:
+        return (await bench.types(job)).count("failed") == 2
+
+    await until(twice)
+    assert (await bench.types(job)).count("checkpointed") == 2, "steps are done afresh"
+    assert len(await made(bench, "mails")) == 1
+
+
+async def test_a_replaced_job_submits_anew(bench: Bench, registry: Registry) -> None:
+    @registry.job("order", backoff=Backoff(kind="fixed", delay=600, jitter=0))
+    async def order(ctx: Context, payload: int) -> None:
+        await ctx.submit("mail", payload, queue="mails")
+        if payload == 1:
+            raise ConnectionError("no")
+
+    def submission(payload: int) -> Any:
+        spec = JobSubmitted("order", lock="ab12", lock_scope="unfinished", payload=wrap(payload))
+        return new_job(new_id("default"), spec)._replace(policy="replace")
+
+    await bench.worker(registry, unknown_types="accept")
+    first = submission(1)
+    await bench.queue.submit([first])
+
+    async def retrying() -> bool:
+        return (await bench.types(first.id))[-1] == "attempt_failed"
+
+    await until(retrying)
+    await bench.queue.submit([submission(2)])
+    assert (await bench.ended(first.id))[-1] == "succeeded"
+    assert len(await made(bench, "mails")) == 2
+
+
+async def test_options_are_those_of_the_api(bench: Bench, registry: Registry) -> None:
+    at = datetime.now(UTC) + timedelta(hours=1)
+
+    @registry.job("order")
+    async def order(ctx: Context, payload: None) -> list[str]:
+        return [
+            await ctx.submit(
+                "mail", priority=2, delay=timedelta(minutes=1), max_attempts=3, timeout=30,
+                backoff=Backoff(kind="fixed", delay=2), tags=("a", "b", "a"),
+                metadata={"tenant": "7"}, concurrency_key="k", rate_key="r",
+            ),
+            await ctx.submit("mail", run_at=at, expires_at=at + timedelta(hours=1)),
+            await ctx.submit("mail", run_at=datetime(2020, 1, 1, tzinfo=UTC)),
+            await ctx.submit("mail", 1, unique={"key": "x"}),
+            await ctx.submit("mail", 2, unique={"key": "x"}),
+        ]  # fmt: skip
+
+    await bench.worker(registry, unknown_types="accept", queues=("default",))
+    job = await bench.submit("order")
+    await bench.ended(job)
+    first, later, past, one, other = (await bench.last(job))["result"]["data"]
+    spec = await spec_of(bench, first)
+    assert spec == {
+        "type": "mail", "concurrency_key": "k", "rate_key": "r",
+        "payload": {"data": None, "codec": "json"}, "priority": 2, "max_attempts": 3,
+        "backoff": {"kind": "fixed", "delay": 2.0}, "timeout_ms": 30_000, "delay_ms": 60_000,
+        "tags": ["a", "b"], "metadata": {"tenant": "7"},
+    }  # fmt: skip
+    spec = await spec_of(bench, later)
+    assert spec["run_at"] == round(at.timestamp() * 1000)
+    assert spec["expires_at"] - spec["run_at"] == 3_600_000
+    assert "run_at" not in await spec_of(bench, past)
+    assert one == other
+    (await check(bench.url, ["default"])).require()
+
+
+@pytest.mark.parametrize(
+    ("fault", "how"),
+    [
+        ("type: expected 1 to 128 of a-z A-Z 0-9", {"type": "no type"}),
+        ("type: expected text, got 7", {"type": 7}),
+        ("1 to 63 of a-z 0-9", {"queue": "Mails!"}),
+        ("`int` <= 9 - at `$.priority`", {"priority": 10}),
+        ("`int` >= 1", {"max_attempts": 0}),
+        ("unknown field", {"prioritie": 1}),
+        ("$.tags[0]", {"tags": [""]}),
+        ("either run_at or delay, got both", {"delay": 1, "run_at": datetime.now(UTC)}),
+        ("timezone", {"run_at": datetime(2026, 1, 1)}),  # noqa: DTZ001
+        ("not so far ahead", {"run_at": datetime(2200, 1, 1, tzinfo=UTC)}),
+        ("concurrency_key: expected 1 to 128", {"concurrency_key": "no key"}),
+        ("expected a period in seconds", {"unique": {"scope": "period"}}),
+        ("a payload that can be JSON, got Encoding", {"payload": object()}),
+        ("at most 64 levels of nesting", {"payload": "deep"}),
+        ("a payload of at most 10000 bytes, got 20002", {"payload": "x" * 20_000}),
+        ("a payload as 'typed' takes it, got Object missing required field `to`",
+         {"type": "typed", "payload": {}}),
+        ("1 to 128 printable", {"name": "\n"}),
+    ],
+)  # fmt: skip
+async def test_what_can_never_be_submitted_fails_the_job_for_good(
+    bench: Bench, registry: Registry, fault: str, how: dict[str, Any]
+) -> None:
+    @registry.job("typed")
+    async def typed(ctx: Context, payload: Mail) -> None:
+        pass
+
+    @registry.job("order", backoff=SOON)
+    async def order(ctx: Context, payload: None) -> None:
+        options = dict(how)
+        type, given = options.pop("type", "mail"), options.pop("payload", None)
+        if given == "deep":
+            given = []
+            for _ in range(64):
+                given = [given]
+        await ctx.submit(type, given, **options)
+
+    await bench.worker(registry, unknown_types="accept", max_body=10_000)
+    job = await bench.submit("order")
+    assert (await bench.ended(job))[-2:] == ["attempt_failed", "failed"]
+    told = await fault_of(bench, job)
+    assert fault in told["message"]
+    assert told["type"].endswith("StepError")
+    assert (await bench.last(job))["reason"] == "non_retryable"
+
+
+async def test_a_type_nobody_knows_yet_may_be_known_at_the_next_attempt(
+    bench: Bench, registry: Registry
+) -> None:
+    @registry.job("order", backoff=LATER, max_attempts=99)
+    async def order(ctx: Context, payload: None) -> str:
+        return await ctx.submit("new.mail")
+
+    await bench.worker(registry)
+    job = await bench.submit("order")
+
+    async def refused() -> bool:
+        return "attempt_failed" in await bench.types(job)
+
+    await until(refused)
+    newer = Registry()
+
+    @newer.job("new.mail", max_attempts=3, queue="mails")
+    async def mail(ctx: Context, payload: None) -> None:
+        pass
+
+    await bench.worker(newer)
+    assert (await bench.ended(job))[-1] == "succeeded"
+    assert (
+        "a worker of queue 'default' knows, got 'new.mail'"
+        in (await fault_of(bench, job))["message"]
+    )
+    child = (await bench.last(job))["result"]["data"]
+    assert (await spec_of(bench, child, "mails"))["max_attempts"] == 3
+    assert (await bench.ended(child, queue="mails"))[-1] == "succeeded"
+
+
+async def test_a_queue_that_takes_no_jobs_is_an_ordinary_failure(
+    bench: Bench, registry: Registry
+) -> None:
+    @registry.job("order", backoff=LATER, max_attempts=99)
+    async def order(ctx: Context, payload: None) -> str:
+        return await ctx.submit("mail", queue="mails")
+
+    await bench.directory.queue("mails").set_mode("draining", Command("ada"))
+    await bench.worker(registry, unknown_types="accept")
+    job = await bench.submit("order")
+
+    async def refused() -> bool:
+        return "attempt_failed" in await bench.types(job)
+
+    await until(refused)
+    await bench.directory.queue("mails").set_mode("open", Command("ada"))
+    assert (await bench.ended(job))[-1] == "succeeded"
+    assert len(await made(bench, "mails")) == 1
+
+
+async def test_a_stale_worker_cannot_double_a_job(bench: Bench, registry: Registry) -> None:
+    """Two attempts at once, the older one overtaken: both are given the same job."""
+    go, begun = asyncio.Event(), asyncio.Event()
+    got: list[str] = []
+
+    @registry.job("order")
+    async def order(ctx: Context, payload: None) -> None:
+        if not begun.is_set():
+            begun.set()
+            await go.wait()
+        try:
+            await ctx.submit("mail", queue="mails")
+        finally:
+            got.append("over")
+
+    first = await bench.worker(registry, unknown_types="accept", lease=30.0, sweep=60.0)
+    job = await bench.submit("order")
+    await begun.wait()
+    await bench.queue.reap(0, 9)
+    await bench.worker(registry, unknown_types="accept")
+    assert (await bench.ended(job))[-1] == "succeeded"
+    go.set()
+    await until(lambda: len(got) == 2 and not first.slots.held)
+    assert len(await made(bench, "mails")) == 1
