@@ -62,10 +62,11 @@ class Submitting(Partition):
 
         All jobs are made before any is replaced, and only then others are let in where those have
         left, and those promoted that are due already. No more are promoted than were submitted:
-        who waited longer goes first.
+        who waited longer goes first. A command that is sent again is remembered longer.
         """
         minute, seen = self.once.get(command, (0, None))
         if seen and self.clock - minute < ONCE_MINUTES:
+            self.once[command] = self.clock, seen
             return seen._replace(again=True)
         self._check(jobs)
         first, self._past = self.log.seq + 1, False
