@@ -282,3 +282,18 @@ async def test_a_job_that_waits_for_a_limit_can_be_replaced_and_leaves_its_place
     assert await mill.story(first.id) == ["submitted", "blocked", "replaced"]
     assert [lease.id for lease in await mill.claim()] == [first.id], "nobody runs under its new key"
     assert await mill.finish(lease, "succeeded")
+
+
+async def test_the_position_is_that_of_the_spec_although_others_are_let_in_by_it(
+    mill: Mill,
+) -> None:
+    await mill.queue.configure(ev.QueueConfigured("ada"), {"ck": "1"})
+    first = await one(mill, concurrency_key="a")
+    await mill.submit(concurrency_key="a")
+    (lease,) = await mill.claim()
+    assert await mill.finish(lease, "released")  # waits again, and keeps its slot
+    again = await one(mill, policy="replace", concurrency_key="a")
+    assert again.id == first.id
+    told = [(one.type, one.position) for one in await mill.log()][-2:]
+    assert [name for name, _ in told] == ["job.replaced", "job.queued"]
+    assert again.position == told[0][1]
