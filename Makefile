@@ -2,13 +2,14 @@
 PYTHON ?= python3
 WORKERS ?= 2
 BIN := .venv/bin
+EXAMPLES ?= 3000
 APP ?= examples/handlers.py
 DATA ?= .millstream
 SERVER_TESTS := tests/model tests/core/verbs tests/audits/test_hot.py $(addprefix tests/core/test_, \
 	log.py connection.py ready.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test servers test-servers test-hosts bench lint format types imports check clean
+.PHONY: help run demo test servers test-servers test-hosts hunt bench lint format types imports check clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +50,9 @@ test-servers: servers ## run what depends on the server on Redis 7.0 and 8.2
 
 test-hosts: .venv ## run workers on three hosts in network namespaces (Linux, root, iproute2)
 	@$(BIN)/python -m pytest -m hosts tests/hosts
+
+hunt: .venv ## hold the verbs to their model in many more orders than `make test` does
+	@MILLSTREAM_TEST_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q -n 0 tests/model
 
 bench: .venv ## measure, print a table and JSON (wants an idle machine)
 	@$(BIN)/python -m benchmarks

@@ -6,7 +6,7 @@ there is something to send.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context as Variables
 from typing import NamedTuple
 
@@ -61,7 +61,7 @@ class Recorder:
             raise
 
     async def stop(self) -> None:
-        """Send no more."""
+        """Send no more; who waits for an answer is refused."""
         while self._sender is not None:
             self._sender.cancel()
             await asyncio.wait({self._sender}, timeout=0.1)
@@ -72,6 +72,7 @@ class Recorder:
                 await self._send(self._take())
         finally:
             self._sender = None
+            _refuse(self._waiting)
 
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
@@ -86,9 +87,14 @@ class Recorder:
         return batch
 
     async def _send(self, batch: Sequence[_Waiting]) -> None:
+        if not batch:
+            return
         steps = [one.step for one in batch]
         try:
             replies = await patiently("steps", lambda: self._queue.checkpoint(steps))
+        except asyncio.CancelledError:
+            _refuse(batch)
+            raise
         except Exception as error:
             if len(batch) > 1:  # keep one step that the server chokes on from the others
                 for one in batch:
@@ -101,3 +107,9 @@ class Recorder:
             one.answer.set_result(reply)
         news = [(one.attempt, reply) for one, reply in zip(batch, replies, strict=True)]
         self._told([(attempt, reply) for attempt, reply in news if reply in (0, 2)])
+
+
+def _refuse(waiting: Iterable[_Waiting]) -> None:
+    for one in waiting:
+        if not one.answer.done():
+            one.answer.set_result(0)

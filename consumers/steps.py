@@ -45,6 +45,7 @@ class Steps:
         self._known: frozenset[str] | None = None if attempt.lease.steps else frozenset()
         self._reached: set[str] = set()
         self._unnamed: Counter[str] = Counter()
+        self._unsure: dict[str, JobCheckpointed] = {}
 
     @property
     def job_id(self) -> str:
@@ -160,6 +161,11 @@ class Steps:
         self._reached.add(name)
 
     async def _recall(self, name: str) -> JobCheckpointed | None:
+        if name in self._unsure:
+            # Its handler gave up on the answer, and tries again: it is done, and must be kept.
+            event = self._unsure[name]
+            await self._keep(event)
+            return event
         lease = self._attempt.lease
         queue = self.durable.queue(lease.partition)
         if self._known is None:
@@ -187,7 +193,10 @@ class Steps:
 
     async def _keep(self, event: JobCheckpointed) -> None:
         lease = self._attempt.lease
-        reply = await self.durable.recorder(lease.partition).keep(self._attempt, event)
+        self._unsure[event.step] = event
+        with self.attempted(event.step):
+            reply = await self.durable.recorder(lease.partition).keep(self._attempt, event)
+        del self._unsure[event.step]
         if reply == 0:
             raise LeaseLost(lease.id, _named(event.step))
         if reply < 0:

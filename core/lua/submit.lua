@@ -84,7 +84,7 @@ end
 
 local first_seq = seq + 1
 local any_ready, past = false, false
-local twins = {}
+local twins, freed = {}, {}
 
 -- Takes the locks of job k, or notes the first one that is taken; the flags of the job if it is
 -- to be made, else nil.
@@ -112,9 +112,11 @@ local function settle(k, n)
   local id = string.match(held, '^[^:]*')
   local job = lock.replace and raw and waits(raw)
   if job then
-    held = id .. ':' .. epoch .. ':'
-      .. replace(id, job, at, ARGV[i + 1], ARGV[i + 3], ARGV[i + 4])
+    for _, gate in ipairs(replace(id, job, at, ARGV[i + 1], ARGV[i + 3], ARGV[i + 4])) do
+      freed[#freed + 1] = gate
+    end
     past = past or (at and at <= now)
+    held = id .. ':' .. epoch .. ':' .. seq
     raw = header_of(id)
     redis.call('SET', unique_key(lock.digest), held, 'KEEPTTL')
   end
@@ -150,6 +152,7 @@ for i, twin in ipairs(twins) do
   lines[i] = settle(twin.k, twin.n)
 end
 local duplicates = table.concat(lines, '\n')
+follow(freed)
 if past and promote(now, #keys) > 0 then
   any_ready = true
 end

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis.exceptions import ResponseError
 
 from millstream.consumers import (
     Backoff,
@@ -23,7 +24,8 @@ from millstream.consumers import (
 )
 from millstream.core.embedded import Valkey
 from millstream.core.events import Command
-from millstream.core.stepping import MAX_STEPS
+from millstream.core.queue import PartitionQueue
+from millstream.core.stepping import MAX_STEPS, Kept
 from tests.invariants import check
 from tests.strategies import json_values
 
@@ -487,6 +489,83 @@ async def test_steps_wait_for_a_server_that_is_gone(
     await asyncio.to_thread(valkey_server.start)
     await until(lambda: reached(bench), 15)
     assert (await bench.ended(job, 15))[-2:] == ["checkpointed", "succeeded"]
+
+
+async def test_a_step_whose_answer_was_not_awaited_is_tried_again_and_not_done_again(
+    bench: Bench, registry: Registry, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint, held = PartitionQueue.checkpoint, asyncio.Event()
+
+    async def late(self: PartitionQueue, steps: Any) -> list[Kept]:
+        await held.wait()
+        return await checkpoint(self, steps)
+
+    @registry.job("order", backoff=SOON)
+    async def order(ctx: Context, payload: None) -> list[int]:
+        try:
+            async with asyncio.timeout(0.05):
+                await ctx.step("a", calls.once, "a", 1)
+        except TimeoutError:
+            held.set()
+        return [await ctx.step("a", calls.once, "again", 2), await ctx.step("b", lambda: 3)]
+
+    monkeypatch.setattr(PartitionQueue, "checkpoint", late)
+    await bench.worker(registry)
+    job = await bench.submit("order")
+    assert (await bench.ended(job))[-1] == "succeeded"
+    assert (await bench.last(job))["result"]["data"] == [1, 3]
+    assert (calls.made, await steps_of(bench, job)) == (["a"], ["a", "b"])
+
+
+async def test_a_worker_that_closes_refuses_what_it_cannot_keep(
+    bench: Bench, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent, told = asyncio.Event(), list[str]()
+
+    async def never(self: PartitionQueue, steps: Any) -> list[Kept]:
+        sent.set()
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    @registry.job("order")
+    def order(ctx: Context, payload: None) -> None:
+        try:
+            ctx.sync.step("a", int)
+        except LeaseLost:
+            told.append("refused")
+
+    monkeypatch.setattr(PartitionQueue, "checkpoint", never)
+    worker = await bench.worker(registry)
+    job = await bench.submit("order")
+    await sent.wait()
+    await worker.close()
+    await until(lambda: told == ["refused"])
+    assert await bench.types(job) == ["submitted", "started"]
+
+
+async def test_what_the_server_chokes_on_is_kept_from_the_others(
+    bench: Bench, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint, refused = PartitionQueue.checkpoint, list[int]()
+
+    async def choosy(self: PartitionQueue, steps: Any) -> list[Kept]:
+        if any(step.step == "bad" for step in steps):
+            refused.append(len(steps))
+            raise ResponseError("no")
+        return await checkpoint(self, steps)
+
+    @registry.job("order", backoff=SOON)
+    async def order(ctx: Context, payload: None) -> list[str]:
+        steps = (ctx.step(name, str) for name in ("first", "bad", "good"))
+        found = await asyncio.gather(*steps, return_exceptions=True)
+        return [type(one).__name__ for one in found]
+
+    monkeypatch.setattr(PartitionQueue, "checkpoint", choosy)
+    await bench.worker(registry)
+    job = await bench.submit("order")
+    assert (await bench.ended(job))[-1] == "succeeded"
+    assert (await bench.last(job))["result"]["data"] == ["str", "ResponseError", "str"]
+    assert refused[-1] == 1
 
 
 async def reached(bench: Bench) -> bool:

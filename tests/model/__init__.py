@@ -10,27 +10,34 @@ The rooms, one class each
     lanes.py      `Lanes`: jobs that may run, in the order they came, one lane per priority; which
                   of them were given to whom, and since when
     due.py        `Due`: jobs that wait for an instant, in the order of those instants
-    gates.py      `Gates`: concurrency limits, who has passed them and who waits at them
     locks.py      `Locks`: which job stands for all like it
-    partition.py  `Partition`: all rooms, the clock, the bell, and the steps that verbs share
-    commands.py   what is given to the verbs, and what a claim gives
-    verbs.py      `Model`: one method per verb, from submitting.py, operating.py, working.py and
-                  keeping.py
+    gates.py      `Gates`: limits, who has passed the gate of each, and who waits there
+    rooms.py      `Rooms`: all of them, the mode, the clock, the bell
+    passing.py    `Passing`: how jobs pass gates, wait, are let in and leave; how a job ends
+    partition.py  `Partition`: how jobs are promoted
+
+The verbs, one method each, by who calls them: `submitting.py`, `working.py`, `operating.py`,
+`maintaining.py`; `verbs.py` puts them together as `Model`.
 
 Beside it, and not pure: `world.py` (the server, its time, what can be seen of it), `pair.py` (one
-command to both), `play.py` (what callers do and remember), `test_against_model.py` (one rule per
-verb, or per thing that happens in life). `state.py` draws the picture that both must give.
+command to both), `stage.py`, `clients.py`, `workers.py` and `operators.py` (what callers do and
+remember), put together in `play.py`, and `test_against_model.py` (one rule per verb, or per thing
+that happens in life). `state.py` draws the picture that both must give. `laws.py` says what holds
+of limits in any log, however the verbs came to it.
 
-A new verb is a method in one of those four, one of the same name in `play.py`, and a rule. A new
-reason why a job waits is a room of its own: give it to `Partition`, to `State`, and to what
-`World.look` reads; its times must move with `World.step`.
+A new verb is a method in the file of its callers, one of the same name on the stage, and a rule. A
+new reason why a job waits is a room of its own: give it to `Rooms`, to `State`, and to what
+`World.look` reads; its times must move with `World.step`. Not here yet: schedules, which are to be
+a room and a file of verbs, and the steps of jobs (`checkpoint`). `test_any_order.py` of the verbs
+drives those, against the audits alone.
 
 Time. The model's time has two parts, `Instant(minute, tick)`. The minute moves only when a test
 says so (`Model.step`). The tick moves with every call: it orders what happens within one minute.
 Real milliseconds pass between calls as ticks do, so the order of instants is the order of the
-server's times as long as an example takes less than a minute. That is why every delay, expiry and
-lease here is a whole number of minutes: what is due, expired or lost is then never a matter of
-milliseconds.
+server's times as long as an example takes less than a minute. That is why every delay, expiry,
+period, lease and time between starts here is a whole number of minutes: what is due, expired, lost
+or let in is then never a matter of milliseconds. Entries of lanes keep the times they came at, so
+aging is either shorter than what lies between two calls or longer than any test.
 
 The life of a job
     submitted   version 1. It enters its lane, or waits in `Due` if it has a run time; one whose
@@ -45,6 +52,15 @@ The life of a job
     lost        a lease neither renewed nor asked for (`held`) for as long as the lease lasts is
                 taken back by `reap`: the job enters its lane anew, behind all others, and the old
                 fence is good for nothing. After too many crashes it fails as poison.
+    blocked     a job meets its gates when it would start: concurrency of its key, rate of its key,
+                concurrency of its type, rate of its type, each first as the limit of its type. It
+                waits at the first that is closed, keeps what it passed before that one and gives up
+                what lies behind. So all take gates in one order, and no two wait for each other.
+                Who leaves a gate lets the next in, by priority and then by arrival: job.queued
+                {limit}. Room of a concurrency limit is kept until the job ends or waits for a time;
+                a rate is paid when a job starts, and no more are let in than may start at once.
+    replaced    by a submission whose lock a waiting job holds: fresh attempts at its new place.
+                Others are let in at the gates it left when all of the submission is done.
     ended       nothing is kept, but of a job that was redriven its last version, for an hour, so
                 that whoever read an older end cannot redrive it.
 
@@ -53,17 +69,8 @@ the same (the lane notes the last), so their jobs are running still, and may be 
 claim, renewal or reaping is possible in that lane before `mend`. A claim that meets a lost lane is
 refused after it has served the lanes before: what it started there the worker finds by `held`.
 
-A job over a concurrency limit waits at the gate of that limit, by priority and arrival, and keeps
-what it has passed before. Who ends, or waits for a time, lets go of its gates, and each time the
-next of those who wait there enters its lane. A new lease of the same job has passed already.
-
-A job whose lock is taken is not made. It is told of the one that stands for it, which is given its
-spec if it waits and the submission says so.
-
-A paused queue gives no new leases, a draining one takes no jobs; all else goes on.
-
-Not in the model yet: rates, aging, purges, schedules, and the lock of a request. The test of any
-order (`tests/core/verbs/test_any_order.py`) covers the first three, `test_fire.py` schedules.
+What is not said: in which order crowded gates are looked at by who looks at all of them (`promote`,
+`configure`); the model must agree with the server in one of the orders.
 
 The bell has at most one token. It is rung whenever somebody who waits may have something to do.
 """

@@ -1,71 +1,138 @@
-"""Concurrency limits: the gates a job must pass before it starts, and who waits at them.
-
-Not here, and not in the state machine yet: rates and aging, whose times are not whole minutes.
-"""
+"""Limits, and the gates at which jobs wait for them."""
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-QUEUE = "c"
-"""The limit of the whole queue is no gate: nobody waits for it but in the lanes."""
+from .due import Instant
+from .jobs import Live
+
+
+class Rate(NamedTuple):
+    """Minutes between starts, and how many may come at once."""
+
+    every: int
+    burst: int
+
+
+NEVER = Instant(-(10**6), 0)
+
+Bound = int | Rate | None
+"""Of a concurrency limit, or of a rate; None: it was taken away, and is only counted."""
+
+
+def words(bound: Bound) -> str:
+    """A bound as the server keeps it; a rate is followed by how it was said, here nothing."""
+    if bound is None:
+        return "-"
+    if isinstance(bound, Rate):
+        return f"{bound.every * 60_000_000} {bound.burst} {{}}"
+    return str(bound)
+
+
+WHOLE = ("c", "r", "aging")
+"""Limits of the whole queue: no jobs wait at gates for these, and they can be forgotten."""
+
+
+@dataclass
+class Gate:
+    """One limit for one key, or for a type.
+
+    holders  jobs that have passed: of a concurrency limit until they end or wait for a time, of a
+             rate until they start, which is when they pay
+    waiting  job → its priority, and the seq of its job.blocked
+    paid_up  when the next start would be on time, had each start taken its share
+    """
+
+    name: str
+    told: str
+    bound: Bound = None
+    holders: set[str] = field(default_factory=set)
+    waiting: dict[str, tuple[int, int]] = field(default_factory=dict)
+    paid_up: Instant = NEVER
+
+    def queue(self) -> list[str]:
+        """Who waits, in the order of their turns."""
+        return sorted(self.waiting, key=self.waiting.__getitem__)
+
+    def room(self, now: Instant) -> int:
+        """How many more may pass now."""
+        if self.bound is None:
+            return 10**6
+        if isinstance(self.bound, int):
+            return self.bound - len(self.holders)
+        behind = max(self.paid_up, now).minute - now.minute
+        owed = -(-behind // self.bound.every)
+        return self.bound.burst - owed - len(self.holders)
+
+    def room_at(self, now: Instant) -> Instant:
+        """When a rate has room for one more."""
+        assert isinstance(self.bound, Rate)
+        ahead = len(self.holders) + 1 - self.bound.burst
+        return max(self.paid_up, now).later(ahead * self.bound.every)
+
+    def pay(self, starts: int, now: Instant) -> None:
+        """Some start."""
+        if isinstance(self.bound, Rate):
+            self.paid_up = max(self.paid_up, now).later(starts * self.bound.every)
 
 
 @dataclass
 class Gates:
-    """A gate is named by its field of the limits, and by the key where the limit is per key.
+    """All limits, the gates they made, and when a rate is looked at again.
 
-    bounds  field → how many at once; None: no limit any more, but jobs are still counted
-    passed  gate → jobs that have passed it, until they end or wait for a time
-    parked  gate → jobs that wait at it: priority, seq of their job.blocked, id
-    at      job → gate it waits at
+    limits  field (see core/limits.py) → bound; `aging` in ms
     """
 
-    bounds: dict[str, int | None] = field(default_factory=dict)
-    passed: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    parked: defaultdict[str, list[tuple[int, int, str]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-    at: dict[str, str] = field(default_factory=dict)
+    limits: dict[str, Bound] = field(default_factory=dict)
+    gates: dict[str, Gate] = field(default_factory=dict)
+    timers: dict[str, Instant] = field(default_factory=dict)
 
-    def of(self, type_: str, key: str | None) -> list[str]:
-        """The gates of a job, in the order in which all jobs pass them: narrow ones first."""
-        fields = [(f"ck:{type_}", key), ("ck", key), (f"c:{type_}", None)]
+    def of(self, job: Live) -> list[Gate]:
+        """The gates a job must pass, in the order of all jobs: narrow ones first."""
+        kind = job.spec["type"]
+        key, rate_key = job.spec.get("concurrency_key"), job.spec.get("rate_key")
+        asked = [
+            (f"ck:{kind}", key, f"concurrency of key {key} of type {kind}"),
+            ("ck", key, f"concurrency of key {key}"),
+            (f"rk:{kind}", rate_key, f"rate of key {rate_key} of type {kind}"),
+            ("rk", rate_key, f"rate of key {rate_key}"),
+            (f"c:{kind}", "", f"concurrency of type {kind}"),
+            (f"r:{kind}", "", f"rate of type {kind}"),
+        ]
         return [
-            name if of is None else f"{name}|{of}"
-            for name, of in fields
-            if name in self.bounds and (of is not None or name.startswith("c:"))
+            self._gate(limit, key, told)
+            for limit, key, told in asked
+            if key is not None and limit in self.limits
         ]
 
-    def bound(self, gate: str) -> float:
-        bound = self.bounds[gate.partition("|")[0]]
-        return math.inf if bound is None else bound
+    def _gate(self, limit: str, key: str, told: str) -> Gate:
+        name = f"{limit}|{key}" if key else limit
+        gate = self.gates.setdefault(name, Gate(name, told))
+        gate.bound = self.limits[limit]
+        return gate
 
-    def open(self, gate: str, job: str) -> bool:
-        """Whether a job may pass: there is room and nobody waits, or it has passed before."""
-        free = not self.parked[gate] and len(self.passed[gate]) < self.bound(gate)
-        return self.bound(gate) == math.inf or free or job in self.passed[gate]
+    def whole_rate(self) -> Gate | None:
+        """The rate of the whole queue, which holds back claims, not jobs."""
+        return self._gate("r", "", "") if "r" in self.limits else None
 
-    def park(self, gate: str, job: str, priority: int, seq: int) -> None:
-        self.parked[gate].append((priority, seq, job))
-        self.parked[gate].sort()
-        self.at[job] = gate
+    def set(self, limit: str, bound: Bound) -> bool:
+        """Change a limit; whether there was none of that name."""
+        fresh = limit not in self.limits
+        if bound is None and (fresh or limit in WHOLE):
+            self.limits.pop(limit, None)
+            return False
+        self.limits[limit] = bound
+        for gate in self.gates.values():
+            if gate.name.partition("|")[0] == limit:
+                gate.bound = bound
+        return fresh
 
-    def unpark(self, job: str) -> None:
-        gate = self.at.pop(job)
-        self.parked[gate] = [one for one in self.parked[gate] if one[2] != job]
+    def next(self) -> list[str]:
+        """Rates that are looked at again, the first of all first."""
+        return sorted(self.timers, key=lambda name: (self.timers[name], name))
 
-    def next(self, gate: str) -> str | None:
-        """Who is let in now, if there is room: by priority, then by who came first."""
-        if self.parked[gate] and len(self.passed[gate]) < self.bound(gate):
-            return self.parked[gate][0][2]
-        return None
-
-    def told(self, gate: str) -> str:
-        """As events tell it."""
-        name, _, key = gate.partition("|")
-        _, _, type_ = name.partition(":")
-        of_key = f" of key {key}" if key else ""
-        return "concurrency" + of_key + (f" of type {type_}" if type_ else "")
+    def crowded(self) -> list[str]:
+        """Gates at which jobs wait."""
+        return sorted(name for name, gate in self.gates.items() if gate.waiting)

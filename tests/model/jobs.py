@@ -1,15 +1,22 @@
-"""Live jobs, and what is remembered of those that ended."""
+"""Live jobs, and what is remembered of some that ended."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 from millstream.core.jobs import JobState
 
-from .log import says
-
 GONE_MINUTES = 60
 """How long the last version of a redriven job that ended is remembered."""
+
+
+@lru_cache(maxsize=1000)
+def spec_of(body: bytes) -> dict[str, Any]:
+    """What a spec says; not to be changed."""
+    return json.loads(body)
 
 
 @dataclass
@@ -17,13 +24,13 @@ class Live:
     """A job that has not ended.
 
     version   of its last event
-    tries     attempts that have ended since it was submitted or redriven
+    tries     attempts that have ended since it was submitted, replaced or redriven
     crashes   leases lost since then
     fence     version of the job.started event that its ready entry gives, or gave; 0 without one
     expires   minute after which it must not start
     cancel    cancellation was requested while it ran
     redriven  it had ended before
-    lock      it holds until it ends, unless another job has taken it
+    locked    it holds the lock that its spec names until it ends, if nobody took it over
     """
 
     id: str
@@ -37,25 +44,27 @@ class Live:
     expires: int | None = None
     cancel: bool = False
     redriven: bool = False
-    lock: str | None = None
-
-    @property
-    def kind(self) -> tuple[str, str | None]:
-        """Type, and key of its concurrency."""
-        spec = says(self.body)
-        return spec["type"], spec.get("concurrency_key")
+    locked: bool = False
 
     def expired(self, minute: int) -> bool:
         """Whether it must not start any more."""
         return self.expires is not None and self.expires <= minute
 
+    @property
+    def spec(self) -> dict[str, Any]:
+        return spec_of(self.body)
+
 
 @dataclass
 class Jobs:
-    """Every live job by id; `gone`: last version and minute of the end of those redriven."""
+    """Every live job by id; `gone`: last version and minute of the end of those redriven.
+
+    specs  the last spec of every job there ever was, as an archive has it
+    """
 
     live: dict[str, Live] = field(default_factory=dict)
     gone: dict[str, tuple[int, int]] = field(default_factory=dict)
+    specs: dict[str, bytes] = field(default_factory=dict)
 
     def end(self, job: Live, minute: int) -> None:
         """Forget a job that has ended."""

@@ -13,9 +13,11 @@ class Entry:
     given   to a worker: its job is running
     owner   who holds the lease; None if it was not given, or the group is lost
     since   minute of the last claim or renewal
+    tick    of the call in which the job entered
     """
 
     job: str
+    tick: int = 0
     given: bool = False
     owner: str | None = None
     since: int = 0
@@ -31,6 +33,10 @@ class Lane:
 
     def waiting(self) -> list[Entry]:
         return [entry for entry in self.entries if not entry.given]
+
+    def leased(self) -> list[Entry]:
+        """What is known to be given: nothing in a lane whose group is lost."""
+        return [entry for entry in self.entries if entry.given and not self.lost]
 
     def held(self, worker: str) -> list[Entry]:
         return [entry for entry in self.entries if entry.owner == worker]
@@ -51,9 +57,9 @@ class Lanes:
 
     lanes: dict[int, Lane] = field(default_factory=dict)
 
-    def enter(self, priority: int, job: str) -> None:
+    def enter(self, priority: int, job: str, tick: int) -> None:
         """Put a job behind all others of its priority."""
-        self.lanes.setdefault(priority, Lane()).entries.append(Entry(job))
+        self.lanes.setdefault(priority, Lane()).entries.append(Entry(job, tick))
 
     def leave(self, priority: int, job: str) -> None:
         """Take a job away, given or not."""

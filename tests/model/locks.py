@@ -1,45 +1,70 @@
-"""Locks: a job stands for all that are like it, for as long as the scope of its lock says."""
+"""Locks: who stands for all jobs that are like it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from millstream.core.jobs import JobState
 from millstream.core.submitting import Scope
+
+from .jobs import Live
 
 
 class Lock(NamedTuple):
-    """What a submission asks for. `minutes`: of the scope `period`; `replace`: of a waiting job."""
+    """A lock that a submitted job asks for; `minutes` of a period.
+
+    replace  a waiting job that holds it is given the new spec
+    """
 
     digest: str
     scope: Scope
-    minutes: int
-    replace: bool
+    minutes: int = 0
+    replace: bool = False
 
 
 class Held(NamedTuple):
-    """Who holds a lock, the seq of its last spec, and the minute in which that ends by itself."""
+    """Who holds a lock, the seq of that job's last spec, and the minute the lock ends by itself."""
 
-    job: str
+    id: str
     seq: int
     until: int | None
 
 
 @dataclass
 class Locks:
-    """Digest → who holds it. One whose job has ended, or runs, may stand here all the same."""
+    """Digest → who holds it, or held it: that a job runs or is gone changes nothing here."""
 
     held: dict[str, Held] = field(default_factory=dict)
 
-    def get(self, digest: str, minute: int) -> Held | None:
-        held = self.held.get(digest)
-        return None if held is None or (held.until or minute + 1) <= minute else held
+    def in_force(self, minute: int) -> dict[str, Held]:
+        """All but those whose period is over."""
+        return {
+            digest: held
+            for digest, held in self.held.items()
+            if held.until is None or minute < held.until
+        }
 
-    def take(self, lock: Lock, job: str, seq: int, minute: int) -> None:
+    def holder(self, lock: Lock, live: dict[str, Live], minute: int) -> Held | None:
+        """Who holds it, by the scope of who asks; None: it is free.
+
+        A period is over when its time is; else the job must live, or even wait.
+        """
+        held = self.in_force(minute).get(lock.digest)
+        if held is None or lock.scope == "period":
+            return held
+        job = live.get(held.id)
+        if job is None or (lock.scope == "waiting" and job.state is JobState.RUNNING):
+            return None
+        return held
+
+    def take(self, lock: Lock, id: str, seq: int, minute: int) -> None:
         until = minute + lock.minutes if lock.scope == "period" else None
-        self.held[lock.digest] = Held(job, seq, until)
+        self.held[lock.digest] = Held(id, seq, until)
 
-    def release(self, digest: str, job: str) -> None:
-        """The job has ended; another may hold its lock by now."""
-        if digest in self.held and self.held[digest].job == job:
+    def free(self, job: Live) -> None:
+        """The job ends: the lock of its spec is free, if it is still this job's."""
+        digest: str = job.spec.get("lock") or ""
+        held = self.held.get(digest) if job.locked else None
+        if held and held.id == job.id:
             del self.held[digest]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from millstream.core.hot import _HEADER, STATES
 from millstream.core.jobs import JobState
-from millstream.core.operating import Mode
 
+from .gates import words
 from .verbs import Model
 
 NO_ENTRY = ""
@@ -36,8 +36,9 @@ class State:
 
     lanes  priority → job and owner of each entry; owner None: not given, or the group is lost
     due    jobs that wait, in their order
-    locks  digest → who holds it, and the seq of its spec
-    passed, parked  gate → jobs that passed it, and those that wait at it, in their order
+    holders, waiting  by gate, where there are any; `blocked` is told of each job on its own
+    timers  rates that are looked at again, in the order of those times
+    locks  digest → job and seq of its spec, and whether the lock ends by itself
     """
 
     jobs: dict[str, Hot]
@@ -46,14 +47,18 @@ class State:
     bell: bool
     seq: int
     archived: int
-    mode: Mode
-    passed: dict[str, set[str]]
-    parked: dict[str, list[str]]
-    locks: dict[str, tuple[str, int]]
+    mode: str = "open"
+    limits: dict[str, str] = field(default_factory=dict)
+    holders: dict[str, set[str]] = field(default_factory=dict)
+    waiting: dict[str, list[str]] = field(default_factory=dict)
+    blocked: dict[str, str] = field(default_factory=dict)
+    timers: list[str] = field(default_factory=list)
+    locks: dict[str, tuple[str, int, bool]] = field(default_factory=dict)
 
 
 def of_model(model: Model) -> State:
     """The picture the model gives."""
+    gates = model.gates.gates.values()
     return State(
         jobs={
             job.id: Hot(
@@ -61,7 +66,7 @@ def of_model(model: Model) -> State:
                 job.priority,
                 job.cancel,
                 job.redriven,
-                job.lock is not None,
+                job.locked,
                 job.crashes,
                 job.tries,
                 job.version,
@@ -80,16 +85,14 @@ def of_model(model: Model) -> State:
         seq=model.log.seq,
         archived=model.archived,
         mode=model.mode,
-        passed={gate: jobs for gate, jobs in model.gates.passed.items() if jobs},
-        parked={
-            gate: [id for _, _, id in waiting]
-            for gate, waiting in model.gates.parked.items()
-            if waiting
-        },
+        limits={name: words(bound) for name, bound in model.gates.limits.items()},
+        holders={gate.name: set(gate.holders) for gate in gates if gate.holders},
+        waiting={gate.name: gate.queue() for gate in gates if gate.waiting},
+        blocked={job: gate.name for gate in gates for job in gate.waiting},
+        timers=model.gates.next(),
         locks={
-            digest: (held.job, held.seq)
-            for digest in model.locks.held
-            if (held := model.locks.get(digest, model.clock))
+            digest: (held.id, held.seq, held.until is not None)
+            for digest, held in model.locks.in_force(model.clock).items()
         },
     )
 

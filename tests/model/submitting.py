@@ -1,72 +1,111 @@
-"""Verbs of those who submit jobs, and think better of it: submit, cancel, redrive."""
+"""The verb submit: jobs, and the locks by which one stands for others."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 from millstream.core.errors import IdTaken, QueueDraining
 from millstream.core.jobs import JobState
 
-from .commands import Ended, New, Twin
+from .due import Instant
+from .gates import Gate
 from .jobs import Live
 from .locks import Held, Lock
 from .log import Fact, says
 from .partition import Partition
+from .passing import AT_ONCE
 
 ONCE_MINUTES = 10
 """How long a submission is remembered by its command id."""
 
 
+class New(NamedTuple):
+    """A job to submit. `delay` in minutes; `expires`: the minute; `locks` it asks for, in order."""
+
+    id: str
+    priority: int
+    body: bytes
+    delay: int | None = None
+    run_at: Instant | None = None
+    expires: int | None = None
+    locks: tuple[Lock, ...] = ()
+
+
+class Twin(NamedTuple):
+    """A job that was not made: its number, who stands for it, that one's spec and its state."""
+
+    number: int
+    id: str
+    seq: int
+    state: JobState | None
+
+
+class Accepted(NamedTuple):
+    """Seq of the first job made, whether the command was done before, and who was not made."""
+
+    first: int
+    again: bool
+    twins: tuple[Twin, ...] = ()
+
+
 class Submitting(Partition):
-    """`once`: command id → minute, and what was answered: seq of the first, and duplicates."""
+    """Submissions, and what is remembered of them."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.once: dict[str, tuple[int, Accepted]] = {}
         self._past = False
-        """Whether a job of this call is due already."""
-        self.once: dict[str, tuple[int, int, list[Twin]]] = {}
 
-    def submit(self, command: str, jobs: Sequence[New]) -> tuple[int, bool, list[Twin]]:
-        """All or none: (seq of the first, whether this command was done before, duplicates).
+    def submit(self, command: str, jobs: Sequence[New]) -> Accepted:
+        """All or none.
 
-        First all are submitted that find their lock free, then the others become duplicates, then
-        what is due already is promoted: no more than were submitted, who waited longer goes first.
+        All jobs are made before any is replaced, and only then others are let in where those have
+        left, and those promoted that are due already. No more are promoted than were submitted:
+        who waited longer goes first. A command that is sent again is remembered longer.
         """
-        if command in self.once and self.clock - self.once[command][0] < ONCE_MINUTES:
-            _, first, twins = self.once[command]
-            self.once[command] = self.clock, first, twins
-            return first, True, twins
-        self._refuse_draining()
-        ids = [job.id for job in jobs]
-        if len(set(ids)) < len(ids) or self.jobs.live.keys() & set(ids):
-            raise IdTaken
+        minute, seen = self.once.get(command, (0, None))
+        if seen and self.clock - minute < ONCE_MINUTES:
+            self.once[command] = self.clock, seen
+            return seen._replace(again=True)
+        self._check(jobs)
         first, self._past = self.log.seq + 1, False
-        taken = [(number, new) for number, new in enumerate(jobs) if not self._accept(new)]
-        twins = [self._settle(number, new) for number, new in taken]
-        if self._past:
-            self.bell = self.promote_due(len(jobs)) > 0 or self.bell
-        self.once[command] = self.clock, first, twins
-        return first, False, twins
+        refused = [(n, taken) for n, new in enumerate(jobs) if (taken := self._accept(new))]
+        freed: list[Gate] = []
+        twins = [self._settle(n, jobs[n], lock, freed) for n, lock in refused]
+        for gate in freed:
+            self.let_in(gate, AT_ONCE)
+        if self._past and self.promote_due(len(jobs)):
+            self.bell = True
+        accepted = Accepted(first, False, tuple(twins))
+        self.once[command] = self.clock, accepted
+        return accepted
 
-    def _refuse_draining(self) -> None:
+    def _check(self, jobs: Sequence[New]) -> None:
         if self.mode == "draining":
-            raise QueueDraining
+            raise QueueDraining("default")
+        ids = {job.id for job in jobs}
+        if len(ids) < len(jobs) or self.jobs.live.keys() & ids:
+            raise IdTaken
 
-    def _accept(self, new: New) -> bool:
-        """One job, unless its lock is taken."""
-        if new.lock and self._holder(new.lock):
-            return False
+    def _accept(self, new: New) -> Lock | None:
+        """Make one job; or the first of its locks that is taken."""
+        live = self.jobs.live
+        for lock in new.locks:
+            if self.locks.holder(lock, live, self.clock):
+                return lock
         job = Live(new.id, new.priority, new.body, JobState.QUEUED, expires=new.expires)
-        self.jobs.live[job.id] = job
+        job.locked = any(lock.scope != "period" for lock in new.locks)
         self.log.append(Fact("job.submitted", job.id, 1, says(new.body)))
-        if new.lock:
-            self.locks.take(new.lock, job.id, self.log.seq, self.clock)
-            job.lock = None if new.lock.scope == "period" else new.lock.digest
-        self._place(job, new)
-        return True
+        for lock in new.locks:
+            self.locks.take(lock, job.id, self.log.seq, self.clock)
+        live[job.id] = job
+        self._begin(job, new)
+        return None
 
-    def _place(self, job: Live, new: New) -> None:
+    def _begin(self, job: Live, new: New) -> None:
+        """The job may run, or waits for its time."""
+        self.jobs.specs[job.id] = new.body
         at = new.run_at if new.delay is None else self.now.later(new.delay)
         if at is None:
             self.enter(job)
@@ -75,72 +114,25 @@ class Submitting(Partition):
             self.wait(job, JobState.SCHEDULED, at)
             self._past = self._past or at <= self.now
 
-    def _holder(self, lock: Lock) -> Held | None:
-        """Who stands for a job with this lock."""
-        held = self.locks.get(lock.digest, self.clock)
-        job = held and self.jobs.live.get(held.job)
-        if lock.scope == "period":
-            return held
-        if not job or (lock.scope == "waiting" and job.state is JobState.RUNNING):
-            return None
-        return held
-
-    def _settle(self, number: int, new: New) -> Twin:
-        """A job whose lock was taken: a duplicate of who holds it, maybe with this spec now."""
-        lock = new.lock
-        assert lock is not None
-        held = self._holder(lock)
-        assert held is not None
-        job = self.jobs.live.get(held.job)
-        if job and lock.replace and job.state is not JobState.RUNNING:
-            self.append("job.replaced", job, says(new.body))
-            held = held._replace(seq=self.log.seq)
+    def _settle(self, number: int, new: New, lock: Lock, freed: list[Gate]) -> Twin:
+        """Another job stands for this one; a waiting one may be given its spec."""
+        held = self.locks.holder(lock, self.jobs.live, self.clock)
+        assert held
+        job = self.jobs.live.get(held.id)
+        if lock.replace and job and job.state is not JobState.RUNNING:
+            freed += self._replace(job, new)
+            held = Held(job.id, self.log.seq, held.until)
             self.locks.held[lock.digest] = held
-            self._replace(job, new)
-        return Twin(number, held.job, held.seq, job and job.state)
+        for earlier in new.locks[: new.locks.index(lock)]:
+            self.locks.take(earlier, held.id, held.seq, self.clock)
+        return Twin(number, held.id, held.seq, job.state if job else None)
 
-    def _replace(self, job: Live, new: New) -> None:
-        """A waiting job is given another spec: fresh attempts, at its new place."""
+    def _replace(self, job: Live, new: New) -> list[Gate]:
+        """The job starts anew by another spec, at its new place; the gates it left."""
+        self.append("job.replaced", job, says(new.body))
         self.withdraw(job)
-        self.leave_gates(job)
+        left = self.vacate(job, self.gates.of(job))
         job.priority, job.body, job.expires = new.priority, new.body, new.expires
         job.tries = job.crashes = 0
-        self._place(job, new)
-
-    def cancel(self, ids: Sequence[str], by: dict[str, Any]) -> list[str]:
-        """A waiting job ends at once; of a running one that is requested, once."""
-        return [self._cancel(id, by) for id in ids]
-
-    def _cancel(self, id: str, by: dict[str, Any]) -> str:
-        job = self.jobs.live.get(id)
-        if job is None:
-            return "missing"
-        if job.cancel:
-            return "pending"
-        if job.state is JobState.RUNNING:
-            job.cancel = True
-            self.append("job.cancel_requested", job, by)
-            return "requested"
-        self.append("job.cancelled", job, by)
-        self.withdraw(job)
-        self.end(job)
-        return "cancelled"
-
-    def redrive(self, jobs: Sequence[Ended], by: dict[str, Any]) -> list[str]:
-        """What has ended runs again from the start, and does not expire any more."""
-        self._refuse_draining()
-        return [self._redrive(job, by) for job in jobs]
-
-    def _redrive(self, ended: Ended, by: dict[str, Any]) -> str:
-        id, priority, version, spec = ended
-        if id in self.jobs.live:
-            return "live"
-        if self.jobs.last_version(id, self.clock) not in (None, version):
-            return "stale"
-        self.jobs.gone.pop(id, None)
-        job = Live(id, priority, spec, JobState.QUEUED, version=version, redriven=True)
-        self.jobs.live[id] = job
-        self.append("job.redriven", job, by)
-        self.enter(job)
-        self.bell = True
-        return "queued"
+        self._begin(job, new)
+        return left

@@ -1,19 +1,18 @@
-"""Verbs of workers: claim, finish, renew, announce."""
+"""The verbs of workers: claim, finish, renew."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 from millstream.core.errors import GroupLost
 from millstream.core.jobs import JobState
 from millstream.core.queue import Verdict
 
-from .commands import Given, Said
-from .gates import QUEUE
+from .due import Instant
 from .jobs import Live
 from .lanes import Entry, Lane
-from .log import Fact, says
+from .log import says
 from .partition import Partition
 
 EVENTS: dict[Verdict, str] = {
@@ -25,50 +24,133 @@ EVENTS: dict[Verdict, str] = {
 }
 
 
+class Given(NamedTuple):
+    """A lease as a claim gives it."""
+
+    id: str
+    fence: int
+    attempt: int
+    crashes: int
+    spec: bytes
+
+
+class Said(NamedTuple):
+    """A verdict, `delay` in minutes; `body` and `end` as in finish.lua."""
+
+    id: str
+    fence: int
+    verdict: Verdict
+    delay: int
+    body: bytes
+    end: bytes
+
+
+SHORT = 1
+"""The shortest aging (ms)."""
+
+
+class Claimed(NamedTuple):
+    """What a claim gave, and when to look again."""
+
+    given: list[Given]
+    next_due: Instant | None
+
+
 class Working(Partition):
-    """What workers do with the jobs they are given."""
+    """What workers ask of a partition."""
 
-    def claim(self, worker: str, limit: int, *, held: bool) -> list[Given]:
-        """Up to `limit` leases: new ones after promoting as many, or those held already.
-
-        A paused queue gives no new ones. A limit of the whole queue counts what runs in it.
-        """
-        most = limit
-        if not held:
-            self.promote_due(limit)
-            most = self._quota(limit)
+    def claim(self, worker: str, limit: int, *, held: bool) -> Claimed:
+        """Up to `limit` leases: new ones after promoting as many, or those held already."""
         given: list[Given] = []
-        for _, lane in self.lanes.in_order():
-            if len(given) < most and lane.lost:
-                raise GroupLost
-            more = len(given) < most
-            while more:
-                wanted = most - len(given)
-                batch = (lane.held(worker) if held else lane.waiting())[:wanted]
-                given += self._give(lane, batch, worker, held=held)
-                # What enters meanwhile is given too, but not after the lane gave less than wanted.
-                more = not held and len(batch) == wanted and len(given) < most
-        if not held and len(given) == limit:
+        if held:
+            self._held(worker, limit, given)
+            return Claimed(given, self.next_due())
+        self.promote_due(limit)
+        most = 0 if self.mode == "paused" else self._quota(limit)
+        rate = None if self.mode == "paused" else self.gates.whole_rate()
+        try:
+            if "aging" in self.gates.limits:
+                self._serve_oldest(worker, most, given)
+            else:
+                self._serve(worker, most, given)
+        finally:
+            if rate:
+                rate.pay(len(given), self.now)
+        if len(given) == limit:
             self.bell = True
-        return given
+        again = self.next_due()
+        if rate and len(given) == most and rate.room(self.now) < 1 and self._any_waiting():
+            token = rate.room_at(self.now)
+            again = min(again, token) if again else token
+        return Claimed(given, again)
 
     def _quota(self, limit: int) -> int:
-        """How many new leases a claim may give."""
-        if self.mode == "paused":
-            return 0
-        bound = self.gates.bounds.get(QUEUE)
-        if bound is None:
-            return limit
-        owned = [one for _, lane in self.lanes.in_order() for one in lane.entries if one.owner]
-        return max(min(limit, bound - len(owned)), 0)
+        """How many the limits of the whole queue let start now."""
+        most, running = limit, sum(len(lane.leased()) for _, lane in self.lanes.in_order())
+        bound, rate = self.gates.limits.get("c"), self.gates.whole_rate()
+        if isinstance(bound, int):
+            most = min(most, bound - running)
+        if rate:
+            most = min(most, rate.room(self.now))
+        return max(most, 0)
 
-    def _give(self, lane: Lane, batch: Sequence[Entry], worker: str, *, held: bool) -> list[Given]:
-        given: list[Given] = []
-        for entry in batch:
-            if held or self._start(lane, entry, worker):
+    def _any_waiting(self) -> bool:
+        return any(len(lane.entries) > len(lane.leased()) for _, lane in self.lanes.in_order())
+
+    def next_due(self) -> Instant | None:
+        """When the next job may run: its time has come, or a rate lets it in."""
+        return min([*self.due.at.values(), *self.gates.timers.values()], default=None)
+
+    def _held(self, worker: str, limit: int, given: list[Given]) -> None:
+        for _, lane in self.lanes.in_order():
+            if len(given) == limit:
+                return
+            if lane.lost:
+                raise GroupLost
+            for entry in lane.held(worker)[: limit - len(given)]:
                 entry.since = self.clock
                 given.append(self._given(entry.job))
-        return given
+
+    def _serve(self, worker: str, most: int, given: list[Given]) -> None:
+        """Lane by lane, until all slots are full."""
+        for _, lane in self.lanes.in_order():
+            while len(given) < most and self._read(lane, worker, most - len(given), given):
+                pass
+
+    def _serve_oldest(self, worker: str, most: int, given: list[Given]) -> None:
+        """Whoever waits longest, a job of priority p as if it had come p times the aging later."""
+        while len(given) < most:
+            heads = [
+                (self._age(lane.waiting()[0], priority), priority)
+                for priority, lane in self.lanes.in_order()
+                if lane.waiting()
+            ]
+            if not heads:
+                return
+            (_, best), *others = sorted(heads)
+            lane = self.lanes.lanes[best]
+            until = min(others)[0] if others else None
+            ahead = [
+                entry
+                for entry in lane.waiting()
+                if until is None or self._age(entry, best) <= until
+            ]
+            self._read(lane, worker, min(len(ahead), most - len(given)), given)
+
+    def _age(self, entry: Entry, priority: int) -> tuple[int, int]:
+        """Aging is either far less than what lies between two calls, or far more than a test."""
+        long = self.gates.limits["aging"] != SHORT
+        return (priority, entry.tick) if long else (entry.tick, priority)
+
+    def _read(self, lane: Lane, worker: str, wanted: int, given: list[Given]) -> bool:
+        """Start as many as were read together, or drop them; whether there may be more."""
+        if lane.lost:
+            raise GroupLost
+        entries = lane.waiting()[:wanted]
+        for entry in entries:
+            if self._start(lane, entry, worker):
+                given.append(self._given(entry.job))
+        return len(entries) == wanted
 
     def _start(self, lane: Lane, entry: Entry, worker: str) -> bool:
         job = self.jobs.live[entry.job]
@@ -77,9 +159,8 @@ class Working(Partition):
             self.fail(job, "expired")
             return False
         if not self.pass_gates(job):
-            lane.entries.remove(entry)
             return False
-        entry.given, entry.owner = True, worker
+        entry.given, entry.owner, entry.since = True, worker, self.clock
         job.state = JobState.RUNNING
         self.append("job.started", job, {"attempt": job.tries + 1, "worker": worker})
         return True
@@ -90,9 +171,10 @@ class Working(Partition):
 
     def finish(self, verdicts: Sequence[Said]) -> list[bool]:
         """Per verdict: whether its lease is the running one, so that it counts."""
-        accepted = [self._finish(said) for said in verdicts]
-        self.bell = self.bell or (any(accepted) and QUEUE in self.gates.bounds)
-        return accepted
+        replies = [self._finish(said) for said in verdicts]
+        if any(replies) and "c" in self.gates.limits:
+            self.bell = True
+        return replies
 
     def _finish(self, said: Said) -> bool:
         job = self.jobs.live.get(said.id)
@@ -103,11 +185,11 @@ class Working(Partition):
             if said.body:
                 self.append("job.attempt_failed", job, says(said.body))
             self.append("job.failed", job, says(said.end))
-            self.end(job)
+            self.end(job, ran=True)
             return True
         self.append(EVENTS[said.verdict], job, says(said.body))
         if said.verdict in ("succeeded", "cancelled"):
-            self.end(job)
+            self.end(job, ran=True)
         elif job.cancel:
             self.cancel_after(job)
         else:
@@ -115,7 +197,10 @@ class Working(Partition):
         return True
 
     def _again(self, job: Live, said: Said) -> None:
-        """The job runs again: only a retry costs an attempt, only a plain release needs no wait."""
+        """The job runs again: only a retry costs an attempt, only a plain release needs no wait.
+
+        Who does not wait keeps what it has passed.
+        """
         if said.verdict == "released" and not said.delay:
             self.enter(job)
             self.bell = True
@@ -124,7 +209,7 @@ class Working(Partition):
             job.tries += 1
         state = JobState.RETRYING if said.verdict == "retry" else JobState.SCHEDULED
         self.wait(job, state, self.now.later(said.delay))
-        self.leave_gates(job)
+        self.leave_gates(job, ran=True)
 
     def renew(self, worker: str, leases: Sequence[tuple[str, int]]) -> list[int]:
         """Per lease: 0 lost · 1 renewed, and held by `worker` now · 2 the same, but to be ended.
@@ -146,7 +231,3 @@ class Working(Partition):
         entry = self.lanes.entry(job.priority, job.id)
         entry.owner, entry.since = worker, self.clock
         return 2 if job.cancel else 1
-
-    def announce(self, type_: str, body: dict[str, Any]) -> None:
-        """A worker comes or goes; its leases stay."""
-        self.log.append(Fact(type_, "", 0, body))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from millstream.core.connection import call, connect, connect_sync
@@ -11,7 +11,6 @@ from millstream.core.hot import _HEADER
 from millstream.core.keys import GROUP, Keys
 from millstream.core.log import read_entry
 from millstream.core.queue import LeaseRenewer, PartitionQueue
-from millstream.core.submitting import Scope
 
 from .due import Instant
 from .state import State, of_hot
@@ -20,22 +19,27 @@ PARTITION = "default"
 MINUTE = 60_000
 LANES = (0, 5, 9)
 """Priorities that the test uses."""
-KEYS = ("a", "b")
-FIELDS = ("c", "c:noop", "ck", "ck:noop")
-"""Limits that the test sets."""
-LOCKS: dict[str, Scope] = {"a1": "waiting", "a2": "unfinished", "a3": "period"}
-"""Digests that the test uses, each in one scope."""
-GATES = ("c:noop", *(f"{field}|{key}" for field in ("ck", "ck:noop") for key in KEYS))
+KINDS = "noop", "other"
+LIMIT_KEYS = "a", "b"
+GATES = (
+    *(f"{per}|{key}" for per in ("ck", "rk") for key in LIMIT_KEYS),
+    *(f"{per}:{kind}|{key}" for per in ("ck", "rk") for key in LIMIT_KEYS for kind in KINDS),
+    *(f"{one}:{kind}" for one in ("c", "r") for kind in KINDS),
+)
+"""All gates that the limits of a test can make."""
+DIGESTS = "a1", "a2", "b1", "b2", "c1", "c2", "d1", "d2"
+"""Locks that a test asks for."""
 GRAIN = 50_000
 """An example that takes longer (ms) confuses the minutes of the model with real ones."""
 
 
 class Sight(NamedTuple):
-    """What one look saw: events since the last one, the state, and when each job is due (ms)."""
+    """What one look saw: events since the last one, the state, and when jobs and rates are due."""
 
     news: list[Record]
     state: State
     due: dict[str, int]
+    timers: dict[str, int]
 
 
 class World:
@@ -48,6 +52,7 @@ class World:
         self.sync: Any = connect_sync(url, timeout=30)
         self.queue = PartitionQueue(self.redis, PARTITION, self.keys)
         self.times: dict[int, tuple[int, int]] = {}
+        self.gap = 2
         self._after = 0
         self._read = "-"
 
@@ -68,10 +73,10 @@ class World:
     # -- time ---------------------------------------------------------------------
 
     async def begin(self, tick: int) -> None:
-        """Wait until the clock is two ms past the last call: none happen at the same instant."""
+        """Wait until the clock is two ms (`gap`) past the last call: none are at one instant."""
         now = await self.now()
-        self._after = self._after or now - 2
-        while now < self._after + 2:
+        self._after = self._after or now - self.gap
+        while now < self._after + self.gap:
             now = await self.now()
         self.times[tick - 1] = self._after + 1, self._after + 1
         self.times[tick] = now, now
@@ -89,24 +94,33 @@ class World:
     async def step(self, minutes: int) -> None:
         """Let time pass: the clock cannot be moved, so all times kept are moved back."""
         back = minutes * MINUTE
-        for job, score in await self.redis.zrange(self._key("due"), 0, -1, withscores=True):
-            await self.redis.zadd(self._key("due"), {job: score - back})
-        for key in await self.redis.keys(self._key("job:*")):
-            await self._move_expiry(key, back)
-        for key in await self.redis.keys(self._key("ready:*")):
-            await self._age_leases(key, back)
-        for kind in ("once:*", "gone:*", "unique:*"):
-            for key in await self.redis.keys(self._key(kind)):
-                if (left := await self.redis.pttl(key)) >= 0:
-                    await self.redis.pexpire(key, left - back)  # in the past it is deleted
+        for name in ("due", "timers"):
+            for member, score in await self.redis.zrange(self._key(name), 0, -1, withscores=True):
+                await self.redis.zadd(self._key(name), {member: score - back})
+        keys = [key.decode() for key in await self.redis.keys(self._key("*"))]
+        for key in keys:
+            match key.split(":")[2]:
+                case "job":
+                    await self._move_expiry(key, back)
+                case "ready":
+                    await self._age_leases(key, back)
+                case "rate":
+                    paid_up = int(await self.redis.get(key)) - back * 1000
+                    await self.redis.set(key, max(paid_up, 0), keepttl=True)
+                case "once" | "gone" | "unique":
+                    if (left := await self.redis.pttl(key)) >= 0:
+                        # In the past it is deleted.
+                        await self.redis.pexpire(key, left - back)
+                case _:
+                    pass
 
-    async def _move_expiry(self, key: bytes, back: int) -> None:
+    async def _move_expiry(self, key: str, back: int) -> None:
         header = list(_HEADER.unpack(await self.redis.getrange(key, 0, _HEADER.size - 1)))
         if header[7]:
             header[7] -= back
             await self.redis.setrange(key, 0, _HEADER.pack(*header))
 
-    async def _age_leases(self, lane: bytes, back: int) -> None:
+    async def _age_leases(self, lane: str, back: int) -> None:
         if not await self.redis.xinfo_groups(lane):
             return
         for lease in await self.redis.xpending_range(lane, GROUP, "-", "+", 10_000):
@@ -126,33 +140,59 @@ class World:
         pipe.llen(self._key("bell"))
         pipe.zrange(self._key("due"), 0, -1, withscores=True)
         pipe.mget([self.keys.job(PARTITION, id) for id in ("none", *ids)])
+        pipe.mget([self._key(f"unique:{digest}") for digest in DIGESTS])
+        pipe.hgetall(self._key("limits"))
         for lane in LANES:
             stream = self.keys.ready(PARTITION, lane)
             pipe.execute_command("XRANGE", stream, "-", "+")
             pipe.xpending_range(stream, GROUP, "-", "+", 10_000)
+        time, news, meta, bell, due, raws, held, limits, *lanes = await pipe.execute(
+            raise_on_error=False
+        )
+        self._end(tick, time)
+        state = State(
+            jobs=_jobs(ids, raws[1:], meta),
+            lanes=_lanes(meta, lanes),
+            due=[job.decode() for job, _ in due],
+            bell=bell == 1,
+            seq=int(meta.get(b"seq", 0)),
+            archived=int(meta.get(b"archived", 0)),
+            mode=meta.get(b"mode", b"").decode() or "open",
+            limits={name.decode(): bound.decode() for name, bound in limits.items()},
+            locks=await self._locks(held),
+        )
+        timers = await self._look_at_gates(state) if limits else {}
+        return Sight(self._records(news), state, _scores(due), timers)
+
+    async def _locks(self, held: Sequence[bytes | None]) -> dict[str, tuple[str, int, bool]]:
+        locks: dict[str, tuple[str, int, bool]] = {}
+        for digest, value in zip(DIGESTS, held, strict=True):
+            if value is not None:
+                id, _, seq = value.decode().split(":")
+                ends = await self.redis.pttl(self._key(f"unique:{digest}")) >= 0
+                locks[digest] = id, int(seq), ends
+        return locks
+
+    async def _look_at_gates(self, state: State) -> dict[str, int]:
+        """Fill in what is known of gates; when rates are looked at again."""
+        pipe = self.redis.pipeline(transaction=False)
+        pipe.zrange(self._key("timers"), 0, -1, withscores=True)
+        pipe.hgetall(self._key("blocked"))
+        pipe.smembers(self._key("gates"))
         for gate in GATES:
             pipe.smembers(self._key(f"running:{gate}"))
             pipe.zrange(self._key(f"parked:{gate}"), 0, -1)
-        pipe.mget([self._key(f"unique:{digest}") for digest in LOCKS])
-        time, news, meta, bell, due, raws, *rest, locks = await pipe.execute(raise_on_error=False)
-        lanes, gates = rest[: 2 * len(LANES)], rest[2 * len(LANES) :]
-        self._end(tick, time)
-        return Sight(
-            self._records(news),
-            State(
-                jobs=_jobs(ids, raws[1:], meta),
-                lanes=_lanes(meta, lanes),
-                due=[job.decode() for job, _ in due],
-                bell=bell == 1,
-                seq=int(meta.get(b"seq", 0)),
-                archived=int(meta.get(b"archived", 0)),
-                mode=meta.get(b"mode", b"").decode() or "open",
-                passed=_at_gates(gates[::2], set),
-                parked=_at_gates(gates[1::2], list),
-                locks=_locks(locks),
-            ),
-            {job.decode(): int(score) for job, score in due},
-        )
+        timers, blocked, crowded, *found = await pipe.execute()
+        for gate, holders, waiting in zip(GATES, found[::2], found[1::2], strict=True):
+            if holders:
+                state.holders[gate] = {job.decode() for job in holders}
+            if waiting:
+                state.waiting[gate] = [job.decode() for job in waiting]
+        state.blocked.update({job.decode(): name.decode() for job, name in blocked.items()})
+        state.timers.extend(name.decode() for name, _ in timers)
+        names = {name.decode() for name in crowded}
+        assert names == state.waiting.keys(), f"gates: expected {state.waiting}, got {names}"
+        return _scores(timers)
 
     def _end(self, tick: int, time: tuple[int, int]) -> None:
         """The call of that tick was answered by then."""
@@ -171,6 +211,10 @@ class World:
         return f"{self.keys.base(PARTITION)}:{name}"
 
 
+def _scores(members: Sequence[tuple[bytes, float]]) -> dict[str, int]:
+    return {name.decode(): int(score) for name, score in members}
+
+
 def _jobs(ids: Sequence[str], raws: Sequence[bytes | None], meta: dict[bytes, bytes]) -> Any:
     delivered = {
         lane: meta[name].decode()
@@ -179,21 +223,6 @@ def _jobs(ids: Sequence[str], raws: Sequence[bytes | None], meta: dict[bytes, by
     }
     found = zip(ids, raws, strict=True)
     return {id: of_hot(raw, delivered) for id, raw in found if raw is not None}
-
-
-def _at_gates(read: Sequence[Any], kind: Callable[[Any], Any]) -> dict[str, Any]:
-    """Gate → the jobs there, of those where there are any."""
-    return {
-        gate: kind(job.decode() for job in jobs)
-        for gate, jobs in zip(GATES, read, strict=True)
-        if jobs
-    }
-
-
-def _locks(read: Sequence[bytes | None]) -> dict[str, tuple[str, int]]:
-    held = {digest: value for digest, value in zip(LOCKS, read, strict=True) if value}
-    parts = {digest: value.decode().split(":") for digest, value in held.items()}
-    return {digest: (job, int(seq)) for digest, (job, _, seq) in parts.items()}
 
 
 def _lanes(meta: dict[bytes, bytes], read: Sequence[Any]) -> dict[int, list[Any]]:

@@ -14,8 +14,8 @@
 --   :blocked         hash: job → gate it waits at
 --   :timers          sorted set of rates at which jobs wait, by the time (ms) the next is let in
 --
--- Who waits at a gate keeps what it has passed, and gates come in one order, narrow ones first. So no
--- two jobs wait for each other, a job waits at most once at each gate, and jobs of one key keep
+-- Who waits at a gate keeps what it has passed, and nothing of what comes behind that gate; gates
+-- come in one order, narrow ones first. So no two jobs wait for each other, and jobs of one key keep
 -- their order; those of other keys do not wait behind them.
 local LIMITS = P .. ':limits'
 local GATES = P .. ':gates'
@@ -27,9 +27,15 @@ local function running_key(gate) return P .. ':running:' .. gate.name end
 local function parked_key(gate) return P .. ':parked:' .. gate.name end
 local function rate_key(gate) return P .. ':rate:' .. gate.name end
 
+-- The same in a whole script: which of two rates is looked at first is then no matter of how long
+-- the script took.
+local started_us
 local function now_us()
-  local time = redis.call('TIME')
-  return time[1] * 1000000 + time[2]
+  if not started_us then
+    local time = redis.call('TIME')
+    started_us = time[1] * 1000000 + time[2]
+  end
+  return started_us
 end
 
 -- The gate of a name, with the bound in its field; nil if there never was such a limit.
@@ -195,16 +201,31 @@ ring_gates = function(now, most)
   end
 end
 
--- Lets go of what a job has passed. `started`: it ran, so it has no claim on a rate any more.
-leave_gates = function(id, raw, ran)
-  for _, gate in ipairs(gates_for(raw)) do
+-- Lets go of what a job has passed, from the n-th of its gates on; the gates it held. `ran`: so it
+-- has no claim on a rate any more.
+local function vacate(id, passed, n, ran)
+  local left = {}
+  for i = n, #passed do
+    local gate = passed[i]
     if gate and not (ran and gate.rate) and redis.call('SREM', running_key(gate), id) == 1 then
       if gate.running then
         gate.running = gate.running - 1
       end
-      let_in(gate, 10)  -- more than the one there is room for, since some may have expired
+      left[#left + 1] = gate
     end
   end
+  return left
+end
+
+-- Lets others in where a job has left.
+local function follow(left)
+  for _, gate in ipairs(left) do
+    let_in(gate, 10)  -- more than the one there is room for, since some may have expired
+  end
+end
+
+leave_gates = function(id, raw, ran)
+  follow(vacate(id, gates_for(raw), 1, ran))
 end
 
 -- Whether a job has passed a gate before or passes it now. A rate is only asked: it is paid, or
@@ -254,12 +275,14 @@ local function park(id, raw, gate)
 end
 
 -- Takes a job through its gates, or parks it at the first that is closed; returns whether it may
--- start.
+-- start. A job that ran before may hold gates behind the one it waits at: kept, somebody who waits
+-- there could hold what this one waits for.
 local function pass_gates(id, raw)
   local asked, closed = {}, nil
-  for _, gate in ipairs(gates_for(raw)) do
+  local all = gates_for(raw)
+  for i, gate in ipairs(all) do
     if gate and not passes(gate, id, asked) then
-      closed = gate
+      closed = i
       break
     end
   end
@@ -274,6 +297,7 @@ local function pass_gates(id, raw)
   for _, gate in ipairs(asked) do
     gate.running = gate.running + redis.call('SADD', running_key(gate), id)
   end
-  park(id, raw, closed)
+  park(id, raw, all[closed])
+  follow(vacate(id, all, closed + 1))
   return false
 end

@@ -54,11 +54,11 @@ local function state_of(raw)
 end
 
 -- Gives a waiting job another spec: fresh attempts and no steps, at its new place. `at`: ms, or nil
--- for now. Returns the seq where the spec stands; others who are let in by this have later ones.
+-- for now. Returns the gates it held: others are let in there once no lock is asked for any more,
+-- since one that has expired ends then, and its lock with it.
 local function replace(id, job, at, priority, expires, body)
   local version, flags = job.version + 1, job.flags
   append('job.replaced', id, version, body)
-  local stands = seq
   if bit.band(flags, STEPS) ~= 0 then
     flags = flags - STEPS
     redis.call('UNLINK', steps_key(id))
@@ -66,8 +66,9 @@ local function replace(id, job, at, priority, expires, body)
   local gone = {}
   withdraw(id, job.state, job.priority, job.fence, job.entry, gone)
   leave(gone)
+  local left = {}
   if limited then
-    leave_gates(id, redis.call('GETRANGE', job_key(id), 0, HEAD))  -- by the keys it had
+    left = vacate(id, gates_for(redis.call('GETRANGE', job_key(id), 0, HEAD)), 1)  -- by its old keys
   end
   if at then
     redis.call('SET', job_key(id), pack(SCHEDULED, priority, flags, 0, 0, version, 0, expires, '')
@@ -78,5 +79,5 @@ local function replace(id, job, at, priority, expires, body)
       expires, enter(priority, id)) .. body)
     ring()
   end
-  return stands
+  return left
 end

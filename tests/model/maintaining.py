@@ -1,30 +1,31 @@
-"""Verbs that keep a queue going: promote, reap, mend, trim."""
+"""The verbs of maintenance: promote, reap, mend, trim, announce."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from millstream.core.errors import GroupLost, LogLost
 
-from .due import Instant
 from .jobs import Live
 from .lanes import Entry
 from .partition import Partition
 
 
-class Keeping(Partition):
-    """`archived`: the seq up to which the archive is said to be."""
+class Maintaining(Partition):
+    """What is done to a partition so that nothing is left lying."""
 
     def __init__(self) -> None:
         super().__init__()
         self.archived = 0
+        self.lost_ever = False
 
-    def promote(self, limit: int) -> tuple[int, Instant | None]:
-        """How many were promoted, and when the next is due."""
+    def promote(self, limit: int) -> int:
+        """How many were promoted; besides, whoever waits at a gate with room is let in."""
         before = self.log.seq
         promoted = self.promote_due(limit)
-        for gate in list(self.gates.parked):
-            self.let_in(gate, limit)  # finds nobody, unless a step was lost
+        self.let_in_anywhere(limit, limit)
         self.bell = self.bell or self.log.seq > before
-        return promoted, self.due.next()
+        return promoted
 
     def reap(self, lease: int, budget: int, limit: int) -> tuple[int, bool]:
         """Take back leases silent for `lease` minutes, `limit` in each lane."""
@@ -48,13 +49,14 @@ class Keeping(Partition):
         if job.cancel:
             self.cancel_after(job)
         elif job.crashes >= budget:
-            self.fail(job, "poison")
+            self.fail(job, "poison", ran=True)
         else:
             self.enter(job)
 
     def lose_group(self, priority: int) -> None:
         """No verb: the server lost a consumer group."""
         self.lanes.lanes[priority].lose()
+        self.lost_ever = True
 
     def mend(self) -> int:
         """Lost groups are made again; jobs that were given in their lanes enter anew."""
@@ -82,3 +84,7 @@ class Keeping(Partition):
             raise LogLost
         self.archived = max(archived, self.archived)
         return 0
+
+    def announce(self, type_: str, body: dict[str, Any]) -> None:
+        """A worker comes or goes; its leases stay."""
+        self.tell(type_, body)
