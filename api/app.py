@@ -76,6 +76,7 @@ def create_app(settings: Settings) -> Litestar:
             jobs.get_attempts,
             commands.cancel,
             commands.retry,
+            commands.discard,
             commands.reschedule,
             actions.act,
             dead_letters.list_dead_letters,

@@ -1,4 +1,4 @@
-"""POST /jobs/{id}/cancel, /retry and /reschedule: what an operator does to one job."""
+"""POST /jobs/{id}/cancel, /retry, /discard and /reschedule: what an operator does to one job."""
 
 from typing import Annotated, Any, TypeVar
 
@@ -8,7 +8,7 @@ from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from msgspec import Meta, Struct
 
-from ..core.events import Command
+from ..core.events import Command, JobDiscarded
 from ..core.jobs import JobState
 from ..core.queue import Redrive
 from . import lookup, times
@@ -47,7 +47,8 @@ class Reschedule(By, forbid_unknown_fields=True):
 
 class Outcome(Struct):
     """What a command did: `outcome` is cancelled, requested (the job runs; its worker is told),
-    pending (that was asked before), queued, rescheduled, or ready (it could run already)."""
+    pending (that was asked before), queued, rescheduled, ready (it could run already), or
+    discarded."""
 
     id: str
     state: JobState
@@ -95,6 +96,28 @@ async def retry(request: Request[Any, Any, Any], job_id: FromPath[str]) -> ASGIR
     if outcome != "queued":
         raise Problem(CONFLICT, f"Job {job_id} was run again by somebody else a moment ago.")
     return answer(Outcome(job_id, JobState.QUEUED, outcome))
+
+
+@post("/jobs/{job_id:str}/discard", status_code=200, guards=[refuse_others])
+async def discard(request: Request[Any, Any, Any], job_id: FromPath[str]) -> ASGIResponse:
+    """Take a failed job from the dead letters; it stays failed."""
+    resources = resources_of(request)
+    read(request, NoParameters)
+    by = await read_command(request, By)
+    found = await lookup.find(resources, job_id)
+    if not found.terminal:
+        found = await _ended(resources, job_id)
+    job = found.archived
+    if job is None or job.state is not JobState.FAILED:
+        state = found.view().state.value
+        raise Problem(CONFLICT, f"Job {job_id} is {state}: expected failed.")
+    if not job.discarded:
+        event = JobDiscarded(by.actor, by.reason)
+        queue = resources.directory.queue(job.queue)
+        (outcome,) = await queue.discard([(job_id, job.version)], event)
+        if outcome != "discarded":
+            raise Problem(CONFLICT, f"Job {job_id} was changed by somebody else a moment ago.")
+    return answer(Outcome(job_id, JobState.FAILED, "discarded"))
 
 
 @post("/jobs/{job_id:str}/reschedule", status_code=200, guards=[refuse_others])

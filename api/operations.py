@@ -124,6 +124,11 @@ OPERATIONS = (
         body=By, body_required=False, problems=(*_BODY, 403, 404, 409, 503),
     ),
     Operation(
+        "post", "/jobs/{job_id}/discard", "discardJob", "jobs",
+        "Take a failed job from the dead letters; it stays failed", Outcome,
+        body=By, body_required=False, problems=(*_BODY, 403, 404, 409, 503),
+    ),
+    Operation(
         "post", "/jobs/{job_id}/reschedule", "rescheduleJob", "jobs",
         "Give a waiting job another time to run; a delay of 0 runs it now", Outcome,
         body=Reschedule, problems=(*_BODY, 403, 404, 409, 422, 503),

@@ -1,4 +1,4 @@
-"""`millstream jobs cancel`, `retry`, `reschedule` and `run`: by id, or all that match a filter."""
+"""`millstream jobs cancel`, `retry`, `discard`, `reschedule`, `run`: by id, or all that match."""
 
 from __future__ import annotations
 
@@ -56,6 +56,17 @@ def retry(ids: Sequence[str], url: str, dry_run: bool, **given: Any) -> None:
     _act(Api(url), "retry", ids, dry_run, given, spread)
 
 
+@click.command("discard")
+@_ids
+@filter_options
+@_dry_run
+@by_options
+@url_option
+def discard(ids: Sequence[str], url: str, dry_run: bool, **given: Any) -> None:
+    """Take failed jobs from the dead letters: those named, or all that match the filters."""
+    _act(Api(url), "discard", ids, dry_run, given, {})
+
+
 @click.command("reschedule")
 @_ids
 @click.option("--delay", type=float, metavar="SECONDS", help="Run it that much later; 0: now.")
@@ -88,7 +99,7 @@ def run(ids: Sequence[str], url: str, **by: str) -> None:
     _each(Api(url), "reschedule", ids, by | {"delay": 0})
 
 
-COMMANDS = (cancel, retry, reschedule, run)
+COMMANDS = (cancel, retry, discard, reschedule, run)
 
 
 def _act(

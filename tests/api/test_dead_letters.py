@@ -12,6 +12,7 @@ from millstream.api import acting
 from millstream.core import events as ev
 from millstream.core.events import Fault, JobAttemptFailed, JobFailed, body_of
 from millstream.core.fingerprint import fingerprint_of
+from millstream.core.ids import new_id
 from millstream.core.upcast import decode
 
 from .conftest import Api, Core, problem, until
@@ -131,6 +132,23 @@ async def test_discarded_jobs_stay_failed_but_are_left_alone(
     done = api.client.post(f"/api/v1/jobs/{jobs[0]}/retry")
     assert done.json()["outcome"] == "queued"
     until(lambda: api.job(jobs[0])["discarded"] is False)
+
+
+async def test_one_job_is_discarded(api: Api, core: Core, projector: None) -> None:
+    one, other = await fail(api, core, "OSError", 2)
+    address = f"/api/v1/jobs/{one}/discard"
+    done = api.client.post(address, json={"actor": "ada", "reason": "known"})
+    assert done.json() == {"id": one, "state": "failed", "outcome": "discarded"}
+    assert decode((await core.events())[-1]) == ev.JobDiscarded("ada", "known")
+    until(lambda: dead(api)[0]["count"] == 1)
+    before = len(await core.events())
+    assert api.client.post(address).json()["outcome"] == "discarded"
+    assert len(await core.events()) == before
+    api.client.post(f"/api/v1/jobs/{other}/retry")
+    problem(api.client.post(f"/api/v1/jobs/{other}/discard"), 409, "conflict")
+    problem(api.client.post(f"/api/v1/jobs/{new_id('default')}/discard"), 404, "not-found")
+    headers = {"origin": "http://elsewhere.example"}
+    problem(api.client.post(address, headers=headers), 403)
 
 
 async def test_two_operators_one_of_whom_discards(api: Api, core: Core, projector: None) -> None:
