@@ -7,6 +7,7 @@ count, nor does the folder a file is in: the next deployment would move both.
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Fingerprint(NamedTuple):
     label: str
 
 
+# The digest is asked for when a job fails, and the label a moment later when its group is counted.
+@lru_cache(16)
 def fingerprint_of(reason: str, error: "Fault | None") -> Fingerprint:
     """The fingerprint of a job that was given up for `reason`, its last error being `error`."""
     if error is None or reason in BY_REASON:
