@@ -22,6 +22,7 @@ from . import (
     schedules,
     stats,
     submissions,
+    workers,
 )
 from .hosts import Hosts, refuse_host
 from .resources import lifespan
@@ -92,6 +93,8 @@ def create_app(settings: Settings) -> Litestar:
             schedule_commands.resume,
             schedule_commands.fire,
             schedule_commands.backfill,
+            workers.list_workers,
+            workers.list_job_types,
             health.health,
             health.livez,
             health.readyz,

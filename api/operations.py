@@ -23,6 +23,7 @@ from .schedule_views import (
 from .submission import Accepted, Batch, LoneSubmission
 from .submissions import Receipts
 from .views import AttemptView, EventView, JobView, SummaryView
+from .workers import JobTypeList, WorkerList
 
 
 class JobList(Struct):
@@ -176,6 +177,15 @@ OPERATIONS = (
         "post", "/queues/{queue}/purge", "purgeQueue", "queues",
         "Cancel the jobs that wait in it, or say how many; running ones stay", PurgeResult,
         body=Purge, body_required=False, problems=(*_BODY, 403, 404, 503),
+    ),
+    Operation(
+        "get", "/workers", "listWorkers", "workers", "Workers that reported, and how they do",
+        WorkerList, problems=(400, 503),
+    ),
+    Operation(
+        "get", "/job-types", "listJobTypes", "workers",
+        "Job types that workers announced, with defaults and schemas", JobTypeList,
+        problems=(400, 503),
     ),
     Operation(
         "get", "/jobs/stats/summary", "summarize", "statistics",

@@ -16,6 +16,7 @@ from ..core.log import LogReader
 from ..core.queue import Directory
 from ..core.requests import Requests
 from ..core.schedule_index import Schedules
+from ..core.workers import Workers
 from ..projections.changes import Changes
 from .acknowledgements import Acknowledgements
 from .catalog import Catalog
@@ -33,6 +34,7 @@ class Resources:
 
     settings: Settings
     redis: Any
+    workers: Workers
     directory: Directory
     schedules: Schedules
     logs: LogReader
@@ -84,6 +86,7 @@ async def lifespan(app: Litestar) -> AsyncGenerator[None]:
             app.state.resources = Resources(
                 settings=settings,
                 redis=redis,
+                workers=Workers(redis, keys),
                 directory=directory,
                 schedules=Schedules(redis, keys, directory),
                 logs=LogReader(redis, keys),

@@ -21,6 +21,8 @@ COMMANDS = {
     "dead": "dead",
     "queues": "queues",
     "schedules": "schedules",
+    "workers": "workers",
+    "job-types": "job_types",
     "events": "events",
     "demo": "demo",
 }

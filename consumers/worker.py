@@ -15,6 +15,7 @@ from ..core.keys import Keys
 from ..core.queue import Directory, Finish, LeaseRenewer
 from ..core.schedule_index import Schedules
 from ..core.schedules import Schedule
+from ..core.workers import Workers
 from .attempts import Attempt, Stop
 from .bells import BLOCK, Bells
 from .committer import Committer
@@ -26,6 +27,7 @@ from .handlers import Registry
 from .identity import worker_name
 from .leases import TO_CANCEL, LeaseKeeper
 from .maintenance import Maintenance
+from .reporting import Reporter
 from .runners import Runners
 from .scheduling import Scheduling
 from .slots import Slots
@@ -76,6 +78,10 @@ class Worker:
         self._maintenance = Maintenance(
             sweep=settings.sweep, lease=settings.lease, max_crashes=settings.max_crashes
         )
+        self._reporter = Reporter(
+            Workers(self._redis, self._keys), self.name, self.slots, self.stats,
+            lambda: self.queues, (handler.type for handler in registry), settings.code_version,
+        )  # fmt: skip
         self._committers: dict[str, Committer] = {}
         self._keeper: LeaseKeeper | None = None
         self._fetching: asyncio.Task[None] | None = None
@@ -103,6 +109,7 @@ class Worker:
         self._spawn("bells", self._bells.run)
         self._spawn("maintenance", self._maintenance.run)
         self._spawn("schedules", self._scheduling.run)
+        self._spawn("reports", self._reporter.run)
         if "*" in self.settings.queues:
             self._spawn("queues", self._find_queues)
         _log.info("serving", worker=self.name, queues=sorted(self.queues),
@@ -116,6 +123,8 @@ class Worker:
         """
         grace = self.settings.grace if grace is None else grace
         _log.info("draining", worker=self.name, running=self.slots.taken, grace=grace)
+        self._reporter.draining = True
+        await self._politely(self._reporter.report)
         await self._stop_fetching()
         self._stop_all(self._runners.take_waiting())
         if not await self._until_settled(grace):
@@ -234,6 +243,7 @@ class Worker:
     async def _leave(self) -> None:
         event = WorkerStopped(self.name)
         await self._politely(lambda: self._each_queue("announce", event))
+        await self._politely(self._reporter.leave)
 
     async def _each_queue(self, verb: str, *args: Any) -> None:
         queues = map(self.directory.queue, self._committers)

@@ -57,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     grace: float = 10.0  #: how long a drain waits for handlers
     max_crashes: int = 3
     fetch_batch: int = 125  #: most jobs one claim takes; what costs Redis least per job
+    code_version: str = ""  #: what operators call the code a worker runs
     command_timeout: float = 5.0
     sweep: float = 1.0  #: between two safety sweeps
     handler_missing_after: float = 86400.0
@@ -107,6 +108,7 @@ _READERS: dict[str, values.Reader] = {
     "grace": values.seconds(0),
     "max_crashes": values.integer(0),
     "fetch_batch": values.integer(1, 10_000),
+    "code_version": values.label,
     "command_timeout": values.seconds(0.1),
     "sweep": values.seconds(0.05),
     "handler_missing_after": values.seconds(0),

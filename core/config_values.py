@@ -46,6 +46,13 @@ def text(expected: str = "a text that is not empty") -> Reader:
     return read
 
 
+def label(given: object) -> str:
+    """A short text for people, which may be empty."""
+    if not isinstance(given, str) or len(given) > 100 or not given.isprintable():
+        raise Unfit("at most 100 printable characters")
+    return given.strip()
+
+
 def optional(reader: Reader) -> Reader:
     def read(given: object) -> object:
         return None if given is None or given == "" else reader(given)

@@ -78,6 +78,15 @@ class Keys:
         """Hash: job type → what workers announced of it (JSON), over all queues."""
         return f"{self.namespace}:types"
 
+    @property
+    def workers(self) -> str:
+        """Set of workers that reported and did not leave."""
+        return f"{self.namespace}:workers"
+
+    def worker(self, name: str) -> str:
+        """The last report of a worker (JSON), for an hour."""
+        return f"{self.namespace}:worker:{name}"
+
     def request(self, digest: str) -> str:
         """What was agreed on a request that a client has a key for."""
         return f"{self.namespace}:idempotency:{digest}"

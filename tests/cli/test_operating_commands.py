@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -237,6 +238,16 @@ def test_dead_letters_as_their_page_shows_them(millstream: Commands, tmp_path: P
     until(lambda: not millstream.lines("dead", "--queue", "invoices"))
     let_go = millstream.lines("jobs", "--queue", "invoices", "--discarded")
     assert {job["id"] for job in let_go} == set(jobs)
+
+
+def test_workers_and_job_types(millstream: Commands) -> None:
+    (worker,) = until(lambda: millstream.lines("workers"))
+    assert (worker["state"], worker["host"]) == ("serving", socket.gethostname())
+    assert "hello" in worker["types"]
+    table = on_terminal(millstream, "workers")
+    assert re.search(rf"{worker['name']} +serving ", table), table
+    types = {one["type"]: one for one in millstream.lines("job-types")}
+    assert (types["hello"]["queue"], types["hello"]["workers"]) == ("default", 1)
 
 
 def test_limits_as_their_page_shows_them(millstream: Commands, tmp_path: Path) -> None:

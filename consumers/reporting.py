@@ -1,0 +1,119 @@
+"""A worker's word on itself, every few seconds; and a warning when its event loop is held up."""
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+
+import structlog
+
+from ..core.errors import Unavailable
+from ..core.workers import MOST_JOBS, REPORT_EVERY, Report, Workers
+from .attempts import Attempt
+from .slots import Slots
+from .stats import Stats
+
+_log = structlog.stdlib.get_logger("millstream.worker")
+
+LATE = 1.0
+"""Seconds of loop lag that are worth a warning: a handler blocks all others meanwhile."""
+
+TICK = 0.25
+"""Seconds between two looks at the loop's clock."""
+
+
+class Reporter:
+    """Reports on one worker until it is stopped; `leave` takes the report back."""
+
+    def __init__(
+        self,
+        workers: Workers,
+        name: str,
+        slots: Slots,
+        stats: Stats,
+        queues: Callable[[], Collection[str]],
+        types: Iterable[str],
+        version: str,
+    ) -> None:
+        self._workers = workers
+        self._slots = slots
+        self._stats = stats
+        self._queues = queues
+        self._told = Report(
+            name=name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started_at=time.time_ns() // 1_000_000,
+            queues=[],
+            types=sorted(types),
+            concurrency=slots.limit,
+            version=version,
+        )
+        self._lag = 0.0
+        self.draining = False
+
+    async def run(self) -> None:
+        """Report for ever, whatever happens."""
+        while True:
+            await self.report()
+            await self._watch(REPORT_EVERY)
+
+    async def report(self) -> None:
+        """Report once; a server that cannot be reached hears it the next time."""
+        try:
+            await self._workers.report(self._now())
+        except Unavailable as error:
+            _log.debug("no report could be made", error=str(error))
+        except Exception as error:
+            _log.error("no report could be made", exc_info=error)
+
+    async def leave(self) -> None:
+        """Take the report back. Raises Unavailable."""
+        await self._workers.leave(self._told.name)
+
+    async def _watch(self, seconds: float) -> None:
+        """Wait, and note by how much the loop is late at worst."""
+        self._lag = 0.0
+        ends = time.monotonic() + seconds
+        while (before := time.monotonic()) < ends:
+            await asyncio.sleep(TICK)
+            self._lag = max(self._lag, time.monotonic() - before - TICK)
+        if self._lag > LATE:
+            running = sorted({_type_of(attempt) for attempt in self._slots.held})
+            _log.warning("the event loop was held up: a handler blocks it",
+                         seconds=round(self._lag, 3), running=running[:10])  # fmt: skip
+
+    def _now(self) -> Report:
+        told, held = self._told, self._slots.held
+        idle = time.monotonic() - self._stats.progress if self._slots.free > 0 else 0.0
+        return Report(
+            name=told.name,
+            host=told.host,
+            pid=told.pid,
+            started_at=told.started_at,
+            queues=sorted(self._queues()),
+            types=told.types,
+            concurrency=told.concurrency,
+            version=told.version,
+            running=len(held),
+            jobs=sorted(attempt.lease.id for attempt in held)[:MOST_JOBS],
+            loop_lag=round(max(0.0, self._lag), 3),
+            idle_for=round(idle, 3),
+            memory=resident(),
+            draining=self.draining,
+        )
+
+
+def resident() -> int:
+    """Bytes of this process in memory; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _type_of(attempt: Attempt) -> str:
+    return "" if attempt.spec is None else attempt.spec.type
