@@ -123,7 +123,7 @@ local function refusal(firing, old)
 end
 
 local function submit(firing, job, state)
-  accept(job.id, job.priority, tonumber(job.expires), job.body)
+  accept(job.id, job.priority, 0, nil, tonumber(job.expires), job.body)
   append('schedule.fired', '', 0, '{"schedule":"' .. firing.name .. '","occurrence":'
     .. job.occurrence .. ',"job_id":"' .. job.id .. '","cause":"' .. job.cause .. '"'
     .. firing.by .. '}')

@@ -28,6 +28,7 @@
 --@include log
 --@include ending
 --@include waiting
+--@include accepting
 --@include gates
 --@include unique
 local fault = open_log()
@@ -134,16 +135,12 @@ for i = 4, last_arg, 5 do
     flags = admit(k, id)
   end
   if flags then
-    local priority, at, expires, body = ARGV[i + 1], dues[k], ARGV[i + 3], ARGV[i + 4]
-    append('job.submitted', id, 1, body)
-    if not at then
-      local entry = enter(priority, id)
-      redis.call('SET', keys[k], pack(QUEUED, priority, flags, 0, 0, 1, 2, expires, entry) .. body)
-      any_ready = true
-    else
-      redis.call('SET', keys[k], pack(SCHEDULED, priority, flags, 0, 0, 1, 0, expires, '') .. body)
-      wait_until(id, at)
+    local at = dues[k]
+    accept(id, ARGV[i + 1], flags, at, ARGV[i + 3], ARGV[i + 4])
+    if at then
       past = past or at <= now
+    else
+      any_ready = true
     end
   end
 end
