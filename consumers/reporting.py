@@ -56,15 +56,20 @@ class Reporter:
 
     async def run(self) -> None:
         """Report for ever, whatever happens."""
-        while True:
-            await self.report()
-            await self._watch(REPORT_EVERY)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch())
+            while True:
+                await self.report()
+                await asyncio.sleep(REPORT_EVERY)
 
     async def report(self) -> None:
         """Report once; a server that cannot be reached hears it the next time."""
+        told = self._now()
+        self._lag = 0.0
         try:
-            await self._workers.report(self._now())
+            await self._workers.report(told)
         except Unavailable as error:
+            self._lag = max(self._lag, told.loop_lag)
             _log.debug("no report could be made", error=str(error))
         except Exception as error:
             _log.error("no report could be made", exc_info=error)
@@ -73,17 +78,17 @@ class Reporter:
         """Take the report back. Raises Unavailable."""
         await self._workers.leave(self._told.name)
 
-    async def _watch(self, seconds: float) -> None:
-        """Wait, and note by how much the loop is late at worst."""
-        self._lag = 0.0
-        ends = time.monotonic() + seconds
-        while (before := time.monotonic()) < ends:
+    async def _watch(self) -> None:
+        """Note for ever by how much the loop is late at worst; warn of what is worth it."""
+        while True:
+            before = time.monotonic()
             await asyncio.sleep(TICK)
-            self._lag = max(self._lag, time.monotonic() - before - TICK)
-        if self._lag > LATE:
-            running = sorted({_type_of(attempt) for attempt in self._slots.held})
-            _log.warning("the event loop was held up: a handler blocks it",
-                         seconds=round(self._lag, 3), running=running[:10])  # fmt: skip
+            late = time.monotonic() - before - TICK
+            self._lag = max(self._lag, late)
+            if late > LATE:
+                running = sorted({_type_of(attempt) for attempt in self._slots.held})
+                _log.warning("the event loop was held up: a handler blocks it",
+                             seconds=round(late, 3), running=running[:10])  # fmt: skip
 
     def _now(self) -> Report:
         told, held = self._told, self._slots.held

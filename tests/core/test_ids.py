@@ -48,12 +48,45 @@ def test_a_hundred_thousand_of_one_moment_differ(monkeypatch: pytest.MonkeyPatch
     assert len(set(new_ids("default", 100_000))) == 100_000
 
 
-def test_all_random_bits_are_used() -> None:
+def test_those_of_one_moment_are_in_the_order_they_were_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: 1_750_000_000_000_000_000)
+    made = [new_id("default") for _ in range(1000)] + list(new_ids("default", 1000))
+    assert made == sorted(made)
+
+
+def test_a_clock_that_steps_back_a_little_breaks_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: 1_750_000_000_000_000_000)
+    before = new_id("default")
+    monkeypatch.setattr(time, "time_ns", lambda: 1_749_999_999_500_000_000)
+    assert before < new_id("default")
+
+
+def test_a_clock_that_was_far_ahead_is_followed_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: 1_750_003_600_000_000_000)
+    new_id("default")
+    monkeypatch.setattr(time, "time_ns", lambda: 1_750_000_000_000_000_000)
+    assert uuid.UUID(new_id("default")).int >> 80 == 1_750_000_000_000
+
+
+def test_a_millisecond_that_is_full_borrows_from_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: 1_750_000_000_000_000_000)
+    made = list(new_ids("default", 600_000))
+    assert made == sorted(set(made))
+    assert uuid.UUID(made[-1]).int >> 80 > 1_750_000_000_000
+
+
+def test_the_random_bits_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     ones = zeros = 0
-    for job in new_ids("default", 200):
-        ones |= uuid.UUID(job).int
-        zeros |= ~uuid.UUID(job).int
-    noise = (0xFFF << 64) | (((1 << 38) - 1) << 24)
+    for moment in range(200):
+        now = (1_760_000_000_000 + moment) * 1_000_000
+        monkeypatch.setattr(time, "time_ns", lambda now=now: now)
+        value = uuid.UUID(new_id("default")).int
+        ones |= value
+        zeros |= ~value
+    # All but the highest, which is left free for more of the same millisecond.
+    noise = (0x7FF << 64) | (((1 << 38) - 1) << 24)
     assert ones & zeros & noise == noise
 
 

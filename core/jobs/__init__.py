@@ -1,0 +1,30 @@
+"""A job's life as a pure state machine: which events may follow which, and what each changes.
+
+    submitted ──▶ scheduled ──▶ queued ◀──▶ blocked (over a limit)
+         └──────────────────────▶ │ ◀────────────────┐ released, lease expired, due
+                                  ▼                  │
+                               running ──▶ retrying ─┘
+                                  │  └───▶ scheduled (snoozed)
+                                  ▼
+                  succeeded / failed / cancelled ──(redriven)──▶ queued, or scheduled
+
+A failed job that was discarded stays failed.
+
+The same function folds live batches, rebuilds tables and checks histories.
+"""
+
+from .evolve import ALLOWED, advance, begin, evolve, fold
+from .state import LIVE, TERMINAL, WAITING, Job, JobState
+
+__all__ = [
+    "ALLOWED",
+    "LIVE",
+    "TERMINAL",
+    "WAITING",
+    "Job",
+    "JobState",
+    "advance",
+    "begin",
+    "evolve",
+    "fold",
+]
