@@ -116,7 +116,7 @@ class JobSnoozed(Event, frozen=True):
 class JobReleased(Event, frozen=True):
     """A worker handed the job back unfinished; that costs no attempt.
 
-    `reason`: drain, handler_missing, no_process (none could be started for it).
+    `reason`: drain, handler_missing, no_process (none was free for it, or could be started).
     """
 
     name = "job.released"
