@@ -65,8 +65,9 @@ class Executor:
         try:
             finish = self.resolve(attempt)
             if finish is None:
-                if self._processes is not None and self._processes.takes(attempt):
-                    finish = await self.isolate(attempt, task, self._processes)
+                processes = self._processes
+                if processes is not None and processes.takes(attempt):
+                    finish = await self.isolate(attempt, task, processes)
                 else:
                     finish = self.decode(attempt) or await self.run(attempt, task)
         except GeneratorExit:

@@ -54,12 +54,11 @@ class Handler(msgspec.Struct, frozen=True, kw_only=True):
     def announcement(self) -> dict[str, Any]:
         """What whoever submits such jobs should know (JSON values; durations in seconds)."""
         told: dict[str, Any] = {"queue": self.queue, "max_attempts": self.max_attempts}
+        told["executor"] = self.executor
         if self.backoff is not None:
             told["backoff"] = msgspec.to_builtins(self.backoff)
         if self.timeout is not None:
             told["timeout"] = self.timeout
-        if self.executor == "process":
-            told["executor"] = self.executor
         for name, kind in (("payload", self.payload_type), ("result", self.result_type)):
             if kind is not Any:
                 told[f"{name}_schema"] = msgspec.json.schema(kind)

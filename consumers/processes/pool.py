@@ -82,15 +82,17 @@ class Processes:
         return Finish(lease.id, lease.fence, ended.verdict, ended.body, ended.delay_ms, ended.end)
 
     def kill(self) -> None:
-        """End all processes now."""
-        for child in self._all:
+        """End the processes that run jobs, now."""
+        for child in self._all.difference(self._idle):
             child.kill()
 
     async def stop(self) -> None:
-        """End all processes now, and wait until they are gone."""
+        """End all processes, those that run jobs now, and wait until they are gone."""
         self.kill()
+        for child in self._idle:
+            child.dismiss()
         try:
-            async with asyncio.timeout(LEAVE):
+            async with asyncio.timeout(LEAVE + 1):
                 for child in self._all:
                     await child.gone()
         except TimeoutError:
