@@ -48,10 +48,8 @@ class Worker:
     """Runs the jobs of its queues with the handlers of a registry.
 
     `await start()`, then `await drain()`; `stats` counts what happened. One per event loop task
-    that starts it; all its work is done in tasks of its own.
-
-    `apps`: where the registry came from, for its processes to load (see `load_apps`). Without
-    them no job runs in a process of its own.
+    that starts it; all its work is done in tasks of its own. `apps`: where the registry came from,
+    for processes to load; without them no job runs in one.
     """
 
     def __init__(self, settings: Settings, registry: Registry, apps: Sequence[str] = ()) -> None:
