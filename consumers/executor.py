@@ -55,7 +55,7 @@ class Executor:
         self._stats = stats
         self._handler_missing_after = handler_missing_after
         self._durable = durable
-        self._processes = processes
+        self._processes = processes if processes is not None and processes.available else None
         self._max_result_bytes = max_result_bytes
 
     async def execute(self, attempt: Attempt, task: "asyncio.Task[None]") -> None:
@@ -65,9 +65,8 @@ class Executor:
         try:
             finish = self.resolve(attempt)
             if finish is None:
-                processes = self._processes
-                if processes is not None and processes.takes(attempt):
-                    finish = await self.isolate(attempt, task, processes)
+                if attempt.apart:
+                    finish = await self.isolate(attempt, task)
                 else:
                     finish = self.decode(attempt) or await self.run(attempt, task)
         except GeneratorExit:
@@ -89,11 +88,13 @@ class Executor:
         except msgspec.MsgspecError as error:
             # A later release wrote it: a worker of that release may be there, or come.
             return self._not_mine(attempt, f"this release cannot read the job: {error}")
-        attempt.handler = self._registry.get(spec.type)
-        if attempt.handler is None:
+        handler = attempt.handler = self._registry.get(spec.type)
+        if handler is None:
             return self._not_mine(
                 attempt, f"no worker of this queue has a handler for {spec.type!r}"
             )
+        if attempt.lease.crashes or handler.executor == "process":
+            attempt.apart = self._processes is not None
         return None
 
     def decode(self, attempt: Attempt) -> Finish | None:
@@ -122,8 +123,10 @@ class Executor:
         timeout = handler.timeout if spec.timeout_ms is None else spec.timeout_ms / 1000
         if not handler.is_async:
             return await self._run_in_thread(attempt, handler, context, timeout)
-        context.deadline = _deadline(timeout)
-        timer = None if timeout is None else self.watch(attempt, timeout)
+        timer = None
+        if timeout is not None:
+            context.deadline = time.monotonic() + timeout
+            timer = self.watch(attempt, timeout)
         attempt.task = task
         try:
             value = await handler.function(context, attempt.payload)
@@ -141,10 +144,9 @@ class Executor:
             return outcomes.stopped(attempt, timeout)
         return outcomes.returned(attempt, value, self._max_result_bytes)
 
-    async def isolate(
-        self, attempt: Attempt, task: "asyncio.Task[None]", processes: Processes
-    ) -> Finish:
+    async def isolate(self, attempt: Attempt, task: "asyncio.Task[None]") -> Finish:
         """Have a process of its own decode the payload, call the handler and judge."""
+        assert self._processes is not None
         timeout = _timeout_of(attempt)
         timers: list[asyncio.TimerHandle | None] = []
 
@@ -154,7 +156,7 @@ class Executor:
 
         attempt.task = task
         try:
-            finish = await processes.run(attempt, begun)
+            finish = await self._processes.run(attempt, begun)
         except asyncio.CancelledError as error:
             finish = outcomes.raised(attempt, error)
         finally:
@@ -203,9 +205,9 @@ class Executor:
                 timers.append(self.watch(attempt, timeout))
 
         def call() -> None:
-            # The clock starts with the thread, not in its queue.
-            context.deadline = _deadline(timeout)
-            _from_thread(loop, begin)
+            if timeout is not None:  # the clock starts with the thread, not in its queue
+                context.deadline = time.monotonic() + timeout
+                _from_thread(loop, begin)
             value, error = None, None
             try:
                 if attempt.stop is None:  # it may have been stopped while it waited for a thread
@@ -246,10 +248,6 @@ class Executor:
         if not attempt.settled:
             attempt.settled = True
             self._deliver(attempt, finish)
-
-
-def _deadline(timeout: float | None) -> float | None:
-    return None if timeout is None else time.monotonic() + timeout
 
 
 def _timeout_of(attempt: Attempt) -> float | None:

@@ -35,7 +35,7 @@ class Processes:
     """At most `settings.processes`, started when first needed. A job waits for a free one.
 
     Jobs whose handlers ask for it run in them, and jobs that were running when a worker died: if
-    one of them was why, it takes nobody along again.
+    one of them was why, it takes nobody along again. None is `available` without apps to load.
     """
 
     def __init__(
@@ -47,15 +47,9 @@ class Processes:
         self._free = asyncio.Semaphore(settings.processes)
         self._idle: list[Child] = []
         self._all: set[Child] = set()
+        self.available = bool(apps)
         if not apps:
             _refuse_processes(registry)
-
-    def takes(self, attempt: Attempt) -> bool:
-        """Whether an attempt is to run in a process of its own."""
-        handler = attempt.handler
-        if handler is not None and handler.executor == "process":
-            return True
-        return attempt.lease.crashes > 0 and len(self._apps) > 0
 
     async def run(self, attempt: Attempt, begun: Callable[[], object]) -> Finish:
         """Run an attempt to its verdict; calls `begun` when its handler is about to.
@@ -100,7 +94,8 @@ class Processes:
 
     async def _wait_for_room(self, attempt: Attempt) -> None:
         """Take one of the places. Raises TimeoutError for a suspect that waited too long."""
-        suspect = attempt.handler is None or attempt.handler.executor != "process"
+        handler = attempt.handler
+        suspect = handler is None or handler.executor != "process"
         async with asyncio.timeout(PATIENCE if suspect else None):
             await self._free.acquire()
 
