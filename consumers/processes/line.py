@@ -81,6 +81,8 @@ class Line(asyncio.SubprocessProtocol):
         """End the process and its group at once."""
         if not self._exited:
             self._kill_group()
+            with contextlib.suppress(ProcessLookupError):
+                self._transport.kill()  # it may have left its group
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It runs."""

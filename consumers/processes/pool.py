@@ -20,7 +20,7 @@ from .messages import Ended, Hello
 
 _log = structlog.stdlib.get_logger("millstream.worker")
 
-IDLE_SECONDS = 60.0
+IDLE_SECONDS = 300.0
 """Seconds a process is kept without work."""
 
 PATIENCE = 10.0

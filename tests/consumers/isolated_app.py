@@ -172,6 +172,17 @@ async def neighbour(ctx: Context, task: Task) -> list[int]:
     return [os.getpid(), ctx.crashes]
 
 
+@registry.job("mix.loop")
+async def in_the_mix(ctx: Context, payload: Any) -> None:
+    await asyncio.sleep(0.02)
+
+
+@registry.job("mix.process", executor="process", timeout=0.5)
+def in_the_mix_apart(ctx: Context, payload: int) -> None:
+    """One in thirty takes longer than it may, the first time."""
+    time.sleep(60 if payload % 30 == 0 and ctx.attempt == 1 else 0.01)
+
+
 @registry.job("loop.poison")
 async def poison(ctx: Context, task: Task) -> None:
     """Waits for its neighbours, the first time, and takes them along."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from millstream.consumers import Backoff
 from millstream.core.config import as_environ
 from millstream.core.embedded.process import is_alive
 from tests.invariants import check
@@ -87,6 +89,13 @@ async def until_told(task: Task, words: int = 1) -> list[int]:
 
 async def until_gone(*pids: int) -> None:
     await until(lambda: not any(map(is_alive, pids)))
+
+
+def children_of(worker: psutil.Process) -> list[psutil.Process]:
+    try:
+        return worker.children()
+    except psutil.NoSuchProcess:
+        return []
 
 
 async def exit_code(process: subprocess.Popen[bytes]) -> int:
@@ -191,6 +200,36 @@ async def test_one_poison_job_among_fifty_neighbours(crew: Crew, task: Task) -> 
         process.send_signal(signal.SIGTERM)
         assert await exit_code(process) == 0
     (await check(bench.url, ["default"])).require()
+
+
+@pytest.mark.slow
+async def test_killed_at_random_nothing_is_lost(crew: Crew) -> None:
+    """Workers and processes, at any moment, with timeouts in between."""
+    bench, chance = crew.bench, random.Random(11)
+    for _ in range(2):
+        crew.start(max_crashes=99, lease=1.1)
+    tending = asyncio.create_task(crew.tend())
+    jobs = await bench.submit_many("mix.process", list(range(120)), backoff=Backoff(delay=0.01))
+    jobs += await bench.submit_many("mix.loop", [None] * 300)
+    killed = 0
+
+    async def some_left() -> bool:
+        return any([await bench.queue.job(job) is not None for job in jobs])
+
+    async with asyncio.timeout(120):
+        while await some_left():
+            await asyncio.sleep(chance.uniform(0.05, 0.3))
+            workers = [psutil.Process(one.pid) for one in crew.all if one.poll() is None]
+            processes = [child for one in workers for child in children_of(one)]
+            if processes and killed < 30:
+                victims = workers if chance.random() < 0.2 else processes
+                chance.choice(victims).kill()
+                killed += 1
+    tending.cancel()
+    assert killed == 30
+    assert crew.deaths > 0
+    report = (await check(bench.url, ["default"], acknowledged=jobs, drained=True)).require()
+    assert any("died: killed by SIGKILL" in why for ran in report.reruns.values() for why in ran)
 
 
 @pytest.mark.slow
