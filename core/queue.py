@@ -17,6 +17,7 @@ from .hot import HotJob, Lease, read_job, read_lease
 from .ids import code_of
 from .keys import Keys, partition_code
 from .operating import Operating
+from .progressing import Progressing
 from .scripts import Script, script
 from .stepping import Stepping
 from .submitting import NewJob, Receipt, read_receipt, submit_args
@@ -65,7 +66,7 @@ def _text(value: bytes) -> str:
     return value.decode()
 
 
-class PartitionQueue(Operating, Stepping):
+class PartitionQueue(Operating, Stepping, Progressing):
     """All verbs of one partition, over one client for commands."""
 
     __slots__ = ("_base", "_keys", "_redis", "partition")

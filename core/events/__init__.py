@@ -15,6 +15,7 @@ from .job import (
     JobDiscarded,
     JobFailed,
     JobLeaseExpired,
+    JobProgressed,
     JobQueued,
     JobRedriven,
     JobReleased,
@@ -58,6 +59,7 @@ __all__ = [
     "JobDiscarded",
     "JobFailed",
     "JobLeaseExpired",
+    "JobProgressed",
     "JobQueued",
     "JobRedriven",
     "JobReleased",
@@ -121,6 +123,7 @@ KINDS: dict[str, type[Event]] = {
         WorkerStopped,
         JobCheckpointed,
         JobDiscarded,
+        JobProgressed,
     )
 }
 """Every event there is, by name."""

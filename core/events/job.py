@@ -170,6 +170,14 @@ class JobCheckpointed(Event, frozen=True):
     job_id: str | None = None
 
 
+class JobProgressed(Event, frozen=True):
+    """How far a running job has come, from 0 to 1, and what its handler says of it."""
+
+    name = "job.progressed"
+    value: float
+    message: str = ""
+
+
 class JobDiscarded(Command, frozen=True):
     """A failed job is of no more interest: it stays failed, but is no dead letter any more."""
 

@@ -119,6 +119,8 @@ class History:
                 add("too-many-attempts", at, f"expected {job.max_attempts}, got {event.attempt}")
         elif isinstance(event, ev.JobCheckpointed) and event.step in track.steps:
             add("step-twice", at, f"expected step {event.step!r} once")
+        elif isinstance(event, ev.JobProgressed) and not 0 <= event.value <= 1:
+            add("wrong-progress", at, f"expected 0 to 1, got {event.value}")
         elif isinstance(event, ev.JobLeaseExpired) and event.crashes != job.crashes + 1:
             add("wrong-crashes", at, f"expected {job.crashes + 1}, got {event.crashes}")
 

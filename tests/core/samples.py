@@ -57,6 +57,7 @@ FULL: list[ev.Event] = [
         job_id="0197a5c0-0000-7000-8000-000000000001",
     ),
     ev.JobDiscarded("ada", "old news", "0f343b0931126a20f133d67c2b018a3b"),
+    ev.JobProgressed(0.4, "2 of 5 “pages”"),
 ]
 
 # Fields that later releases added to an event: a body with them is a golden file of its own.
@@ -109,6 +110,7 @@ LEAST: list[ev.Event] = [
     ev.WorkerStarted("w"),
     ev.JobCheckpointed("é"),
     ev.JobDiscarded(),
+    ev.JobProgressed(0.0),
 ]
 
 SAMPLES: dict[str, ev.Event] = {
