@@ -196,7 +196,8 @@ def finish_args(verdicts: Iterable[Finish]) -> list[Any]:
 
 
 class LeaseRenewer:
-    """The verb `renew`, for the thread that keeps leases alive while handlers run."""
+    """The verbs for threads: `renew` keeps leases alive while handlers run, and `finish` is there
+    for a worker whose event loop is dead."""
 
     def __init__(self, redis: Any, keys: Keys, worker: str) -> None:
         self._redis = redis
@@ -210,11 +211,22 @@ class LeaseRenewer:
             replies += self._renew(partition, leases[first : first + MAX_BATCH])
         return replies
 
+    def finish(self, partition: str, verdicts: Sequence[Finish]) -> list[bool]:
+        """As `PartitionQueue.finish`."""
+        accepted: list[bool] = []
+        for first in range(0, len(verdicts), MAX_BATCH):
+            args = finish_args(verdicts[first : first + MAX_BATCH])
+            accepted += [reply == 1 for reply in self._run("finish", partition, args)]
+        return accepted
+
     def _renew(self, partition: str, leases: Sequence[tuple[str, int]]) -> list[int]:
-        loaded = script("renew")
         args: list[Any] = [self._worker]
         for lease in leases:
             args += lease
+        return self._run("renew", partition, args)
+
+    def _run(self, verb: str, partition: str, args: Sequence[Any]) -> Any:
+        loaded = script(verb)
         command = ("EVALSHA", loaded.sha, 1, self._keys.base(partition), *args)
         with translated():
             try:

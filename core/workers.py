@@ -20,7 +20,7 @@ SILENT_AFTER = 10.0
 """Seconds without a report after which a worker is silent."""
 
 STALLED_AFTER = 30.0
-"""Seconds a worker with free slots may go without looking for jobs."""
+"""Seconds a worker with free slots may go without looking for jobs, or its loop be blocked."""
 
 KEPT = 3600.0
 """Seconds for which the last report of a silent worker is kept."""
@@ -39,6 +39,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     running     jobs in hand; `jobs`: the first of them
     loop_lag    seconds its event loop was late at worst since the report before
     idle_for    seconds since it last looked for jobs, 0 while all its slots are taken
+    blocked_for seconds its event loop has been blocked by now: a thread tells this in its stead
     memory      bytes of its process that are in memory; 0: not known
     """
 
@@ -54,6 +55,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     jobs: list[str] = []
     loop_lag: float = 0.0
     idle_for: float = 0.0
+    blocked_for: float = 0.0
     memory: int = 0
     draining: bool = False
 
@@ -71,7 +73,8 @@ class Seen(NamedTuple):
             return "silent"
         if self.report.draining:
             return "draining"
-        return "stalled" if self.report.idle_for > STALLED_AFTER else "serving"
+        hung = max(self.report.idle_for, self.report.blocked_for)
+        return "stalled" if hung > STALLED_AFTER else "serving"
 
 
 class Workers:
@@ -83,10 +86,8 @@ class Workers:
 
     async def report(self, report: Report) -> None:
         """Say how a worker does."""
-        body = msgspec.json.encode(report)
         pipeline = self._redis.pipeline(transaction=False)
-        pipeline.set(self._keys.worker(report.name), body, px=round(KEPT * 1000))
-        pipeline.sadd(self._keys.workers, report.name)
+        _put(pipeline, self._keys, report)
         with translated():
             await pipeline.execute()
 
@@ -120,6 +121,20 @@ class Workers:
         pipeline.unlink(*map(self._keys.worker, names))
         with translated():
             await pipeline.execute()
+
+
+def report_from_thread(redis: Any, keys: Keys, report: Report) -> None:
+    """Say how a worker does, over a client for threads. Raises Unavailable."""
+    pipeline = redis.pipeline(transaction=False)
+    _put(pipeline, keys, report)
+    with translated():
+        pipeline.execute()
+
+
+def _put(pipeline: Any, keys: Keys, report: Report) -> None:
+    body = msgspec.json.encode(report)
+    pipeline.set(keys.worker(report.name), body, px=round(KEPT * 1000))
+    pipeline.sadd(keys.workers, report.name)
 
 
 def _read(body: bytes) -> Report | None:

@@ -116,7 +116,7 @@ class JobSnoozed(Event, frozen=True):
 class JobReleased(Event, frozen=True):
     """A worker handed the job back unfinished; that costs no attempt.
 
-    `reason`: drain, handler_missing.
+    `reason`: drain, handler_missing, stalled (of a worker whose event loop another job blocked).
     """
 
     name = "job.released"

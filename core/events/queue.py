@@ -46,7 +46,8 @@ class WorkerStarted(Event, frozen=True):
 
 
 class WorkerStopped(Event, frozen=True):
-    """A worker process left this queue in good order."""
+    """A worker process left this queue in good order. `reason`: asked, memory, stalled."""
 
     name = "worker.stopped"
     worker: str
+    reason: str = "asked"
