@@ -4,12 +4,12 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 import structlog
 
 from ..core.errors import Unavailable
-from ..core.workers import MOST_JOBS, REPORT_EVERY, Report, Workers
+from ..core.workers import MOST_JOBS, REPORT_EVERY, SILENT_AFTER, Report, Workers
 from .attempts import Attempt
 from .leases import snapshot
 from .memory import resident
@@ -26,7 +26,10 @@ TICK = 0.25
 
 
 class Reporter:
-    """Reports on one worker until it is stopped; `leave` takes the report back."""
+    """Reports on one worker until it is stopped; `leave` takes the report back.
+
+    `back` is called when it could be heard of again after a silence, and at first.
+    """
 
     def __init__(
         self,
@@ -37,10 +40,13 @@ class Reporter:
         queues: Callable[[], Collection[str]],
         types: Iterable[str],
         version: str,
+        back: Callable[[], Awaitable[None]],
     ) -> None:
         self._workers = workers
         self._slots = slots
         self._stats = stats
+        self._back = back
+        self._missed = False
         self._queues = queues
         self._told = Report(
             name=name,
@@ -68,7 +74,11 @@ class Reporter:
         told = self.now()
         self._lag = 0.0
         try:
-            await self._workers.report(told)
+            before = await self._workers.report(told)
+            self._missed = self._missed or before > SILENT_AFTER
+            if self._missed:
+                await self._back()
+                self._missed = False
         except Unavailable as error:
             self._lag = max(self._lag, told.loop_lag)
             _log.debug("no report could be made", error=str(error))

@@ -21,12 +21,14 @@ from .bells import BLOCK, Bells
 from .committer import Committer
 from .declared import declare
 from .durable import Durable
+from .elsewhere import Elsewhere
 from .executor import Executor
 from .fetching import Fetcher
 from .handlers import Registry
 from .health import FETCHES_NO_MORE, Health
 from .identity import worker_name
 from .leases import TO_CANCEL, LeaseKeeper
+from .lookout import Lookout
 from .maintenance import Maintenance
 from .parts import begin, end
 from .reporting import Reporter
@@ -67,9 +69,12 @@ class Worker:
         self.slots = Slots(settings.concurrency)
         self._threads = Threads(settings.concurrency)
         self._durable = Durable(self.directory, registry, settings, self._told)
+        workers = Workers(self._redis, self._keys)
+        self._started = WorkerStarted(self.name, sorted(handler.type for handler in registry))
+        self._elsewhere = Elsewhere(workers, self.name, lambda: self.queues)
         self._executor = Executor(
             registry, self._deliver, self._threads, self.stats, settings.handler_missing_after,
-            self._durable,
+            self._durable, self._elsewhere.knows,
         )  # fmt: skip
         self._runners = Runners(self.slots, self._executor.execute)
         self._fetcher = Fetcher(
@@ -80,9 +85,10 @@ class Worker:
         self._maintenance = Maintenance(
             sweep=settings.sweep, lease=settings.lease, max_crashes=settings.max_crashes
         )
+        self._lookout = Lookout(workers, self.directory, lambda: self.queues, self._started)
         self._reporter = Reporter(
-            Workers(self._redis, self._keys), self.name, self.slots, self.stats,
-            lambda: self.queues, (handler.type for handler in registry), settings.code_version,
+            workers, self.name, self.slots, self.stats, lambda: self.queues, self._started.types,
+            settings.code_version, self._lookout.back,
         )  # fmt: skip
         self.health = Health(
             settings, self.name, self.slots, self.stats, self._reporter.now,
@@ -93,6 +99,7 @@ class Worker:
         self._fetching: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._committing: list[asyncio.Task[None]] = []
+        self._telling: list[asyncio.Task[None]] = []
 
     @property
     def queues(self) -> list[str]:
@@ -117,12 +124,14 @@ class Worker:
             "bells": self._bells.run,
             "maintenance": self._maintenance.run,
             "schedules": self._scheduling.run,
-            "reports": self._reporter.run,
             "health": self.health.run,
+            "lookout": self._lookout.run,
+            "elsewhere": self._elsewhere.run,
         }
         if "*" in self.settings.queues:
             parts["queues"] = self._find_queues
         self._tasks += [begin(name, run) for name, run in parts.items()]
+        self._telling.append(begin("reports", self._reporter.run))
         self.health.start()
         _log.info("serving", worker=self.name, queues=sorted(self.queues),
                   types=len(self.registry), concurrency=self.settings.concurrency)  # fmt: skip
@@ -146,6 +155,7 @@ class Worker:
                 for attempt in list(self.slots.held):
                     self._executor.settle_stopped(attempt)
         await self._flush()
+        await end(self._telling)  # until now: a drain may take long, and is no silence
         await self._leave()
         await self.close()
 
@@ -154,8 +164,8 @@ class Worker:
         self.health.stop()
         if self._keeper is not None:
             self._keeper.stop()
-        tasks = [*self._tasks, *self._committing, *([self._fetching] if self._fetching else [])]
-        await end(tasks)
+        fetching = [self._fetching] if self._fetching else []
+        await end([*self._tasks, *self._committing, *self._telling, *fetching])
         await self._runners.stop()
         await self._durable.stop()
         self._threads.stop()
@@ -188,7 +198,7 @@ class Worker:
         queue = self.directory.queue(partition)
         await self.directory.register(partition)
         types = {handler.type: handler.announcement() for handler in self.registry}
-        await queue.announce(WorkerStarted(self.name, sorted(types)), types)
+        await queue.announce(self._started, types)
         committer = self._committers[partition] = Committer(queue, self.slots, self.stats)
         self._committing.append(begin(f"committer {partition}", committer.run))
         self._maintenance.add(queue)

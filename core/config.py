@@ -206,8 +206,8 @@ def _checked(settings: Settings) -> Settings:
     if 0 < settings.stall_timeout < least:
         raise ConfigError(
             f"{PREFIX}STALL_TIMEOUT",
-            "0 (never), or at least 5 and six times MILLSTREAM_COMMAND_TIMEOUT (who waits for Redis "
-            f"has not stalled), that is {least:g}",
+            "0 (never), or at least 5 and six times MILLSTREAM_COMMAND_TIMEOUT (a wait for Redis "
+            f"is no stall), that is {least:g}",
             settings.stall_timeout,
         )
     if "*" in settings.queues and len(settings.queues) > 1:

@@ -10,9 +10,10 @@ from typing import Any, Literal, NamedTuple
 
 from redis import exceptions
 
+from .announcing import Announcing
 from .codec import encode
 from .connection import call, translated
-from .events import Command, Event, WorkerStarted, WorkerStopped, body_of
+from .events import Command, Event, body_of
 from .hot import HotJob, Lease, read_job, read_lease
 from .ids import code_of
 from .keys import Keys, partition_code
@@ -66,7 +67,7 @@ def _text(value: bytes) -> str:
     return value.decode()
 
 
-class PartitionQueue(Operating, Stepping, Progressing):
+class PartitionQueue(Operating, Stepping, Progressing, Announcing):
     """All verbs of one partition, over one client for commands."""
 
     __slots__ = ("_base", "_keys", "_redis", "partition")
@@ -145,15 +146,6 @@ class PartitionQueue(Operating, Stepping, Progressing):
     async def mend(self) -> int:
         """Make lost consumer groups again; how many jobs were entered anew."""
         return await self._run("mend", [])
-
-    async def announce(
-        self, event: WorkerStarted | WorkerStopped, types: Mapping[str, Any] | None = None
-    ) -> None:
-        """Say that a worker begins or ends to serve this partition; `types`: name → defaults."""
-        args: list[Any] = [event.name, body_of(event), event.worker]
-        for name, defaults in (types or {}).items():
-            args += (name, encode(defaults))
-        await self._run("announce", args)
 
     async def trim(self, archived: int, epoch: int, entry: str = "") -> int:
         """Note how far the archive is, and cut the log off below `entry`."""

@@ -22,8 +22,8 @@ SILENT_AFTER = 10.0
 STALLED_AFTER = 30.0
 """Seconds a worker with free slots may go without looking for jobs, or its loop be blocked."""
 
-KEPT = 3600.0
-"""Seconds for which the last report of a silent worker is kept."""
+KEPT = 86400.0
+"""Seconds for which the last report of a worker that fell silent is kept."""
 
 MOST_JOBS = 100
 """Most running jobs that a report names."""
@@ -84,12 +84,28 @@ class Workers:
         self._redis = redis
         self._keys = keys
 
-    async def report(self, report: Report) -> None:
-        """Say how a worker does."""
+    async def report(self, report: Report) -> float:
+        """Say how a worker does; how many seconds ago it last did, KEPT if that is not known."""
         pipeline = self._redis.pipeline(transaction=False)
+        pipeline.pttl(self._keys.worker(report.name))
         _put(pipeline, self._keys, report)
         with translated():
-            await pipeline.execute()
+            left, *_ = await pipeline.execute()
+        return KEPT - max(0.0, left / 1000)
+
+    async def present(self) -> set[str]:
+        """The workers that are not silent."""
+        with translated():
+            names = [name.decode() for name in await self._redis.smembers(self._keys.workers)]
+            pipeline = self._redis.pipeline(transaction=False)
+            for name in names:
+                pipeline.pttl(self._keys.worker(name))
+            replies = await pipeline.execute()
+        return {
+            name
+            for name, left in zip(names, replies, strict=True)
+            if KEPT - left / 1000 <= SILENT_AFTER
+        }
 
     async def leave(self, name: str) -> None:
         """Take a worker's report away."""

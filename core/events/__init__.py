@@ -32,6 +32,7 @@ from .queue import (
     QueuePaused,
     QueuePurged,
     QueueResumed,
+    WorkerLost,
     WorkerStarted,
     WorkerStopped,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "ScheduleResumed",
     "ScheduleSkipped",
     "ScheduleUpdated",
+    "WorkerLost",
     "WorkerStarted",
     "WorkerStopped",
     "body_of",
@@ -124,6 +126,7 @@ KINDS: dict[str, type[Event]] = {
         JobCheckpointed,
         JobDiscarded,
         JobProgressed,
+        WorkerLost,
     )
 }
 """Every event there is, by name."""

@@ -45,6 +45,16 @@ class WorkerStarted(Event, frozen=True):
     types: list[str] = []
 
 
+class WorkerLost(Event, frozen=True):
+    """A worker process of this queue is gone without a word; its jobs run elsewhere.
+
+    Should it come back after all, another worker.started follows.
+    """
+
+    name = "worker.lost"
+    worker: str
+
+
 class WorkerStopped(Event, frozen=True):
     """A worker process left this queue in good order. `reason`: asked, memory, stalled."""
 

@@ -47,6 +47,7 @@ class History:
         self.fired = Fired()
         self._last: dict[str, ev.Record] = {}
         self.late: set[str] = set()
+        self._serving: set[tuple[str, str]] = set()
 
     def take(self, record: ev.Record) -> None:
         """Audit one more record."""
@@ -62,6 +63,7 @@ class History:
             return
         if record.job:
             self._apply(record, event)
+        self._check_worker(record, event)
         if record.partition not in self.late:
             self.fired.take(record, event, self.report)
 
@@ -109,6 +111,20 @@ class History:
             return
         self.tracks[record.job] = Track(job, record.body)
         self.report.jobs[record.job] = job
+
+    def _check_worker(self, record: ev.Record, event: ev.Event) -> None:
+        match event:
+            case ev.WorkerStarted(worker=worker):
+                self._serving.add((record.partition, worker))
+            case ev.WorkerStopped(worker=worker):
+                self._serving.discard((record.partition, worker))
+            case ev.WorkerLost(worker=worker):
+                known = (record.partition, worker) in self._serving
+                if not known and record.partition not in self.late:
+                    self.report.add("worker-lost-twice", record.position, f"{worker} had gone")
+                self._serving.discard((record.partition, worker))
+            case _:
+                pass
 
     def _check_counts(self, track: Track, record: ev.Record, event: ev.Event) -> None:
         add, at, job = self.report.add, record.position, track.job

@@ -58,6 +58,7 @@ FULL: list[ev.Event] = [
     ),
     ev.JobDiscarded("ada", "old news", "0f343b0931126a20f133d67c2b018a3b"),
     ev.JobProgressed(0.4, "2 of 5 “pages”"),
+    ev.WorkerLost("host-1-abc"),
 ]
 
 # Fields that later releases added to an event: a body with them is a golden file of its own.
@@ -77,6 +78,7 @@ ADDED: dict[str, ev.Event] = {
         actor="ada",
         reason="the report is needed now",
     ),
+    "worker.stopped.1.why": ev.WorkerStopped("host-1-abc", "memory"),
     "job.redriven.1.later": ev.JobRedriven(
         actor="ada",
         reason="mail server is back",

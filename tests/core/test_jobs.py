@@ -46,6 +46,7 @@ SAMPLES: list[ev.Event] = [
     ev.JobRedriven("ada"),
     ev.WorkerStarted("w1"),
     ev.WorkerStopped("w1"),
+    ev.WorkerLost("w1"),
     ev.JobCheckpointed("charge"),
     ev.JobDiscarded("ada"),
 ]
