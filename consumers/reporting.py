@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 
 import structlog
 
-from ..core.errors import Unavailable
+from ..core.errors import LogLost, Unavailable
 from ..core.workers import MOST_JOBS, REPORT_EVERY, SILENT_AFTER, Report, Workers
 from .attempts import Attempt
 from .leases import snapshot
@@ -79,7 +79,7 @@ class Reporter:
             if self._missed:
                 await self._back()
                 self._missed = False
-        except Unavailable as error:
+        except (Unavailable, LogLost) as error:
             self._lag = max(self._lag, told.loop_lag)
             _log.debug("no report could be made", error=str(error))
         except Exception as error:
