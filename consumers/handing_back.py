@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 import structlog
 
+from ..core.errors import Unavailable
 from ..core.events import JobReleased, body_of
 from ..core.queue import Finish, LeaseRenewer
 from .attempts import Attempt
@@ -49,9 +50,12 @@ def hand_back(
     for partition, finishes in verdicts.items():
         try:
             done += sum(verbs.finish(partition, finishes))
-        except Exception as error:
+        except Unavailable as error:
             _log.error("jobs cannot be handed back: they run again once their leases expire",
-                       queue=partition, count=len(finishes), error=str(error))  # fmt: skip
+                       error=str(error))  # fmt: skip
+            break  # nor would the others be taken, and each would take its time
+        except Exception as error:
+            _log.error("jobs cannot be handed back", queue=partition, exc_info=error)
     return done
 
 

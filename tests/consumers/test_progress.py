@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
 from typing import Any
 
@@ -53,6 +54,10 @@ async def test_what_a_handler_tells_is_an_event(
     (await check(bench.url, ["default"])).require()
 
 
+async def _is_told(bench: Bench, job: str, value: float) -> bool:
+    return any(one["value"] == value for one in await told(bench, job))
+
+
 async def _count(bench: Bench, job: str, least: int) -> bool:
     return len(await told(bench, job)) >= least
 
@@ -90,7 +95,7 @@ async def test_the_same_word_again_is_told_once(
     async def report(ctx: Context, payload: None) -> None:
         for value in (0.5, 0.5, 0.5, 0.75):
             ctx.progress(value)
-            await asyncio.sleep(0.1)
+            await until(lambda value=value: _is_told(bench, ctx.job_id, value))
 
     await bench.worker(registry)
     job = await bench.submit("report")
@@ -110,7 +115,7 @@ async def test_many_jobs_share_a_call(
             go.set()
         await go.wait()
         ctx.progress(0.5)
-        await asyncio.sleep(0.5)
+        await until(lambda: _count(bench, ctx.job_id, 1))
 
     sizes: list[int] = []
     kept = bench.queue.__class__.progress
@@ -130,15 +135,19 @@ async def test_many_jobs_share_a_call(
 async def test_a_handler_in_a_thread_tells_it_in_the_same_words(
     bench: Bench, registry: Registry, often: None
 ) -> None:
+    heard = {0.5: threading.Event(), 0.75: threading.Event()}
+
     @registry.job("report")
     def report(ctx: Context, payload: None) -> None:
-        ctx.progress(0.5)
-        time.sleep(0.1)
-        ctx.progress(0.75)
-        time.sleep(0.1)
+        for value, event in heard.items():
+            ctx.progress(value)
+            event.wait(10)
 
     await bench.worker(registry)
     job = await bench.submit("report")
+    for value, event in heard.items():
+        await until(lambda value=value: _is_told(bench, job, value))
+        event.set()
     await bench.ended(job)
     assert await told(bench, job) == [{"value": 0.5}, {"value": 0.75}]
 
@@ -222,7 +231,7 @@ def test_numbers_are_progress_or_refused(done: float, total: float) -> None:
 async def test_progress_waits_while_redis_is_away(
     bench: Bench, registry: Registry, valkey_server: Valkey, often: None
 ) -> None:
-    go, asked = asyncio.Event(), asyncio.Event()
+    go, asked, back = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     @registry.job("report")
     async def report(ctx: Context, payload: None) -> None:
@@ -230,9 +239,8 @@ async def test_progress_waits_while_redis_is_away(
         await go.wait()
         ctx.progress(0.5)
         ctx.progress(0.6)
-        await asyncio.sleep(0.2)
-        while not await _count(bench, ctx.job_id, 1):
-            await asyncio.sleep(0.05)
+        await back.wait()
+        await until(lambda: _is_told(bench, ctx.job_id, 0.6))
 
     worker = await bench.worker(registry)
     job = await bench.submit("report")
@@ -240,10 +248,11 @@ async def test_progress_waits_while_redis_is_away(
     await until(lambda: worker.slots.taken == 1)
     await asyncio.to_thread(valkey_server.stop)
     go.set()
-    await asyncio.sleep(0.3)
+    teller = worker._durable.progress  # pyright: ignore[reportPrivateUsage]
+    await until(lambda: teller._awake)  # pyright: ignore[reportPrivateUsage]
     await asyncio.to_thread(valkey_server.start)
-    await bench.ended(job, 20)
-    assert (await told(bench, job))[-1] == {"value": 0.6}
+    back.set()
+    assert (await bench.ended(job, 20)) == ["submitted", "started", "progressed", "succeeded"]
     (await check(bench.url, ["default"])).require()
 
 
@@ -251,7 +260,7 @@ async def test_a_new_attempt_begins_anew(bench: Bench, registry: Registry, often
     @registry.job("report", backoff=SOON)
     async def report(ctx: Context, payload: None) -> None:
         ctx.progress(0.5)
-        await asyncio.sleep(0.1)
+        await until(lambda: _count(bench, ctx.job_id, ctx.attempt))
         if ctx.attempt == 1:
             raise ConnectionError("not yet")
 
