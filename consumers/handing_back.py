@@ -60,10 +60,13 @@ def hand_back(
 
 
 def blockers(attempts: Iterable[Attempt], loop: asyncio.AbstractEventLoop) -> set[Attempt]:
-    """The attempt that blocks the loop; if that cannot be told, all whose handler it may be."""
-    running = {attempt for attempt in attempts if attempt.task is not None}
+    """The attempt that blocks the loop; if that cannot be told, all that have begun on it.
+
+    One has begun when its spec was read: the payload's own type may block, too.
+    """
+    begun = {one for one in attempts if one.spec is not None and not one.in_thread}
     current = asyncio.current_task(loop)
-    return {attempt for attempt in running if attempt.task is current} or running
+    return {one for one in begun if one.task is current and current is not None} or begun
 
 
 def stack_of(thread: int) -> str:

@@ -13,6 +13,8 @@ import msgspec
 import pytest
 
 from millstream.consumers import Registry
+from millstream.consumers.attempts import Attempt
+from millstream.consumers.handing_back import blockers
 from millstream.consumers.memory import resident
 from millstream.consumers.slots import Slots
 from millstream.consumers.stats import Stats
@@ -20,7 +22,8 @@ from millstream.consumers.watchdog import TICK, Watchdog
 from millstream.core.config import as_environ
 from millstream.core.embedded import Valkey
 from millstream.core.errors import ConfigError
-from millstream.core.events import Command
+from millstream.core.events import Command, JobSubmitted
+from millstream.core.hot import Lease
 from millstream.core.ready import RECYCLED, STALLED
 from millstream.core.workers import Workers as Reports
 from tests.invariants import check
@@ -171,6 +174,27 @@ async def test_nor_has_one_that_was_stopped_or_whose_queue_is_paused(workers: Wo
     process.terminate()
     assert await exit_code(process) == 0
     assert [one.get("reason", "asked") for one in await farewell(workers.bench)] == ["asked"]
+
+
+async def test_who_blocks_the_loop_is_told_by_its_task_or_suspected() -> None:
+    """Here the loop is held up by this test, so its task is the one that blocks."""
+    loop, spec = asyncio.get_running_loop(), JobSubmitted("t")
+    waiting, thread, decoding, awaiting, blocking = (
+        Attempt(Lease("default", str(n), 2, 1, 0, 0, b""), 0.0) for n in range(5)
+    )
+    thread.in_thread = True
+    for one in (thread, decoding, awaiting, blocking):
+        one.spec = spec
+    other = awaiting.task = loop.create_task(asyncio.sleep(0))
+    everyone = {waiting, thread, decoding, awaiting, blocking}
+
+    def judged() -> set[Attempt]:
+        return blockers(everyone, loop)
+
+    assert await asyncio.to_thread(judged) == {decoding, awaiting, blocking}, "none runs now"
+    blocking.task = asyncio.current_task()
+    assert judged() == {blocking}
+    await other
 
 
 class Bite:
