@@ -48,6 +48,7 @@ class Executor:
         durable: Durable | None = None,
         processes: Processes | None = None,
         max_result_bytes: int = MAX_RESULT,
+        elsewhere: Callable[[str], bool | None] | None = None,
     ) -> None:
         self._registry = registry
         self._deliver = deliver
@@ -57,6 +58,7 @@ class Executor:
         self._durable = durable
         self._processes = processes if processes is not None and processes.available else None
         self._max_result_bytes = max_result_bytes
+        self._elsewhere = elsewhere
 
     async def execute(self, attempt: Attempt, task: "asyncio.Task[None]") -> None:
         """Run an attempt, in `task`, to its verdict. Never raises for what a job can do wrong."""
@@ -242,7 +244,10 @@ class Executor:
         return outcomes.returned(attempt, value, self._max_result_bytes)
 
     def _not_mine(self, attempt: Attempt, fault: str) -> Finish:
-        return outcomes.not_mine(attempt, fault, self._handler_missing_after)
+        elsewhere = False
+        if self._elsewhere is not None and attempt.spec is not None:
+            elsewhere = self._elsewhere(attempt.spec.type)
+        return outcomes.not_mine(attempt, fault, self._handler_missing_after, elsewhere)
 
     def _settle(self, attempt: Attempt, finish: Finish) -> None:
         if not attempt.settled:

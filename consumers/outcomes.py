@@ -36,6 +36,9 @@ MIN_RELEASE, MAX_RELEASE = 1_000, 60_000
 MAX_RESULT = 8 * 2**20
 """Bytes of a result, unless settings say otherwise."""
 
+ELSEWHERE_RELEASE = 2_000
+"""The upper one if another worker has a handler: sooner or later that one is given the job."""
+
 
 def returned(attempt: Attempt, value: Any, most: int = MAX_RESULT) -> Finish:
     """The handler returned `value`, which may have `most` bytes as JSON."""
@@ -130,18 +133,23 @@ def stopped(attempt: Attempt, timeout: float | None) -> Finish:
             return Finish(lease.id, lease.fence, "released", _DRAINED)
 
 
-def not_mine(attempt: Attempt, fault: str, give_up_after: float) -> Finish:
+def not_mine(
+    attempt: Attempt, fault: str, give_up_after: float, elsewhere: bool | None = False
+) -> Finish:
     """No handler here can run it: offer it again later, or give up after seconds of waiting.
 
     The wait is half of the job's age, so that a deployment finds it soon and a forgotten job
     costs little. Its age counts from when it could first run, by the server's clock.
+
+    `elsewhere`: whether another worker can run it; None: not known, so it is not given up.
     """
     lease = attempt.lease
     age = _age(attempt)
-    if age >= give_up_after * 1000:
+    if elsewhere is False and age >= give_up_after * 1000:
         end = body_of(JobFailed("handler_missing", Fault("HandlerMissing", fault)))
         return Finish(lease.id, lease.fence, "failed", b"", 0, end)
-    return _later(attempt, "handler_missing", age)
+    most = ELSEWHERE_RELEASE if elsewhere else MAX_RELEASE
+    return _later(attempt, "handler_missing", age, most)
 
 
 def no_process(attempt: Attempt) -> Finish:
@@ -169,8 +177,8 @@ def _age(attempt: Attempt) -> int:
     return lease.now - since
 
 
-def _later(attempt: Attempt, reason: str, age: int) -> Finish:
-    delay = max(MIN_RELEASE, min(age // 2, MAX_RELEASE))
+def _later(attempt: Attempt, reason: str, age: int, most: int = MAX_RELEASE) -> Finish:
+    delay = max(MIN_RELEASE, min(age // 2, most))
     return _finish(attempt, "released", JobReleased(reason, delay), delay)
 
 

@@ -30,7 +30,7 @@ from ..faults import bounded
 from ..handlers import Registry
 from ..leases import TO_CANCEL
 from ..loading import load_apps
-from ..reporting import resident
+from ..memory import resident
 from ..runners import Runners
 from ..slots import Slots
 from ..stats import Stats

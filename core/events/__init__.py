@@ -16,6 +16,7 @@ from .job import (
     JobDiscarded,
     JobFailed,
     JobLeaseExpired,
+    JobProgressed,
     JobQueued,
     JobRedriven,
     JobReleased,
@@ -32,6 +33,7 @@ from .queue import (
     QueuePaused,
     QueuePurged,
     QueueResumed,
+    WorkerLost,
     WorkerStarted,
     WorkerStopped,
 )
@@ -60,6 +62,7 @@ __all__ = [
     "JobDiscarded",
     "JobFailed",
     "JobLeaseExpired",
+    "JobProgressed",
     "JobQueued",
     "JobRedriven",
     "JobReleased",
@@ -82,6 +85,7 @@ __all__ = [
     "ScheduleResumed",
     "ScheduleSkipped",
     "ScheduleUpdated",
+    "WorkerLost",
     "WorkerStarted",
     "WorkerStopped",
     "body_of",
@@ -124,6 +128,8 @@ KINDS: dict[str, type[Event]] = {
         JobCheckpointed,
         JobDiscarded,
         JobCrashed,
+        JobProgressed,
+        WorkerLost,
     )
 }
 """Every event there is, by name."""

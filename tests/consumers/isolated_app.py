@@ -129,6 +129,13 @@ def polite(ctx: Context, task: Task) -> None:
     task.note("told")
 
 
+@registry.job("iso.progress", executor="process")
+def progress(ctx: Context, task: Task) -> None:
+    ctx.progress(1, 4, message="begun")
+    while not task.may_go():
+        time.sleep(0.01)
+
+
 @registry.job("iso.deadline", executor="process", timeout=50)
 def deadline(ctx: Context, payload: Any) -> float:
     assert ctx.remaining is not None

@@ -185,6 +185,19 @@ async def test_a_handler_knows_its_deadline(bench: Bench) -> None:
     assert 40 < await result(bench, await bench.submit("iso.deadline")) <= 50
 
 
+async def test_it_tells_its_progress(bench: Bench, task: Task) -> None:
+    await serve(bench)
+    job = await bench.submit("iso.progress", task)
+
+    async def progressed() -> bool:
+        return "progressed" in await bench.types(job)
+
+    await until(progressed, 20)
+    task.let_go()
+    assert await bench.ended(job) == ["submitted", "started", "progressed", "succeeded"]
+    assert b'"value":0.25' in (await bench.history(job))[2].body
+
+
 async def test_the_clock_starts_with_the_handler(bench: Bench, task: Task) -> None:
     """Not while the job waits for a process."""
     await serve(bench)
