@@ -50,7 +50,7 @@ class Child:
 
     @classmethod
     async def start(cls, hello: Hello) -> "Child":
-        """A new process. Raises CannotStart."""
+        """A new process. Raises CannotStart, or Died if it was killed before it was ready."""
         try:
             child = cls(await _spawned())
         except (OSError, ValueError) as error:
@@ -122,7 +122,7 @@ class Child:
             case Unfit(why):
                 raise CannotStart(why)
             case None:
-                raise CannotStart(f"it {self._line.cause} before it was ready")
+                raise Died(self._line.cause, begun=False)
             case other:
                 raise CannotStart(f"expected it to be ready, got {other!r}")
 

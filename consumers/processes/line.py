@@ -56,7 +56,9 @@ class Line(asyncio.SubprocessProtocol):
     def send(self, message: ToChild) -> None:
         """Send a message; one that cannot be heard any more is lost."""
         pipe = self._transport.get_pipe_transport(0)
-        if pipe is not None and not self._exited:
+        if pipe is None or pipe.is_closing():
+            return
+        with contextlib.suppress(RuntimeError):  # of uvloop: it was closed in this very moment
             pipe.write(framed(message))
 
     def hang_up(self) -> None:

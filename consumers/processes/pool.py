@@ -100,17 +100,22 @@ class Processes:
             await self._free.acquire()
 
     async def _run(self, attempt: Attempt, begun: Callable[[], object]) -> Ended:
+        last: Died | None = None
         for _ in range(TRIES):
-            child = self._take_idle() or await self._start()
-            lease = replace(attempt.lease, now=round(attempt.now()))
             try:
-                return await child.run(lease, begun)
+                return await self._run_in(self._take_idle() or await self._start(), attempt, begun)
             except Died as death:
                 if death.begun:
                     raise
-            finally:
-                self._put_back(child)
-        raise CannotStart(f"{TRIES} of them died before they could begin")
+                last = death
+        raise CannotStart(f"{TRIES} of them died before they could begin, the last one {last}")
+
+    async def _run_in(self, child: Child, attempt: Attempt, begun: Callable[[], object]) -> Ended:
+        lease = replace(attempt.lease, now=round(attempt.now()))
+        try:
+            return await child.run(lease, begun)
+        finally:
+            self._put_back(child)
 
     async def _start(self) -> Child:
         began = time.monotonic()

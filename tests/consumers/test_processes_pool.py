@@ -12,6 +12,7 @@ import pytest
 
 from millstream.consumers import HandlerError, Registry
 from millstream.consumers.processes import pool
+from millstream.consumers.processes.child import Child
 from millstream.consumers.worker import Worker
 from millstream.core.config import Settings
 from millstream.core.embedded.process import is_alive
@@ -67,10 +68,38 @@ async def test_a_process_without_work_ends(bench: Bench, monkeypatch: pytest.Mon
 async def test_an_idle_process_that_died_costs_no_job_a_crash(bench: Bench) -> None:
     await serve(bench)
     pid = await result(bench, await bench.submit("iso.pid"))
-    os.kill(pid, signal.SIGKILL)
+    for _ in range(5):  # the worker may hear of it before, during, or after it sends the job
+        os.kill(pid, signal.SIGKILL)
+        job = await bench.submit("iso.pid")
+        former, pid = pid, await result(bench, job)
+        assert pid != former
+        assert await bench.types(job) == ["submitted", "started", "succeeded"]
+
+
+async def test_processes_that_die_before_they_begin(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever kills them, it is not the job: it is handed back, and runs when they live."""
+    start = Child.start
+
+    async def doomed(hello: Any) -> Child:
+        child = await start(hello)
+        os.kill(child.pid, signal.SIGKILL)
+        await child.gone()
+        return child
+
+    monkeypatch.setattr(Child, "start", doomed)
+    await serve(bench)
     job = await bench.submit("iso.pid")
-    assert await result(bench, job) != pid
-    assert await bench.types(job) == ["submitted", "started", "succeeded"]
+
+    async def released() -> bool:
+        return (await bench.types(job))[-1] == "released"
+
+    await until(released, 20)
+    assert (await bench.last(job))["reason"] == "no_process"
+    monkeypatch.setattr(Child, "start", start)
+    assert await result(bench, job)
+    assert "crashed" not in await bench.types(job)
 
 
 async def test_without_a_process_the_job_is_handed_back(
