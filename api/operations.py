@@ -7,6 +7,7 @@ from msgspec import Struct
 from ..core.schedules import Schedule
 from . import parameters
 from .actions import Action, ActionResult
+from .as_of import CountsDifference, CountsView, JobDifference
 from .commands import By, Outcome, Reschedule
 from .dead_letters import DeadLettersView
 from .health import Health
@@ -97,13 +98,19 @@ OPERATIONS = (
         keyed=True,
     ),
     Operation(
-        "get", "/jobs", "listJobs", "jobs", "List jobs, newest first", JobList,
-        query=parameters.ListParameters, problems=(400, 503),
+        "get", "/jobs", "listJobs", "jobs",
+        "List jobs, newest first; with `at` those of then, as they were", JobList,
+        query=parameters.ListParameters, problems=(400, 410, 422, 503),
     ),
     Operation(
         "get", "/jobs/{job_id}", "getJob", "jobs",
-        "One job; with `wait` when it has ended", JobView,
-        query=parameters.JobParameters, problems=(400, 404, 422, 503),
+        "One job; with `wait` when it has ended, with `at` as it was", JobView,
+        query=parameters.JobParameters, problems=(400, 404, 410, 422, 503),
+    ),
+    Operation(
+        "get", "/jobs/{job_id}/diff", "diffJob", "jobs",
+        "What changed in a job between two instants", JobDifference,
+        query=parameters.BetweenParameters, problems=(400, 404, 410, 422, 503),
     ),
     Operation(
         "get", "/jobs/{job_id}/events", "listJobEvents", "jobs", "The history of a job", EventList,
@@ -161,6 +168,16 @@ OPERATIONS = (
         body=Configure, problems=(*_BODY, 403, 503),
         example={"concurrency_per_key": 1,
                  "types": {"email.send": {"rate": {"limit": 100, "per": 60}}}},
+    ),
+    Operation(
+        "get", "/queues/{queue}/counts", "countQueue", "queues",
+        "How many of its jobs were in which state at an instant", CountsView,
+        query=parameters.CountsParameters, problems=(400, 404, 410, 422, 503),
+    ),
+    Operation(
+        "get", "/queues/{queue}/diff", "diffQueue", "queues",
+        "How its counts differ between two instants", CountsDifference,
+        query=parameters.BetweenParameters, problems=(400, 404, 410, 422, 503),
     ),
     *(
         Operation(

@@ -133,7 +133,7 @@ class SummaryView(Struct):
 
 def time_of(ms: int) -> str:
     """RFC 3339 in UTC with milliseconds."""
-    return f"{datetime.fromtimestamp(ms // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+    return f"{datetime.fromtimestamp(ms // 1000, UTC).isoformat()[:19]}.{ms % 1000:03d}Z"
 
 
 def time_or_null(ms: int | None) -> str | None:

@@ -1,0 +1,87 @@
+"""Commands that ask what was, and why, as they are run; and the examples of their pages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from millstream.core import config
+from millstream.core.config import Settings
+from millstream.core.embedded import Postgres, Valkey
+from millstream.core.embedded.ports import free_port
+
+from .pages import run_script, scripts
+from .roles import running
+from .test_client_commands import HANDLERS, Commands
+from .test_operating_commands import said, until
+
+FAR = "2999-01-01T00:00:00Z"
+
+
+@pytest.fixture(scope="module")
+def millstream(
+    valkey_server: Valkey,
+    postgres_server: Postgres,
+    migrated_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Commands]:
+    valkey_server.start()
+    postgres_server.start()
+    postgres_server.execute(f"CREATE DATABASE audit TEMPLATE {migrated_template}")
+    given = {
+        "redis_url": valkey_server.url,
+        "postgres_dsn": postgres_server.dsn_of("audit"),
+        "namespace": "audit",
+        "port": free_port(),
+        "sweep": 0.2,
+    }
+    settings = config.override(Settings(), given)
+    with running(settings, tmp_path_factory.mktemp("roles"), str(HANDLERS)):
+        commands = Commands(settings)
+        commands.environ["USER"] = "ada"
+        yield commands
+    postgres_server.execute("DROP DATABASE audit WITH (FORCE)")
+
+
+def test_jobs_and_queues_as_they_were(millstream: Commands) -> None:
+    job = millstream.submit("flaky", {"failures": 1}, "--queue", "was", "--wait", "20")
+    begun, ended = job["submitted_at"], job["finished_at"]
+    then = said(millstream, "jobs", "show", job["id"], "--at", begun)
+    assert (then["state"], then["version"]) == ("queued", 1)
+    assert said(millstream, "jobs", "show", job["id"], "--at", ended)["result"] == job["result"]
+    listed = millstream.lines("jobs", "list", "--queue", "was", "--at", begun)
+    assert [(one["id"], one["state"]) for one in listed] == [(job["id"], "queued")]
+    assert millstream.lines("jobs", "--queue", "was", "--state", "failed", "--at", ended) == []
+    counts = said(millstream, "queues", "show", "was", "--at", begun)
+    assert (counts["total"], counts["by_state"]["queued"]) == (1, 1)
+    found = said(millstream, "queues", "diff", "was", "--from", begun, "--to", ended)
+    assert found["by_state"]["succeeded"] == {"before": 0, "after": 1, "change": 1}
+    found = said(millstream, "jobs", "diff", job["id"], "--from", begun)
+    assert found["changes"]["state"] == {"before": "queued", "after": "succeeded"}
+    assert found["events"][-1]["type"] == "job.succeeded"
+
+
+def test_instants_that_cannot_be(millstream: Commands) -> None:
+    job = millstream.submit("hello")["id"]
+    done = millstream("jobs", "show", job, "--at", FAR)
+    assert done.returncode == 2
+    assert "expected a time that has passed" in done.stderr
+    done = millstream("jobs", "show", job, "--at", "2020-01-01T00:00:00Z")
+    assert done.returncode == 2
+    assert "did not exist at 2020-01-01" in done.stderr
+    assert millstream("queues", "diff", "default").returncode == 2
+
+
+def test_the_example_of_time_travel(millstream: Commands, tmp_path: Path) -> None:
+    (script,) = scripts("time-travel.md")
+    job = millstream.submit("hello", {}, "--wait", "20")["id"]
+    until(lambda: said(millstream, "jobs", "show", job)["position"])
+    lines = run_script(script, tmp_path, millstream.environ | {"JOB": job}).splitlines()
+    at, diff, *listed, counts, change = map(json.loads, lines)
+    assert (at["state"], diff["changes"]["state"]["after"]) == ("queued", "succeeded")
+    assert job in [one["id"] for one in listed]
+    assert counts["by_state"]["queued"] >= 1
+    assert change["by_state"]["succeeded"]["change"] >= 1
