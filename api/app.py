@@ -23,6 +23,7 @@ from . import (
     schedules,
     stats,
     submissions,
+    why,
     workers,
 )
 from .hosts import Hosts, refuse_host
@@ -79,6 +80,8 @@ def create_app(settings: Settings) -> Litestar:
             as_of.get_job_diff,
             as_of.get_counts,
             as_of.get_queue_diff,
+            why.get_why,
+            why.get_schedule_why,
             commands.cancel,
             commands.retry,
             commands.discard,

@@ -24,6 +24,7 @@ from .schedule_views import (
 from .submission import Accepted, Batch, LoneSubmission
 from .submissions import Receipts
 from .views import AttemptView, EventView, JobView, SummaryView
+from .why import ScheduleWhy, Why
 from .workers import JobTypeList, WorkerList
 
 
@@ -120,6 +121,11 @@ OPERATIONS = (
         "get", "/jobs/{job_id}/attempts", "listJobAttempts", "jobs",
         "Every attempt at a job: its worker, times, outcome and error", AttemptList,
         query=parameters.EventParameters, problems=(400, 404, 503),
+    ),
+    Operation(
+        "get", "/jobs/{job_id}/why", "explainJob", "jobs",
+        "Why it waits, ran more than once, was delayed, replaced, cancelled or given up", Why,
+        problems=(400, 404, 410, 503),
     ),
     Operation(
         "post", "/jobs/{job_id}/cancel", "cancelJob", "jobs",
@@ -227,6 +233,11 @@ OPERATIONS = (
         "get", "/schedules/{name}/events", "listScheduleEvents", "schedules",
         "What became of a schedule, newest first", EventList,
         query=parameters.EventParameters, problems=(400, 404, 503),
+    ),
+    Operation(
+        "get", "/schedules/{name}/why", "explainSchedule", "schedules",
+        "Why its latest occurrences became jobs, or were skipped", ScheduleWhy,
+        problems=(400, 404, 503),
     ),
     Operation(
         "patch", "/schedules/{name}", "changeSchedule", "schedules",

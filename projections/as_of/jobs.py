@@ -71,6 +71,12 @@ class JobPast:
                     version = record.version
                     yield record
 
+    async def unarchived(self, partition: str) -> list[Record]:
+        """Events of a partition that belong to no job and are not archived yet."""
+        known = (await checkpoints(self._pool)).get(partition)
+        async with aclosing(tail(self._reader, partition, known, END)) as records:
+            return [record async for record in records if not record.job]
+
     async def first(self, job: str) -> Record | None:
         """The first event of a job that is kept, its submission; None if there is no such job."""
         async with aclosing(self.records(job)) as records:

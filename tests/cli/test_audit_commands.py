@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from millstream.core.embedded.ports import free_port
 
 from .pages import run_script, scripts
 from .roles import running
-from .test_client_commands import HANDLERS, Commands
+from .test_client_commands import HANDLERS, Commands, on_terminal
 from .test_operating_commands import said, until
 
 FAR = "2999-01-01T00:00:00Z"
@@ -85,3 +86,41 @@ def test_the_example_of_time_travel(millstream: Commands, tmp_path: Path) -> Non
     assert job in [one["id"] for one in listed]
     assert counts["by_state"]["queued"] >= 1
     assert change["by_state"]["succeeded"]["change"] >= 1
+
+
+def codes(found: Any) -> list[str]:
+    return [one["code"] for one in found["sentences"]]
+
+
+def test_why_on_the_command_line(millstream: Commands) -> None:
+    job = millstream.submit("flaky", {"failures": 1}, "--wait", "20")["id"]
+    found = said(millstream, "why", job)
+    assert found["id"] == job
+    assert codes(found) == ["submitted", "ran_again.failed", "succeeded"]
+    shown = on_terminal(millstream, "why", job)
+    assert "attempt 1 had failed" in shown
+    assert found["sentences"][0]["events"][0] in shown
+    for args in ([], [job, "--schedule", "nightly"]):
+        done = millstream("why", *args)
+        assert (done.returncode, "expected either a job or --schedule" in done.stderr) == (2, True)
+
+
+def test_why_occurrences_are_skipped(millstream: Commands) -> None:
+    plan = ("busy", "hello", "--every", "1", "--overlap", "skip", "--payload", '{"after": 30}')
+    assert millstream("schedules", "create", *plan).returncode == 0
+    until(lambda: "schedule.skipped" in codes(said(millstream, "why", "--schedule", "busy")))
+    found = said(millstream, "why", "--schedule", "busy")
+    skipped = next(one for one in found["sentences"] if one["code"] == "schedule.skipped")
+    assert "a job of an earlier occurrence had not ended" in skipped["text"]
+    assert len(skipped["events"]) == 1
+    assert millstream("schedules", "delete", "busy").returncode == 0
+
+
+def test_the_example_of_why(millstream: Commands, tmp_path: Path) -> None:
+    (script,) = scripts("why.md")
+    lines = run_script(script, tmp_path, millstream.environ).splitlines()
+    answers = [json.loads(line) for line in lines if line.startswith("{")]
+    paused, again = [answer for answer in answers if "sentences" in answer]
+    assert codes(paused)[0] == "waits.paused"
+    assert paused["sentences"][0]["text"].endswith("(a bad release): nothing of it is started.")
+    assert "redriven" in codes(again)

@@ -261,6 +261,7 @@ async def test_history_and_log_have_their_indexes(many: Any) -> None:
         ("job_past", (job_id(5), 0, 2**62, 10), "job_version_idx"),
         ("jobs_past", ([job_id(5), job_id(7)], 0, 2**62), "job_version_idx"),
         ("events_of_versions", ([job_id(5)], [1], 2**62), "job_version_idx"),
+        ("queue_modes", ("default", 2**62, 10), "partition_time_idx"),
         ("schedule_history", ("nightly", 2**63 - 1, "", 0, 10), "substring_time_partition_seq_idx"),
         ("jobs_by_id", ([job_id(1)], job_id(1), job_id(1)), "pkey"),
         ("ended_jobs", ([job_id(1)], job_id(1), job_id(1)), "pkey"),
