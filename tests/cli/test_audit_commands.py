@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import httpx2
 import pytest
 
 from millstream.core import config
 from millstream.core.config import Settings
 from millstream.core.embedded import Postgres, Valkey
 from millstream.core.embedded.ports import free_port
+from millstream.core.export import FileEntry, load, read_export
 
 from .pages import run_script, scripts
 from .roles import running
@@ -124,3 +130,95 @@ def test_the_example_of_why(millstream: Commands, tmp_path: Path) -> None:
     assert codes(paused)[0] == "waits.paused"
     assert paused["sentences"][0]["text"].endswith("(a bad release): nothing of it is started.")
     assert "redriven" in codes(again)
+
+
+def exported(folder: Path, queue: str) -> list[dict[str, Any]]:
+    """An export in JSON lines, as `millstream events` would tell it."""
+    return [
+        {"seq": r.seq, "type": r.type, "job_id": r.job or None, "body": json.loads(r.body)}
+        for r in read_export(folder, queue)
+    ]
+
+
+def told(millstream: Commands, queue: str) -> list[dict[str, Any]]:
+    events = millstream.lines("events", "--queue", queue)
+    return [{name: one[name] for name in ("seq", "type", "job_id", "body")} for one in events]
+
+
+def test_an_export_is_the_log(millstream: Commands, tmp_path: Path) -> None:
+    millstream.submit("flaky", {"failures": 1}, "--queue", "out", "--wait", "20")
+    for format_ in ("jsonl", "csv", "parquet"):
+        out = tmp_path / format_
+        found = said(
+            millstream, "events", "export", "--format", format_, "--out", str(out), "--queue", "out"
+        )
+        events = told(millstream, "out")
+        assert exported(out, "out") == events
+        assert (found["events"], found["complete"], found["missing"]) == (len(events), True, 0)
+        again = said(
+            millstream, "events", "export", "--format", format_, "--out", str(out), "--queue", "out"
+        )
+        assert again == found
+
+
+def test_an_export_that_is_killed_goes_on(millstream: Commands, tmp_path: Path) -> None:
+    jobs = [{"type": "hello", "queue": "killed", "delay": 86400}] * 3000
+    answer = httpx2.post(f"{millstream.url}/api/v1/jobs/batch", json={"jobs": jobs}, timeout=30)
+    assert answer.status_code == 201, answer.text
+    count = len(told(millstream, "killed"))
+    out = tmp_path / "out"
+    args = ("events", "export", "--out", str(out), "--queue", "killed", "--part", "20")
+    process = subprocess.Popen(millstream.command(*args), env=millstream.environ)
+    until(lambda: len(files_of(out)) >= 5)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    kept = files_of(out)
+    assert len(kept) < 150, "it was not broken off"
+    assert len(exported(out, "killed")) == 20 * len(kept)
+    found = said(millstream, *args)
+    assert (found["events"], found["complete"]) == (count, True)
+    assert files_of(out)[: len(kept)] == kept
+    assert exported(out, "killed") == told(millstream, "killed")[:count]
+
+
+def files_of(out: Path) -> list[FileEntry]:
+    manifest = load(out)
+    return [] if manifest is None else manifest.files
+
+
+def test_a_terminal_gets_a_bar(millstream: Commands, tmp_path: Path) -> None:
+    millstream.submit("hello", {}, "--queue", "bar", "--wait", "20")
+    shown = on_terminal(millstream, "events", "export", "--out", str(tmp_path), "--queue", "bar")
+    assert "events" in shown
+    assert re.search(r" (\d+)/\1 ", shown), shown
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--queue", "nobody-used-it"], "--queue: expected a used queue"),
+        (["--from", "yesterday"], "--from: expected a time such as"),
+        (["--to", "2027-01-31T08:00:00"], "--to: expected a time such as"),
+        (["--format", "csv"], "of other events or in another format"),
+    ],
+)
+def test_exports_that_cannot_be(
+    millstream: Commands, tmp_path: Path, args: list[str], said: str
+) -> None:
+    millstream.submit("hello", {}, "--queue", "was")
+    assert millstream("events", "export", "--out", str(tmp_path), "--queue", "was").returncode == 0
+    done = millstream("events", "export", "--out", str(tmp_path), *args)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_the_example_of_audit(millstream: Commands, tmp_path: Path) -> None:
+    (script,) = scripts("audit.md")
+    job = millstream.submit("hello", {}, "--wait", "20")["id"]
+    run_script(f"cd {tmp_path}\n{script}", tmp_path, millstream.environ | {"JOB": job})
+    for folder in ("audit", "table"):
+        found = list(read_export(tmp_path / folder))
+        assert job in {record.job for record in found}
+    with duckdb.connect() as duck:
+        duck.execute(f"SELECT count(*) FROM '{tmp_path}/table/*.parquet'")
+        assert duck.fetchone() == (len(found),)
