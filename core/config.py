@@ -211,6 +211,9 @@ def _checked(settings: Settings) -> Settings:
             settings.lease,
         )
     least = max(5.0, 6 * settings.command_timeout)
+    if "stall_timeout" not in settings.explicit:
+        longer = max(settings.stall_timeout, least)
+        settings = msgspec.structs.replace(settings, stall_timeout=longer)
     if 0 < settings.stall_timeout < least:
         raise ConfigError(
             f"{PREFIX}STALL_TIMEOUT",

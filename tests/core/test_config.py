@@ -98,6 +98,8 @@ def test_a_worker_that_waits_for_redis_has_not_stalled() -> None:
     assert config.load({"MILLSTREAM_STALL_TIMEOUT": "0"}).stall_timeout == 0
     given = {"MILLSTREAM_STALL_TIMEOUT": "5", "MILLSTREAM_COMMAND_TIMEOUT": "0.5"}
     assert config.load(given).stall_timeout == 5
+    patient = {"MILLSTREAM_COMMAND_TIMEOUT": "60", "MILLSTREAM_LEASE": "150"}
+    assert config.load(patient).stall_timeout == 360, "nobody said 300"
 
 
 @pytest.mark.parametrize("content", [None, "port =", b"\xff\xfe"])
