@@ -21,6 +21,7 @@ from . import (
     schedule_commands,
     schedules,
     stats,
+    subjects,
     submissions,
     workers,
 )
@@ -95,6 +96,7 @@ def create_app(settings: Settings) -> Litestar:
             schedule_commands.backfill,
             workers.list_workers,
             workers.list_job_types,
+            subjects.erase,
             health.health,
             health.livez,
             health.readyz,

@@ -20,6 +20,7 @@ from .schedule_views import (
     ScheduleView,
     Submitted,
 )
+from .subjects import Erase, Erased
 from .submission import Accepted, Batch, LoneSubmission
 from .submissions import Receipts
 from .views import AttemptView, EventView, JobView, SummaryView
@@ -241,6 +242,12 @@ OPERATIONS = (
         "post", "/schedules/{name}/backfill", "backfillSchedule", "schedules",
         "Submit the jobs of up to 10,000 occurrences that have passed", Submitted,
         body=Backfill, problems=(*_BODY, 403, 404, 409, 422, 503), example=_RANGE,
+    ),
+    Operation(
+        "post", "/subjects/erase", "eraseSubject", "subjects",
+        "Make unreadable, for good, what was sealed for a subject", Erased,
+        body=Erase, problems=(*_BODY, 403, 404, 422, 503),
+        example={"subject": "customer-4711", "actor": "dpo", "reason": "she asked for it"},
     ),
     Operation(
         "get", "/health", "getHealth", "health",

@@ -16,12 +16,14 @@ from ..core.log import LogReader
 from ..core.queue import Directory
 from ..core.requests import Requests
 from ..core.schedule_index import Schedules
+from ..core.subjects import SubjectKeys
 from ..core.workers import Workers
 from ..projections.changes import Changes
 from .acknowledgements import Acknowledgements
 from .catalog import Catalog
 from .idempotency import Idempotency
 from .metrics import Metrics
+from .sealing import Sealing
 from .submitter import Submitter
 from .tables import Tables
 
@@ -45,6 +47,7 @@ class Resources:
     tables: Tables
     changes: Changes
     metrics: Metrics
+    sealing: Sealing
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def unless_draining(self, waiting: Awaitable[T], otherwise: T) -> T:
@@ -99,6 +102,7 @@ async def lifespan(app: Litestar) -> AsyncGenerator[None]:
                 tables=tables,
                 changes=changes,
                 metrics=Metrics(),
+                sealing=Sealing(settings.erasure_secret, SubjectKeys(redis, keys), tables),
             )
             yield
     finally:

@@ -63,6 +63,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     handler_missing_after: float = 86400.0
     max_step_bytes: int = 256 * 1024  #: size of what one step of a job gives, as JSON
 
+    erasure_secret: bytes | None = None  #: wraps the keys of subjects; without it there are none
+
     projector_batch: int = 5000
     log_margin: int = 100_000  #: events kept in the stream behind the archive
 
@@ -83,8 +85,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         fields = ((name, getattr(self, name)) for name in self.__struct_fields__)
-        shown = (f"{name}={redact(repr(value))}" for name, value in fields if name != "explicit")
+        shown = (f"{name}={_shown(name, value)}" for name, value in fields if name != "explicit")
         return f"Settings({', '.join(shown)})"
+
+
+def _shown(name: str, value: object) -> str:
+    return "***" if name == "erasure_secret" and value is not None else redact(repr(value))
 
 
 _READERS: dict[str, values.Reader] = {
@@ -113,6 +119,7 @@ _READERS: dict[str, values.Reader] = {
     "sweep": values.seconds(0.05),
     "handler_missing_after": values.seconds(0),
     "max_step_bytes": values.size(1),
+    "erasure_secret": values.optional(values.secret(32)),
     "projector_batch": values.integer(1, 100_000),
     "log_margin": values.integer(0),
     "data_dir": values.optional(values.text("a folder")),
@@ -158,6 +165,8 @@ def as_environ(settings: Settings, names: Iterable[str] | None = None) -> dict[s
     def text(value: object) -> str:
         if value is None:
             return ""
+        if isinstance(value, bytes):
+            return value.hex()
         return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
     names = settings.explicit if names is None else names
@@ -214,6 +223,8 @@ def _read(key: str, given: object, source: str) -> Any:
         return _READERS[key](given)
     except values.Unfit as error:
         shown = redact(given) if isinstance(given, str) else given
+        if key == "erasure_secret":
+            shown = "***"
         raise ConfigError(source, str(error), shown) from None
 
 

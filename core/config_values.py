@@ -53,6 +53,21 @@ def label(given: object) -> str:
     return given.strip()
 
 
+def secret(size: int) -> Reader:
+    """So many random bytes, in hex."""
+
+    def read(given: object) -> bytes:
+        try:
+            raw = bytes.fromhex(given) if isinstance(given, str) else b""
+        except ValueError:
+            raw = b""
+        if len(raw) != size:
+            raise Unfit(f"{2 * size} hex digits (such as `openssl rand -hex {size}` gives)")
+        return raw
+
+    return read
+
+
 def optional(reader: Reader) -> Reader:
     def read(given: object) -> object:
         return None if given is None or given == "" else reader(given)
