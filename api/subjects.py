@@ -31,7 +31,7 @@ class Erased(Struct):
 async def erase(request: Request[Any, Any, Any]) -> ASGIResponse:
     """Make unreadable, for good, what was sealed for a subject."""
     read(request, NoParameters)
-    given = await read_command(request, Erase)
+    given = await read_command(request, Erase, optional=False)
     ids = await resources_of(request).sealing.erase(given.subject, given.actor, given.reason)
     if not ids:
         detail = "There is no key of this subject, or it was erased before."
