@@ -23,6 +23,7 @@ COMMANDS = {
     "schedules": "schedules",
     "workers": "workers",
     "job-types": "job_types",
+    "subjects": "subjects",
     "events": "events",
     "demo": "demo",
 }
