@@ -63,6 +63,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     handler_missing_after: float = 86400.0
     max_step_bytes: int = 256 * 1024  #: size of what one step of a job gives, as JSON
 
+    retention: tuple[str, ...] = ()  #: days that jobs are kept after their end: queue:days, *:days
+    retention_statistics: float | None = None  #: days that statistics per minute are kept
     erasure_secret: bytes | None = None  #: wraps the keys of subjects; without it there are none
 
     projector_batch: int = 5000
@@ -82,6 +84,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def weights(self) -> dict[str, int]:
         """The queues by name, each with its share of a worker that has more work than slots."""
         return dict(map(values.queue_weight, self.queues))
+
+    @property
+    def kept_days(self) -> dict[str, float]:
+        """Queue, or `*`, and for how many days its jobs are kept after their end."""
+        pairs = (given.rpartition(":") for given in self.retention)
+        return {queue: float(days) for queue, _, days in pairs}
 
     def __repr__(self) -> str:
         fields = ((name, getattr(self, name)) for name in self.__struct_fields__)
@@ -119,6 +127,8 @@ _READERS: dict[str, values.Reader] = {
     "sweep": values.seconds(0.05),
     "handler_missing_after": values.seconds(0),
     "max_step_bytes": values.size(1),
+    "retention": values.listed(values.kept),
+    "retention_statistics": values.optional(values.days),
     "erasure_secret": values.optional(values.secret(32)),
     "projector_batch": values.integer(1, 100_000),
     "log_margin": values.integer(0),

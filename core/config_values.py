@@ -135,6 +135,23 @@ def seconds(least: float) -> Reader:
     return read
 
 
+def days(given: object) -> float:
+    """A number of days, from 1 on: whole days are dropped, and never the one that is not over."""
+    try:
+        return seconds(1)(given)
+    except Unfit:
+        raise Unfit("a number of days, 1 or more") from None
+
+
+def kept(given: object) -> str:
+    """A queue, or `*` for all others, and for how many days its jobs are kept."""
+    queue, _, number = given.rpartition(":") if isinstance(given, str) else ("", "", "")
+    try:
+        return f"{'*' if queue == '*' else name(queue)}:{days(number):g}"
+    except Unfit:
+        raise Unfit("such as *:90 or emails:7, in days of 1 or more") from None
+
+
 def size(least: int) -> Reader:
     expected = f"a size in bytes, or like 8MiB, of {least} bytes or more"
 
