@@ -24,6 +24,8 @@ COMMANDS = {
     "workers": "workers",
     "job-types": "job_types",
     "subjects": "subjects",
+    "retention": "retention",
+    "holds": "holds",
     "events": "events",
     "demo": "demo",
 }
