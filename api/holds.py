@@ -1,6 +1,5 @@
 """/holds: what retention must leave alone, whatever its age."""
 
-from datetime import UTC
 from typing import Annotated, Any
 
 import structlog
@@ -18,7 +17,8 @@ from .origins import refuse_others
 from .parameters import Cursor, Limit, Name, NoParameters, read
 from .problems import CONFLICT, INVALID, NOT_FOUND, Fault, Problem
 from .resources import resources_of
-from .views import Page
+from .submission import milliseconds
+from .views import Page, Time, time_of
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ class HoldView(Struct):
     job: str | None
     actor: str
     reason: str
-    placed_at: str
+    placed_at: Time
 
 
 class Released(Struct):
@@ -99,8 +99,12 @@ async def release_hold(request: Request[Any, Any, Any], name: FromPath[str]) -> 
 
 def _view_of(hold: Hold) -> HoldView:
     assert hold.placed_at is not None
-    placed = hold.placed_at.astimezone(UTC)
-    *rest, _ = hold
     return HoldView(
-        *rest, placed_at=f"{placed:%Y-%m-%dT%H:%M:%S}.{placed.microsecond // 1000:03d}Z"
+        name=hold.name,
+        queue=hold.queue,
+        tag=hold.tag,
+        job=hold.job,
+        actor=hold.actor,
+        reason=hold.reason,
+        placed_at=time_of(milliseconds(hold.placed_at)),
     )

@@ -19,7 +19,12 @@ class _Page(msgspec.Struct):
 
 @click.group("holds")
 def command() -> None:
-    """Legal holds: jobs that are kept whatever their age, until the hold is released."""
+    """Legal holds: jobs that are kept whatever their age, until the hold is released.
+
+    \b
+    millstream holds place case-7 --tag customer-4711 --reason 'letter of 3 May'
+    millstream holds list
+    """
 
 
 @command.command("list")

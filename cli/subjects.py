@@ -11,7 +11,11 @@ from .output import print_json
 
 @click.group("subjects")
 def command() -> None:
-    """Persons that jobs are about (their `subject`), and their right to be forgotten."""
+    """Persons that jobs are about (their `subject`), and their right to be forgotten.
+
+    \b
+    millstream subjects erase customer-4711 --reason 'she asked us to'
+    """
 
 
 @command.command("erase")

@@ -53,7 +53,7 @@ def test_a_name_stands_for_one_hold(api: Api) -> None:
         ({"name": "a", "queue": "q", "tag": "t"}, "$"),
         ({"name": "a", "job": "x"}, "$.job"),
         ({"name": "", "queue": "q"}, "$.name"),
-        ({"queue": "q"}, "$"),
+        ({"queue": "q"}, "$.name"),
     ],
 )
 def test_a_hold_is_on_one_thing(api: Api, hold: dict[str, Any], path: str) -> None:
