@@ -22,6 +22,8 @@ from .context import Context
 from .durable import Durable
 from .faults import MAX_MESSAGE, bounded, fault_of
 from .handlers import Handler, Registry
+from .outcomes import MAX_RESULT
+from .processes import Processes
 from .stats import Stats
 from .threads import Threads
 
@@ -44,6 +46,8 @@ class Executor:
         stats: Stats,
         handler_missing_after: float,
         durable: Durable | None = None,
+        processes: Processes | None = None,
+        max_result_bytes: int = MAX_RESULT,
     ) -> None:
         self._registry = registry
         self._deliver = deliver
@@ -51,13 +55,20 @@ class Executor:
         self._stats = stats
         self._handler_missing_after = handler_missing_after
         self._durable = durable
+        self._processes = processes
+        self._max_result_bytes = max_result_bytes
 
     async def execute(self, attempt: Attempt, task: "asyncio.Task[None]") -> None:
         """Run an attempt, in `task`, to its verdict. Never raises for what a job can do wrong."""
         if attempt.settled:
             return
         try:
-            finish = self.resolve(attempt) or self.decode(attempt) or await self.run(attempt, task)
+            finish = self.resolve(attempt)
+            if finish is None:
+                if self._processes is not None and self._processes.takes(attempt):
+                    finish = await self.isolate(attempt, task, self._processes)
+                else:
+                    finish = self.decode(attempt) or await self.run(attempt, task)
         except GeneratorExit:
             raise
         except BaseException as error:
@@ -110,7 +121,8 @@ class Executor:
         timeout = handler.timeout if spec.timeout_ms is None else spec.timeout_ms / 1000
         if not handler.is_async:
             return await self._run_in_thread(attempt, handler, context, timeout)
-        timer = None if timeout is None else self._start_clock(attempt, context, timeout)
+        context.deadline = _deadline(timeout)
+        timer = None if timeout is None else self.watch(attempt, timeout)
         attempt.task = task
         try:
             value = await handler.function(context, attempt.payload)
@@ -126,7 +138,30 @@ class Executor:
                 timer.cancel()
         if attempt.stop is not None:
             return outcomes.stopped(attempt, timeout)
-        return outcomes.returned(attempt, value)
+        return outcomes.returned(attempt, value, self._max_result_bytes)
+
+    async def isolate(
+        self, attempt: Attempt, task: "asyncio.Task[None]", processes: Processes
+    ) -> Finish:
+        """Have a process of its own decode the payload, call the handler and judge."""
+        timeout = _timeout_of(attempt)
+        timers: list[asyncio.TimerHandle | None] = []
+
+        def begun() -> None:
+            if timeout is not None:
+                timers.append(self.watch(attempt, timeout))
+
+        attempt.task = task
+        try:
+            finish = await processes.run(attempt, begun)
+        except asyncio.CancelledError as error:
+            finish = outcomes.raised(attempt, error)
+        finally:
+            attempt.task = None
+            for timer in timers:
+                if timer is not None:
+                    timer.cancel()
+        return finish if attempt.stop is None else outcomes.stopped(attempt, timeout)
 
     def stop(self, attempt: Attempt, why: Stop) -> None:
         """Have an attempt end: an async handler is interrupted, one in a thread is told.
@@ -160,14 +195,16 @@ class Executor:
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
         variables = copy_context()
-        timers: list[asyncio.TimerHandle] = []
+        timers: list[asyncio.TimerHandle | None] = []
 
         def begin() -> None:
             if timeout is not None and not outcome.done():
-                timers.append(self._start_clock(attempt, context, timeout))
+                timers.append(self.watch(attempt, timeout))
 
         def call() -> None:
-            _from_thread(loop, begin)  # the clock starts with the thread, not in its queue
+            # The clock starts with the thread, not in its queue.
+            context.deadline = _deadline(timeout)
+            _from_thread(loop, begin)
             value, error = None, None
             try:
                 if attempt.stop is None:  # it may have been stopped while it waited for a thread
@@ -181,14 +218,25 @@ class Executor:
         self._threads.call(call)
         value, error = await outcome
         for timer in timers:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
         if attempt.stop is not None:
             return outcomes.stopped(attempt, timeout)
-        return _judge(attempt, value, error)
+        return self._judge(attempt, value, error)
 
-    def _start_clock(self, attempt: Attempt, context: Context, timeout: float) -> Any:
-        context.deadline = time.monotonic() + timeout
+    def watch(self, attempt: Attempt, timeout: float) -> asyncio.TimerHandle | None:
+        """Stop an attempt after that many seconds."""
         return asyncio.get_running_loop().call_later(timeout, self.stop, attempt, Stop.TIMEOUT)
+
+    def _judge(self, attempt: Attempt, value: Any, error: BaseException | None) -> Finish:
+        """The verdict on what a function in a thread returned or raised."""
+        if error is not None:
+            return outcomes.raised(attempt, error)
+        if inspect.iscoroutine(value):
+            value.close()
+            message = "the handler returned a coroutine: declare it with async def"
+            return outcomes.hopeless(attempt, Fault("InvalidResult", message))
+        return outcomes.returned(attempt, value, self._max_result_bytes)
 
     def _not_mine(self, attempt: Attempt, fault: str) -> Finish:
         return outcomes.not_mine(attempt, fault, self._handler_missing_after)
@@ -199,15 +247,8 @@ class Executor:
             self._deliver(attempt, finish)
 
 
-def _judge(attempt: Attempt, value: Any, error: BaseException | None) -> Finish:
-    """The verdict on what a function in a thread returned or raised."""
-    if error is not None:
-        return outcomes.raised(attempt, error)
-    if inspect.iscoroutine(value):
-        value.close()
-        message = "the handler returned a coroutine: declare it with async def"
-        return outcomes.hopeless(attempt, Fault("InvalidResult", message))
-    return outcomes.returned(attempt, value)
+def _deadline(timeout: float | None) -> float | None:
+    return None if timeout is None else time.monotonic() + timeout
 
 
 def _timeout_of(attempt: Attempt) -> float | None:

@@ -32,11 +32,11 @@ def serve(settings: Settings, apps: Sequence[str]) -> None:
     gc.collect()
     gc.freeze()  # what was imported stays: no collection need look at it again
     gc.set_threshold(50_000, 20, 50)
-    uvloop.run(_serve(settings, registry))
+    uvloop.run(_serve(settings, registry, apps))
 
 
-async def _serve(settings: Settings, registry: Registry) -> None:
-    worker = Worker(settings, registry)
+async def _serve(settings: Settings, registry: Registry, apps: Sequence[str]) -> None:
+    worker = Worker(settings, registry, apps)
     asked = asyncio.Event()
     _on_signals(asyncio.get_running_loop(), asked)
     starting = asyncio.ensure_future(worker.start())

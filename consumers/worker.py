@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -27,6 +27,7 @@ from .handlers import Registry
 from .identity import worker_name
 from .leases import TO_CANCEL, LeaseKeeper
 from .maintenance import Maintenance
+from .processes import Processes
 from .reporting import Reporter
 from .runners import Runners
 from .scheduling import Scheduling
@@ -48,9 +49,12 @@ class Worker:
 
     `await start()`, then `await drain()`; `stats` counts what happened. One per event loop task
     that starts it; all its work is done in tasks of its own.
+
+    `apps`: where the registry came from, for its processes to load (see `load_apps`). Without
+    them no job runs in a process of its own.
     """
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
+    def __init__(self, settings: Settings, registry: Registry, apps: Sequence[str] = ()) -> None:
         self.name = worker_name()
         self.stats = Stats()
         self.settings = settings
@@ -65,9 +69,10 @@ class Worker:
         self.slots = Slots(settings.concurrency)
         self._threads = Threads(settings.concurrency)
         self._durable = Durable(self.directory, registry, settings, self._told)
+        self._processes = Processes(settings, registry, apps, self.name)
         self._executor = Executor(
             registry, self._deliver, self._threads, self.stats, settings.handler_missing_after,
-            self._durable,
+            self._durable, self._processes, settings.max_result_bytes,
         )  # fmt: skip
         self._runners = Runners(self.slots, self._executor.execute)
         self._fetcher = Fetcher(
@@ -130,6 +135,7 @@ class Worker:
         if not await self._until_settled(grace):
             self._stop_all(list(self.slots.held))
             if not await self._until_settled(GIVE_IN):
+                self._processes.kill()  # before another worker can be given what runs in them
                 for attempt in list(self.slots.held):
                     self._executor.settle_stopped(attempt)
         await self._flush()
@@ -142,7 +148,9 @@ class Worker:
             self._keeper.stop()
         tasks = [*self._tasks, *self._committing, *([self._fetching] if self._fetching else [])]
         await end(tasks)
+        self._processes.kill()
         await self._runners.stop()
+        await self._processes.stop()
         await self._durable.stop()
         self._threads.stop()
         await self._blocking.aclose()

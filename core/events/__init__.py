@@ -12,6 +12,7 @@ from .job import (
     JobCancelled,
     JobCancelRequested,
     JobCheckpointed,
+    JobCrashed,
     JobDiscarded,
     JobFailed,
     JobLeaseExpired,
@@ -55,6 +56,7 @@ __all__ = [
     "JobCancelRequested",
     "JobCancelled",
     "JobCheckpointed",
+    "JobCrashed",
     "JobDiscarded",
     "JobFailed",
     "JobLeaseExpired",
@@ -121,6 +123,7 @@ KINDS: dict[str, type[Event]] = {
         WorkerStopped,
         JobCheckpointed,
         JobDiscarded,
+        JobCrashed,
     )
 }
 """Every event there is, by name."""

@@ -120,7 +120,7 @@ class JobSnoozed(Event, frozen=True):
 class JobReleased(Event, frozen=True):
     """A worker handed the job back unfinished; that costs no attempt.
 
-    `reason`: drain, handler_missing.
+    `reason`: drain, handler_missing, no_process (none was free for it, or could be started).
     """
 
     name = "job.released"
@@ -134,6 +134,18 @@ class JobLeaseExpired(Event, frozen=True):
     name = "job.lease_expired"
     worker: str
     crashes: int
+
+
+class JobCrashed(Event, frozen=True):
+    """The process that ran the job alone died: the job is queued again, one crash richer.
+
+    `cause`: how it died (`killed by SIGSEGV`, `exited with 3`).
+    """
+
+    name = "job.crashed"
+    worker: str
+    crashes: int
+    cause: str
 
 
 class JobCancelRequested(Command, frozen=True):

@@ -13,7 +13,7 @@ from millstream.core.upcast import decode
 from .report import Report
 from .schedules import Fired
 
-VERDICTS = (ev.JobSucceeded, ev.JobAttemptFailed, ev.JobSnoozed, ev.JobReleased)
+VERDICTS = (ev.JobSucceeded, ev.JobAttemptFailed, ev.JobSnoozed, ev.JobReleased, ev.JobCrashed)
 ENDS = (ev.JobSucceeded, ev.JobFailed, ev.JobCancelled)
 
 
@@ -119,7 +119,10 @@ class History:
                 add("too-many-attempts", at, f"expected {job.max_attempts}, got {event.attempt}")
         elif isinstance(event, ev.JobCheckpointed) and event.step in track.steps:
             add("step-twice", at, f"expected step {event.step!r} once")
-        elif isinstance(event, ev.JobLeaseExpired) and event.crashes != job.crashes + 1:
+        elif (
+            isinstance(event, ev.JobLeaseExpired | ev.JobCrashed)
+            and event.crashes != job.crashes + 1
+        ):
             add("wrong-crashes", at, f"expected {job.crashes + 1}, got {event.crashes}")
 
     def _note(self, track: Track, record: ev.Record, event: ev.Event) -> None:
@@ -190,6 +193,8 @@ def _why(event: ev.Event) -> str | None:
             return f"its attempt failed with {error.type}"
         case ev.JobLeaseExpired(worker=worker):
             return f"the lease of {worker} expired"
+        case ev.JobCrashed(worker=worker, cause=cause):
+            return f"its process at {worker} died: {cause}"
         case ev.JobReleased(reason=reason):
             return f"it was released: {reason}"
         case ev.JobSnoozed():
