@@ -38,7 +38,8 @@ INSERT INTO jobs (id, submitted_at, run_at, ready_at, started_at, finished_at, s
                   attempt, max_attempts, crashes, priority, cancel_requested, queue, type, state,
                   worker, failure, error_text, payload, error, tags, fingerprint)
 SELECT id, at, at + 500, at + 500, at + 510, at + 900, 4 * number, 1, 4, 1, 5, 0, 5, false, $1,
-       'report.make' || number % 5, CASE WHEN failed THEN 'failed' ELSE 'succeeded' END, 'host-1-ab',
+       'report.make' || number % 5, CASE WHEN failed THEN 'failed' ELSE 'succeeded' END,
+       'host-1-ab',
        CASE WHEN failed THEN 'non_retryable' END,
        CASE WHEN failed THEN 'ValueError: order ' || number || ' is not known' END,
        json_build_object('order', number),

@@ -1,6 +1,6 @@
 """Opening what is sealed for a subject before a handler sees it, and sealing what comes of it."""
 
-from typing import Any
+from collections.abc import Callable
 
 import msgspec
 
@@ -22,7 +22,7 @@ class Shut(Exception):
 class Opener:
     """Opens payloads with keys from Redis, for a worker that knows the operator's secret."""
 
-    def __init__(self, secret: bytes | None, keys: SubjectKeys) -> None:
+    def __init__(self, secret: bytes | None, keys: Callable[[], SubjectKeys]) -> None:
         self._secret = None if secret is None else Secret(secret)
         self._keys = keys
 
@@ -34,7 +34,7 @@ class Opener:
             id = box_of(payload).key
         except Unsealable as error:
             raise Shut(str(error), for_good=True) from error
-        wrapped = (await patiently("subject key", lambda: self._keys.get([id])))[id]
+        wrapped = (await patiently("subject key", lambda: self._keys().get([id])))[id]
         if wrapped == "erased":
             raise Shut("the key of its subject was erased", for_good=True)
         if isinstance(wrapped, str):
@@ -62,6 +62,6 @@ def sealed_fault(key: SubjectKey | None, fault: Fault) -> Fault:
     return Fault(fault.type, "", "", told)
 
 
-def opened(key: SubjectKey | None, what: str, data: Data) -> Any:
+def opened(key: SubjectKey | None, what: str, data: Data) -> Data:
     """What stands in an event as it was before `sealed`. Raises Unsealable."""
     return data if key is None else Data(msgspec.Raw(key.unseal(what, data)))
