@@ -141,13 +141,16 @@ def not_mine(
     The wait is half of the job's age, so that a deployment finds it soon and a forgotten job
     costs little. Its age counts from when it could first run, by the server's clock.
 
-    `elsewhere`: whether another worker can run it; None: not known, so it is not given up.
+    `elsewhere`: whether another worker can run it; None: not known, so it is not given up, and is
+    offered again as soon as that is known.
     """
     lease = attempt.lease
     age = _age(attempt)
     if elsewhere is False and age >= give_up_after * 1000:
         end = body_of(JobFailed("handler_missing", Fault("HandlerMissing", fault)))
         return Finish(lease.id, lease.fence, "failed", b"", 0, end)
+    if elsewhere is None:
+        return _later(attempt, "handler_missing", age, MIN_RELEASE)
     most = ELSEWHERE_RELEASE if elsewhere else MAX_RELEASE
     return _later(attempt, "handler_missing", age, most)
 

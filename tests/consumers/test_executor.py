@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from millstream.consumers import Backoff, Context, Fail, Registry, Retry, Snooze
+from millstream.consumers import Backoff, Context, Fail, Registry, Retry, Snooze, outcomes
 from millstream.consumers.attempts import Attempt, Stop
 from millstream.consumers.executor import Executor
 from millstream.consumers.faults import MAX_MESSAGE, MAX_TRACEBACK
@@ -309,6 +309,18 @@ async def test_a_missing_handler_releases_then_gives_up(registry: Registry) -> N
     assert (finish.verdict, finish.body) == ("failed", b"")
     assert end(finish)["reason"] == "handler_missing"
     assert "nobody" in end(finish)["error"]["message"]
+
+
+@pytest.mark.parametrize(("elsewhere", "delay"), [(None, 1000), (True, 2000), (False, 49_500)])
+async def test_while_nobody_knows_whether_others_could_it_is_offered_again_at_once(
+    registry: Registry, elsewhere: bool | None, delay: int
+) -> None:
+    """Else who asks once a minute is told so each time, and the job is never given up."""
+    rig = Rig(registry, missing_after=100)
+    attempt = rig.start("nobody", now=time.time_ns() // 1_000_000 + 99_000)
+    rig.executor.resolve(attempt)
+    finish = outcomes.not_mine(attempt, "nobody", 100, elsewhere)
+    assert abs(finish.delay_ms - delay) < 500
 
 
 async def test_a_spec_of_a_later_release_is_left_to_others(registry: Registry) -> None:
