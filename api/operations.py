@@ -10,6 +10,7 @@ from .actions import Action, ActionResult
 from .as_of import CountsDifference, CountsView, JobDifference
 from .commands import By, Outcome, Reschedule
 from .dead_letters import DeadLettersView
+from .events import EventFeed
 from .health import Health
 from .limits import Configure, Configured
 from .queues import ModeChange, Purge, PurgeResult, QueueList, QueueParameters, QueueView
@@ -159,6 +160,11 @@ OPERATIONS = (
         "get", "/dead-letters", "listDeadLetters", "jobs",
         "Failed jobs that are alike, group by group, latest failure first", DeadLetterList,
         query=parameters.DeadLetterParameters, problems=(400, 503),
+    ),
+    Operation(
+        "get", "/events", "listEvents", "events",
+        "The event log, archived or not: by seq in a queue, by time over several", EventFeed,
+        query=parameters.LogParameters, problems=(400, 404, 410, 422, 503),
     ),
     Operation(
         "get", "/queues", "listQueues", "queues", "Queues by name: their mode and depth",

@@ -40,14 +40,21 @@ class History:
         self._block_ms = block_ms
         self._at: dict[str, Cursor] = {}
 
-    async def start(self, partition: str, after_seq: int = 0) -> None:
-        """Tell this partition, too, from the event after `after_seq` on."""
-        entry = START
+    async def start(self, partition: str, after_seq: int = 0, entry: str | None = None) -> None:
+        """Tell this partition, too, from the event after `after_seq` on.
+
+        `entry`: a stream id known to be that event's, or one before it.
+        """
+        if entry is None:
+            entry = await self._entry_of(partition, after_seq)
+        self._at[partition] = Cursor(after_seq, entry)
+
+    async def _entry_of(self, partition: str, after_seq: int) -> str:
         if after_seq:
             known = await archived_events(self._pool, partition, after_seq - 1, 1)
             if known and known[0].seq == after_seq:
-                entry = known[0].entry
-        self._at[partition] = Cursor(after_seq, entry)
+                return known[0].entry
+        return START
 
     async def start_at_job(self, partition: str, job: str) -> list[Record]:
         """The archived events of a job; the partition is then told from the archive's end on."""
