@@ -5,7 +5,7 @@ from typing import Any
 
 from .. import events as ev
 from ..events import Record
-from ..jobs import Job
+from ..jobs import Job, JobState
 from . import schedule
 from .sentences import at, by, count, fault, short, span
 from .story import WORTH_TELLING, Story
@@ -51,7 +51,7 @@ def _replaced(story: Story, job: Job, event: ev.JobReplaced, record: Record) -> 
 
 
 def _queued(story: Story, job: Job, event: ev.JobQueued, record: Record) -> None:
-    if event.cause == "group_lost" and isinstance(story.last, ev.JobStarted | ev.JobCheckpointed):
+    if event.cause == "group_lost" and story.before is JobState.RUNNING:
         words = "the consumer group of its queue was lost, and its lease with it"
         story.cause = ("ran_again.lost", words, record)
     elif event.cause == "limit" and story.blocked is not None:
@@ -110,6 +110,11 @@ def _lease_expired(story: Story, job: Job, event: ev.JobLeaseExpired, record: Re
         f"worker {short(event.worker)} had not renewed its lease: it died, was cut off or stood "
         f"still (crash {event.crashes} of this job)"
     )
+    story.cause = ("ran_again.crashed", words, record)
+
+
+def _crashed(story: Story, job: Job, event: ev.JobCrashed, record: Record) -> None:
+    words = f"the process that ran it alone died, {short(event.cause)} (crash {event.crashes})"
     story.cause = ("ran_again.crashed", words, record)
 
 
@@ -183,6 +188,7 @@ TELL: dict[type[ev.Event], Callable[[Story, Job, Any, Record], None]] = {
     ev.JobSnoozed: _snoozed,
     ev.JobReleased: _released,
     ev.JobLeaseExpired: _lease_expired,
+    ev.JobCrashed: _crashed,
     ev.JobCancelRequested: _cancel_requested,
     ev.JobCancelled: _cancelled,
     ev.JobRedriven: _redriven,

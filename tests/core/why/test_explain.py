@@ -111,6 +111,12 @@ RUN_AGAIN = {
 }
 
 
+def test_that_its_process_died() -> None:
+    crashed = ev.JobCrashed("w1", 1, "killed by SIGSEGV")
+    sentence = one("ran_again.crashed", told(STARTED, crashed, ev.JobStarted(2, "w1")))
+    assert "the process that ran it alone died, killed by SIGSEGV (crash 1)" in sentence.text
+
+
 @pytest.mark.parametrize("why", RUN_AGAIN)
 def test_why_it_ran_again(why: str) -> None:
     event, words = RUN_AGAIN[why]
