@@ -80,6 +80,7 @@ class Operation(NamedTuple):
     also: tuple[int, ...] = ()  #: further statuses with the same answer
     example: Any = None
     keyed: bool = False  #: takes an Idempotency-Key
+    media: str = "application/json"  #: of the answer
 
 
 _BODY = (400, 408, 413, 415)
@@ -165,6 +166,12 @@ OPERATIONS = (
         "get", "/events", "listEvents", "events",
         "The event log, archived or not: by seq in a queue, by time over several", EventFeed,
         query=parameters.LogParameters, problems=(400, 404, 410, 422, 503),
+    ),
+    Operation(
+        "get", "/events/stream", "streamEvents", "events",
+        "Events as they come: server-sent events whose `data` is an event", EventView,
+        query=parameters.StreamParameters, problems=(400, 404, 422, 503),
+        media="text/event-stream",
     ),
     Operation(
         "get", "/queues", "listQueues", "queues", "Queues by name: their mode and depth",

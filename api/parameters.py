@@ -101,6 +101,15 @@ class LogParameters(Struct, forbid_unknown_fields=True):
     limit: Limit = 100
 
 
+class StreamParameters(Struct, forbid_unknown_fields=True):
+    """Of GET /events/stream, which goes on after the header Last-Event-ID, or `cursor`."""
+
+    queue: Annotated[list[Name], Meta(description="Default: all.", max_length=MAX_QUEUES)] = []
+    type: Annotated[list[EventType], Meta(description="Of events.", max_length=100)] = []
+    actor: Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)] | None = None
+    cursor: Annotated[str, Meta(min_length=1, max_length=32_768)] | None = None
+
+
 class SummaryParameters(Struct, forbid_unknown_fields=True):
     """Of GET /jobs/stats/summary."""
 

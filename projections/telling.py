@@ -131,6 +131,18 @@ async def tell_job(
     return EventPage(items, {job: Place(version, START)}, more=False)
 
 
+async def last_places(reader: LogReader, partitions: Sequence[str]) -> Places:
+    """Behind the last event of each log: only what comes is told from there."""
+    found: Places = {}
+    for partition in partitions:
+        last = await reader.last(partition)
+        if last is None:  # all of it was cut off, or none was written yet
+            found[partition] = Place((await reader.head(partition)).seq, START)
+        else:
+            found[partition] = Place(last.seq, last.entry)
+    return found
+
+
 async def first_place(pool: Any, partition: str, begin: int | None) -> Place:
     """Where to begin for events from `begin` on: at counts that were noted before, or at the first
     event."""
