@@ -122,7 +122,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _responses(one: Operation) -> dict[str, Any]:
-    good = {"content": {"application/json": {"schema": _ref(one.answer)}}}
+    good = {"content": {one.media: {"schema": _ref(one.answer)}}}
     found: dict[str, Any] = {}
     for status in (one.status, *one.also):
         found[str(status)] = {"description": HTTPStatus(status).phrase, **good}

@@ -10,6 +10,7 @@ from .actions import Action, ActionResult
 from .as_of import CountsDifference, CountsView, JobDifference
 from .commands import By, Outcome, Reschedule
 from .dead_letters import DeadLettersView
+from .events import EventFeed
 from .health import Health
 from .holds import HoldsParameters, HoldView, PlaceHold, Released
 from .limits import Configure, Configured
@@ -88,6 +89,7 @@ class Operation(NamedTuple):
     also: tuple[int, ...] = ()  #: further statuses with the same answer
     example: Any = None
     keyed: bool = False  #: takes an Idempotency-Key
+    media: str = "application/json"  #: of the answer
 
 
 _BODY = (400, 408, 413, 415)
@@ -168,6 +170,17 @@ OPERATIONS = (
         "get", "/dead-letters", "listDeadLetters", "jobs",
         "Failed jobs that are alike, group by group, latest failure first", DeadLetterList,
         query=parameters.DeadLetterParameters, problems=(400, 503),
+    ),
+    Operation(
+        "get", "/events", "listEvents", "events",
+        "The event log, archived or not: by seq in a queue, by time over several", EventFeed,
+        query=parameters.LogParameters, problems=(400, 404, 410, 422, 503),
+    ),
+    Operation(
+        "get", "/events/stream", "streamEvents", "events",
+        "Events as they come: server-sent events whose `data` is an event", EventView,
+        query=parameters.StreamParameters, problems=(400, 404, 422, 503),
+        media="text/event-stream",
     ),
     Operation(
         "get", "/queues", "listQueues", "queues", "Queues by name: their mode and depth",

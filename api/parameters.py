@@ -16,9 +16,11 @@ S = TypeVar("S", bound=Struct)
 
 MAX_WAIT = 60
 MAX_LIMIT = 500
+MAX_QUEUES = 200
 
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=NO_NUL)]
 ErrorText = Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)]
+EventType = Annotated[str, Meta(pattern=r"^[a-z]+\.[a-z_]+$", max_length=64)]
 FingerprintText = Annotated[
     str, Meta(pattern="^[0-9a-f]{16}$", description="Of failed jobs: as in the dead letters.")
 ]
@@ -84,6 +86,28 @@ class EventParameters(Struct, forbid_unknown_fields=True):
 
     cursor: Cursor | None = None
     limit: Limit = 100
+
+
+class LogParameters(Struct, forbid_unknown_fields=True):
+    """Of GET /events; `queue` and `type` may be repeated, or hold several with commas."""
+
+    queue: Annotated[list[Name], Meta(description="Default: all.", max_length=MAX_QUEUES)] = []
+    type: Annotated[list[EventType], Meta(description="Of events.", max_length=100)] = []
+    job: Annotated[str, Meta(description="Only events of this job.", max_length=36)] | None = None
+    actor: Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)] | None = None
+    from_: Annotated[datetime, Meta(tz=True)] | None = msgspec.field(name="from", default=None)
+    to: Annotated[datetime, Meta(tz=True, description="Not included.")] | None = None
+    cursor: Annotated[str, Meta(min_length=1, max_length=32_768, description=_CURSOR)] | None = None
+    limit: Limit = 100
+
+
+class StreamParameters(Struct, forbid_unknown_fields=True):
+    """Of GET /events/stream, which goes on after the header Last-Event-ID, or `cursor`."""
+
+    queue: Annotated[list[Name], Meta(description="Default: all.", max_length=MAX_QUEUES)] = []
+    type: Annotated[list[EventType], Meta(description="Of events.", max_length=100)] = []
+    actor: Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)] | None = None
+    cursor: Annotated[str, Meta(min_length=1, max_length=32_768)] | None = None
 
 
 class SummaryParameters(Struct, forbid_unknown_fields=True):

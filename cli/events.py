@@ -5,28 +5,30 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import Iterable
+from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
 import rich_click as click
 
 from ..core.config import Settings
 from ..core.errors import MillstreamError, Unavailable
-from ..core.events import Record, parse_position
+from ..core.events import KINDS, parse_position
 from ..core.ids import is_id
 from ..core.log import LogReader
 from ..core.queue import Directory
 from . import options
 from .client import REFUSED, UNREACHABLE, fail
+from .event_lines import Enough, Lines
 from .export import export
+from .instants import instant
 from .jobs import ListByDefault
-from .output import print_line
 from .sources import log_sources
 
 if TYPE_CHECKING:
     from ..projections.history import History
+    from ..projections.telling import EventFilter
 
 _BLOCK_MS = 500
 
@@ -58,12 +60,22 @@ command.add_command(export)
     metavar="POSITION",
     help="Go on after this event; one for each queue to be read.",
 )
+@click.option("--type", "types", multiple=True, metavar="EVENT", help="Such as job.failed.")
+@click.option("--actor", metavar="NAME", help="Only what this one did by a command.")
+@click.option("--from", "begin", metavar="TIME", help="Only events since then.")
+@click.option("--to", "end", metavar="TIME", help="Only events before then.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="End after so many.")
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @options.data_option
 def list_(
     job: str | None,
     queues: tuple[str, ...],
     positions: tuple[str, ...],
+    types: tuple[str, ...],
+    actor: str | None,
+    begin: str | None,
+    end: str | None,
+    limit: int | None,
     follow: bool,
     data: Path | None,
 ) -> None:
@@ -75,13 +87,15 @@ def list_(
     \b
     millstream events --queue emails --follow
     millstream events --job 0198f6f1-…
+    millstream events --actor ada --from 2027-01-31T08:00:00Z
     millstream events --from-position emails:1:4711
     """
+    asked = _Asked(job, queues, positions, _filter(types, actor, begin, end), limit, follow)
     with options.connected(options.load(), data) as settings:
         try:
-            asyncio.run(_tell(settings, job, queues, positions, follow))
-        except KeyboardInterrupt:
-            pass  # how --follow is ended
+            asyncio.run(_tell(settings, asked))
+        except (KeyboardInterrupt, Enough):
+            pass  # the first is how --follow is ended
         except BrokenPipeError:
             # `millstream events | head`: nobody reads any more; Python's own flush must not fail
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -91,36 +105,75 @@ def list_(
             fail(str(error), UNREACHABLE)
 
 
-async def _tell(
-    settings: Settings,
-    job: str | None,
-    queues: tuple[str, ...],
-    positions: tuple[str, ...],
-    follow: bool,
-) -> None:
+class _Asked(NamedTuple):
+    """What the options say."""
+
+    job: str | None
+    queues: tuple[str, ...]
+    positions: tuple[str, ...]
+    wanted: EventFilter
+    limit: int | None
+    follow: bool
+
+
+def _filter(
+    types: tuple[str, ...], actor: str | None, begin: str | None, end: str | None
+) -> EventFilter:
+    from ..projections.telling import EventFilter
+
+    for name in types:
+        if name not in KINDS:
+            fail(f"--type: expected one of {', '.join(sorted(KINDS))}, got {name!r}", REFUSED)
+    return EventFilter(types, actor, instant("--from", begin), instant("--to", end))
+
+
+async def _tell(settings: Settings, asked: _Asked) -> None:
     from ..projections.history import History
 
     async with log_sources(settings, block_ms=_BLOCK_MS) as (pool, reader, directory):
         history = History(pool, reader, block_ms=_BLOCK_MS)
-        if job is None:
-            wanted = await _starts(directory, reader, queues, positions)
-            for partition, seq in wanted.items():
-                await history.start(partition, seq)
-            known, version = set(wanted), 0
+        lines = Lines(asked.job, asked.wanted, asked.limit)
+        if asked.job is None:
+            known = await _begin(history, pool, directory, reader, asked)
         else:
-            known, version = await _begin_with_job(history, directory, job)
-        async for record in history.backlog():
-            version = _show([record], job, version)
-        if job is not None and version == 0:
-            raise Refused(f"--job: there is no job {job}")
+            known = await _begin_with_job(history, directory, asked.job, lines)
+        async with aclosing(history.backlog()) as backlog:
+            async for record in backlog:
+                lines.show([record])
+        if asked.job is not None and lines.version == 0:
+            raise Refused(f"--job: there is no job {asked.job}")
         sys.stdout.flush()
-        async for records in history.coming() if follow else _nothing():
-            version = _show(records, job, version)
+        if asked.follow:
+            await _follow(history, directory, asked, lines, known)
+
+
+async def _follow(
+    history: History, directory: Directory, asked: _Asked, lines: Lines, known: set[str]
+) -> None:
+    async with aclosing(history.coming()) as coming:
+        async for records in coming:
+            lines.show(records)
             sys.stdout.flush()
-            if not (records or queues or positions or job):
+            if not (records or asked.queues or asked.positions or asked.job):
                 for partition in set(await directory.partitions()) - known:
                     known.add(partition)
                     await history.start(partition)
+
+
+async def _begin(
+    history: History, pool: Any, directory: Directory, reader: LogReader, asked: _Asked
+) -> set[str]:
+    """Start the logs that are asked for; which they are. Raises Refused."""
+    from ..projections.telling import first_place
+
+    wanted = await _starts(directory, reader, asked.queues, asked.positions)
+    for partition, seq in wanted.items():
+        if seq:
+            await history.start(partition, seq)
+        else:
+            place = await first_place(pool, partition, asked.wanted.begin)
+            await history.start(partition, place.seq, place.entry)
+    return set(wanted)
 
 
 async def _starts(
@@ -148,32 +201,15 @@ async def _starts(
     return wanted or dict.fromkeys(known, 0)
 
 
-async def _begin_with_job(history: History, directory: Directory, job: str) -> tuple[set[str], int]:
-    """Show what is archived of a job; the partitions it may live in, and its last version."""
+async def _begin_with_job(
+    history: History, directory: Directory, job: str, lines: Lines
+) -> set[str]:
+    """Show what is archived of a job; the partitions it may live in. Raises Refused."""
     if not is_id(job):
         raise Refused(f"--job: expected the id of a job (a UUIDv7), got {job!r}")
     partitions = await directory.partitions_of(job)
     if not partitions:
         raise Refused(f"--job: there is no job {job}")
-    version = 0
     for partition in partitions:
-        version = _show(await history.start_at_job(partition, job), job, version)
-    return set(partitions), version
-
-
-def _show(records: Iterable[Record], job: str | None, version: int) -> int:
-    """Print the records that are asked for; the version of the last one of the job."""
-    from ..api.views import event_of
-
-    for record in records:
-        if job is not None:
-            if record.job != job or record.version <= version:
-                continue
-            version = record.version
-        print_line(msgspec.json.encode(event_of(record)))
-    return version
-
-
-async def _nothing() -> AsyncGenerator[list[Record]]:
-    for records in ():
-        yield records
+        lines.show(await history.start_at_job(partition, job))
+    return set(partitions)

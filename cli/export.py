@@ -129,7 +129,8 @@ def _progress() -> Generator[tuple[Callable[[int, int], None], Callable[[int], N
 
 def _report(out: Path, manifest: Manifest) -> None:
     """What was exported, as one JSON line."""
-    missing = sum(gap.missing for queue in manifest.queues for gap in queue.gaps)
+    gaps = [gap for queue in manifest.queues for gap in queue.gaps]
+    missing = sum(gap.missing for gap in gaps if not gap.dropped)
     print_line(
         msgspec.json.encode(
             {
@@ -140,10 +141,11 @@ def _report(out: Path, manifest: Manifest) -> None:
                 "events": sum(file.count for file in manifest.files),
                 "bytes": sum(file.bytes for file in manifest.files),
                 "missing": missing,
+                "dropped": sum(gap.missing for gap in gaps if gap.dropped),
                 "complete": manifest.complete,
             }
         )
     )
     if missing:
-        print(f"millstream: {missing} events are not kept: see gaps in the manifest",
+        print(f"millstream: {missing} events are lost: see gaps in the manifest",
               file=sys.stderr)  # fmt: skip

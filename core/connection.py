@@ -52,7 +52,7 @@ def connect(url: str, *, timeout: float, connections: int = 64) -> "Redis":
     )
     pool.connection_class = _packing(pool.connection_class)
     client = Redis.from_pool(pool)
-    for command in ("XREAD", "XRANGE"):
+    for command in ("XREAD", "XRANGE", "XREVRANGE"):
         # Entries are read as they come: a dict of each costs more than all else about it.
         client.response_callbacks.pop(command, None)
     return client

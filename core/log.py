@@ -75,6 +75,14 @@ class LogReader:
             )
         return [read_entry(partition, *entry) for entry in entries]
 
+    async def last(self, partition: str) -> Record | None:
+        """The last record of the stream; None if it holds none."""
+        with translated():
+            entries = await self._redis.execute_command(
+                "XREVRANGE", self._keys.log(partition), "+", "-", "COUNT", 1
+            )
+        return read_entry(partition, *entries[0]) if entries else None
+
     async def head(self, partition: str) -> Head:
         """Where the log stands; epoch 1, seq 0 if it was never used."""
         with translated():

@@ -25,6 +25,7 @@ from ..core.export import (
 from ..core.export.manifest import VERSION
 from ..core.log import START, LogReader
 from .connection import translated
+from .history import behind
 from .queries import archived_events
 from .statements import statement
 
@@ -109,17 +110,19 @@ class Exporter:
                     if span.end is not None and record.time >= span.end:
                         queue.until_seq = told
                         break
-                    self._take(manifest, queue, record, told)
+                    await self._take(manifest, queue, record, told)
                     told = record.seq
                 self._progress(len(page))
                 if queue.until_seq <= told:
                     break
         if told < queue.until_seq:
-            self._gaps.append(Gap(told, queue.until_seq + 1))
+            self._gaps.append(await self._gap(queue.queue, told, queue.until_seq + 1))
         queue.done = True
         self._commit(manifest, queue)
 
-    def _take(self, manifest: Manifest, queue: QueueExport, record: Record, told: int) -> None:
+    async def _take(
+        self, manifest: Manifest, queue: QueueExport, record: Record, told: int
+    ) -> None:
         if manifest.span.begin is not None and record.time < manifest.span.begin:
             return
         part = self._part
@@ -127,7 +130,7 @@ class Exporter:
         if part is not None and (full or part.epoch != record.epoch):
             self._commit(manifest, queue)
         if record.seq > told + 1:
-            self._gaps.append(Gap(told, record.seq))
+            self._gaps.append(await self._gap(queue.queue, told, record.seq))
         if self._part is None:
             number = len(manifest.files_of(queue.queue)) + 1
             name = f"{queue.queue}.{number:06d}.{manifest.format}"
@@ -142,6 +145,12 @@ class Exporter:
         queue.gaps += self._gaps
         self._gaps = []
         store(self._folder, manifest)
+
+    async def _gap(self, queue: str, after: int, before: int) -> Gap:
+        with translated():
+            rows = await self._pool.fetch(statement("dropped_between"), queue, after, before)
+        ranges = [(row["first_seq"], row["last_seq"]) for row in rows]
+        return Gap(after, before, behind(ranges, after) >= before - 1)
 
     async def _seq_before(self, queue: str, begin: int) -> int:
         """The seq of an event before the time `begin`, near to it if counts were noted there."""

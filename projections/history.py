@@ -1,7 +1,8 @@
 """The whole past and present of the logs as one sequence: archive first, then the stream.
 
 The two overlap: the stream keeps a margin of what is archived. They are joined at the seq, so that
-no event is told twice and none is left out; where one should be missing, LogGap is raised.
+no event is told twice and none is left out; where one should be missing, LogGap is raised, unless
+retention dropped it for its age.
 """
 
 import heapq
@@ -12,7 +13,9 @@ from typing import Any, NamedTuple
 from ..core.errors import LogGap
 from ..core.events import Record
 from ..core.log import START, LogReader, check_contiguous
+from .connection import translated
 from .queries import archived_events, checkpoints, job_events
+from .statements import statement
 
 PAGE = 1000
 
@@ -40,14 +43,21 @@ class History:
         self._block_ms = block_ms
         self._at: dict[str, Cursor] = {}
 
-    async def start(self, partition: str, after_seq: int = 0) -> None:
-        """Tell this partition, too, from the event after `after_seq` on."""
-        entry = START
+    async def start(self, partition: str, after_seq: int = 0, entry: str | None = None) -> None:
+        """Tell this partition, too, from the event after `after_seq` on.
+
+        `entry`: a stream id known to be that event's, or one before it.
+        """
+        if entry is None:
+            entry = await self._entry_of(partition, after_seq)
+        self._at[partition] = Cursor(after_seq, entry)
+
+    async def _entry_of(self, partition: str, after_seq: int) -> str:
         if after_seq:
             known = await archived_events(self._pool, partition, after_seq - 1, 1)
             if known and known[0].seq == after_seq:
-                entry = known[0].entry
-        self._at[partition] = Cursor(after_seq, entry)
+                return known[0].entry
+        return START
 
     async def start_at_job(self, partition: str, job: str) -> list[Record]:
         """The archived events of a job; the partition is then told from the archive's end on."""
@@ -90,9 +100,14 @@ class History:
             seq = self._at[partition].seq
             records = await archived_events(self._pool, partition, seq, self._page)
             if records:
-                self._move(partition, records)
+                await self._move(partition, records)
             else:
-                records = await self._next_in_stream(partition)
+                try:
+                    records = await self._next_in_stream(partition)
+                except LogGap:
+                    if not await self._skip_dropped(partition, end):
+                        raise
+                    continue
             for record in records:
                 yield record
 
@@ -125,12 +140,42 @@ class History:
                 raise LogGap(partition, told + 1, fresh[0].seq)
             missing += page
         joined = missing + fresh
-        self._move(partition, joined)
+        await self._move(partition, joined)
         return joined
 
-    def _move(self, partition: str, records: Sequence[Record]) -> None:
-        check_contiguous(records, self._at[partition].seq)
+    async def _move(self, partition: str, records: Sequence[Record]) -> None:
+        """Go on behind these. A gap that retention left is no loss; any other is a LogGap."""
+        seq = self._at[partition].seq
+        try:
+            check_contiguous(records, seq)
+        except LogGap:
+            ranges = await self._dropped(partition, seq, records[-1].seq)
+            for record in records:
+                if record.seq != seq + 1:
+                    seq = behind(ranges, seq)
+                    check_contiguous([record], seq)
+                seq = record.seq
         self._at[partition] = Cursor(records[-1].seq, records[-1].entry)
+
+    async def _skip_dropped(self, partition: str, end: int) -> bool:
+        """Go on behind what retention dropped right here; whether there was anything."""
+        at = self._at[partition]
+        seq = behind(await self._dropped(partition, at.seq, end + 1), at.seq)
+        self._at[partition] = Cursor(seq, at.entry)
+        return seq > at.seq
+
+    async def _dropped(self, partition: str, after: int, before: int) -> list[tuple[int, int]]:
+        with translated():
+            rows = await self._pool.fetch(statement("dropped_between"), partition, after, before)
+        return [(row["first_seq"], row["last_seq"]) for row in rows]
+
+
+def behind(ranges: Sequence[tuple[int, int]], seq: int) -> int:
+    """The last of the events right after `seq` that are in these ranges, which are in order."""
+    for first, last in ranges:
+        if first <= seq + 1 <= last:
+            seq = last
+    return seq
 
 
 async def _by_time(parts: Sequence[AsyncIterator[Record]]) -> AsyncGenerator[Record]:

@@ -31,10 +31,14 @@ class Span(Struct, forbid_unknown_fields=True):
 
 
 class Gap(Struct, forbid_unknown_fields=True):
-    """Events that are not kept anywhere: those between two seq, both of which are not in it."""
+    """Events that are not kept anywhere: those between two seq, both of which are not in it.
+
+    `dropped`: retention dropped all of them for their age; else some were lost.
+    """
 
     after_seq: int
     before_seq: int
+    dropped: bool = False
 
     @property
     def missing(self) -> int:

@@ -33,6 +33,7 @@ def take(story: Story, record: Record) -> None:
         return
     try:
         event = decode(record)
+        story.before = None if story.job is None else story.job.state
         if story.job is None:
             story.job = begin(record, event)
         else:

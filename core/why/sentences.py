@@ -45,7 +45,9 @@ def by(command: Command) -> str:
 
 def fault(error: Fault | None) -> str:
     """What went wrong, on one line."""
-    return "no error was told" if error is None else short(f"{error.type}: {error.message}")
+    if error is None:
+        return "no error was told"
+    return short(f"{error.type}: {error.message}" if error.message else error.type)
 
 
 def short(text: str) -> str:

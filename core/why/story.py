@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from ..errors import MillstreamError
 from ..events import Event, Record
-from ..jobs import Job
+from ..jobs import Job, JobState
 from .pauses import Pauses
 from .sentences import Sentence
 
@@ -24,6 +24,7 @@ class Story:
     ready    the event since which it may run; `blocked`, `started`: those that did so last
     failed   the last event that told of a failed attempt
     timed    the event that gave it the time it waits for
+    before   its state before the event that is told
     parked   an event could not be applied
     """
 
@@ -38,6 +39,7 @@ class Story:
         self.failed: Record | None = None
         self.timed: Record | None = None
         self.last: Event | None = None
+        self.before: JobState | None = None
         self._told: deque[Sentence] = deque(maxlen=MOST)
         self.parked = False
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from .. import events as ev
 from ..events import Record
-from ..jobs import Job
+from ..jobs import Job, JobState
 from . import schedule
 from .sentences import at, by, count, fault, short, span
 from .story import WORTH_TELLING, Story
@@ -51,7 +51,7 @@ def _replaced(story: Story, job: Job, event: ev.JobReplaced, record: Record) -> 
 
 
 def _queued(story: Story, job: Job, event: ev.JobQueued, record: Record) -> None:
-    if event.cause == "group_lost" and isinstance(story.last, ev.JobStarted | ev.JobCheckpointed):
+    if event.cause == "group_lost" and story.before is JobState.RUNNING:
         words = "the consumer group of its queue was lost, and its lease with it"
         story.cause = ("ran_again.lost", words, record)
     elif event.cause == "limit" and story.blocked is not None:

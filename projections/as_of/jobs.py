@@ -1,7 +1,7 @@
 """A job as it was: the fold of its events up to an instant."""
 
 import copy
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
 import asyncpg
@@ -16,6 +16,9 @@ from ...core.upcast import decode
 from ..queries import checkpoints
 from .difference import MOST_EVENTS, Difference
 from .reading import END, PAGE, fetch_records, tail
+
+WHOLE_PAGE = 100
+"""Events read at once where results of steps are, which may be large."""
 
 
 class Folding:
@@ -52,17 +55,39 @@ class JobPast:
         self._reader = reader
         self._directory = directory
 
-    async def records(self, job: str, until: int = END) -> AsyncGenerator[Record]:
+    def records(self, job: str, until: int = END) -> AsyncGenerator[Record]:
         """The events of a job up to an instant, in order, but for the results of its steps."""
+
+        def page(version: int) -> Awaitable[list[Record]]:
+            return fetch_records(self._pool, "job_past", job, version, until, PAGE)
+
+        return self._told(job, page, PAGE, 0, until)
+
+    def whole_records(self, job: str, after: int = 0) -> AsyncGenerator[Record]:
+        """The events of a job after a version, in order, as they were written."""
+
+        def page(version: int) -> Awaitable[list[Record]]:
+            return fetch_records(self._pool, "job_history", job, version, WHOLE_PAGE)
+
+        return self._told(job, page, WHOLE_PAGE, after, END)
+
+    async def _told(
+        self,
+        job: str,
+        page: Callable[[int], Awaitable[list[Record]]],
+        size: int,
+        version: int,
+        until: int,
+    ) -> AsyncGenerator[Record]:
         if not is_id(job):
             return
         known = await checkpoints(self._pool)  # before the archive: the tail begins at or before
-        version, partition = 0, None
-        while page := await fetch_records(self._pool, "job_past", job, version, until, PAGE):
-            for record in page:
+        partition = None
+        while found := await page(version):
+            for record in found:
                 yield record
-            version, partition = page[-1].version, page[-1].partition
-            if len(page) < PAGE:
+            version, partition = found[-1].version, found[-1].partition
+            if len(found) < size:
                 break
         partitions = [partition] if partition else await self._directory.partitions_of(job)
         for partition in partitions:

@@ -78,7 +78,8 @@ def candidates(wanted: JobFilter, at: int, before: str | None) -> tuple[str, lis
     Queue and type of a job never change; all else may have been another then.
     """
     args: list[object] = [WINDOW, at]
-    created_before = min(wanted.created_before or MAX_MS, at + AHEAD_MS)
+    until = MAX_MS if wanted.created_before is None else wanted.created_before
+    created_before = min(until, at + AHEAD_MS)
     fixed = JobFilter(
         queue=wanted.queue,
         type=wanted.type,

@@ -222,3 +222,26 @@ def test_the_example_of_audit(millstream: Commands, tmp_path: Path) -> None:
     with duckdb.connect() as duck:
         duck.execute(f"SELECT count(*) FROM '{tmp_path}/table/*.parquet'")
         assert duck.fetchone() == (len(found),)
+
+
+def test_events_are_filtered(millstream: Commands) -> None:
+    job = millstream.submit("hello", {}, "--queue", "sieve", "--delay", "86400")
+    assert millstream("jobs", "cancel", job["id"], "--reason", "done").returncode == 0
+    other = millstream.submit("hello", {}, "--queue", "sieve", "--wait", "20")
+
+    def types(*args: str) -> list[str]:
+        return [one["type"] for one in millstream.lines("events", "--queue", "sieve", *args)]
+
+    assert types("--type", "job.cancelled", "--type", "job.started") == [
+        "job.cancelled", "job.started",
+    ]  # fmt: skip
+    assert types("--actor", "ada") == ["job.cancelled"]
+    assert types("--limit", "2") == types()[:2]
+    at = other["submitted_at"]
+    assert types("--to", at) + types("--from", at) == types()
+    assert types("--from", at)[-1] == "job.succeeded"
+    done = millstream("events", "--type", "job.dreamt")
+    assert (done.returncode, "--type: expected one of job.attempt_failed" in done.stderr) == (
+        2,
+        True,
+    )

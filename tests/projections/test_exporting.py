@@ -131,6 +131,12 @@ async def test_gaps_are_told_and_not_closed(
     assert [record.seq for record in read_export(tmp_path)] == [3, 4, 6, 7, 8, 9]
     assert manifest.queues[0].gaps == [Gap(0, 3), Gap(4, 6), Gap(9, 11)]
     assert [gap.missing for gap in manifest.queues[0].gaps] == [2, 1, 1]
+    await pool.execute(
+        "INSERT INTO dropped_events (partition, epoch, first_seq, last_seq)"
+        " VALUES ('default', 1, 1, 1), ('default', 1, 2, 2), ('default', 1, 10, 10)"
+    )
+    again = await export(pool, LogReader(log.redis, log.keys), tmp_path / "again")
+    assert [gap.dropped for gap in again.queues[0].gaps] == [True, False, True]
 
 
 async def test_a_part_is_of_one_epoch(log: Log, pool: asyncpg.Pool, tmp_path: Path) -> None:

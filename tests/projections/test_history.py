@@ -233,3 +233,51 @@ async def test_the_history_of_a_job_the_archive_has_not_seen(scene: Scene) -> No
     history = scene.history()
     assert await history.start_at_job("default", job) == []
     assert [record.job for record in await told(history)] == [job]
+
+
+async def _drop(scene: Scene, *ranges: tuple[int, int], noted: bool = True) -> None:
+    """Take archived events away as retention does, and cut the stream off before them."""
+    rows = await scene.pool.fetch(
+        "SELECT inhrelid::regclass::text AS name FROM pg_inherits"
+        " WHERE inhparent = 'job_events'::regclass"
+    )
+    for row in rows:
+        await scene.pool.execute(f"ALTER TABLE {row['name']} DISABLE TRIGGER USER")
+        for first, last in ranges:
+            gone = f"DELETE FROM {row['name']} WHERE seq BETWEEN {first} AND {last}"
+            await scene.pool.execute(gone)
+    for first, last in ranges if noted else ():
+        await scene.pool.execute(
+            "INSERT INTO dropped_events (partition, epoch, first_seq, last_seq)"
+            " VALUES ('default', 1, $1, $2)",
+            first, last,
+        )  # fmt: skip
+
+
+async def test_what_retention_dropped_is_no_gap(trimming: Scene) -> None:
+    await trimming.submit(300)
+    await trimming.archive()
+    last = (await trimming.reader.range("default"))[0].seq
+    await _drop(trimming, (1, 20), (21, 30), (40, 50), (60, 60))
+    gone = {*range(1, 31), *range(40, 51), 60}
+    for after in (0, 25, 45):
+        history = trimming.history()
+        await history.start("default", after)
+        found = seqs(await told(history))
+        assert found == [n for n in range(after + 1, 301) if n not in gone]
+    assert last > 60
+    await _drop(trimming, (100, 101), noted=False)
+    history = trimming.history()
+    await history.start("default")
+    with pytest.raises(LogGap, match="expected seq 100, got: seq 102"):
+        await told(history)
+
+
+async def test_a_queue_of_which_all_was_dropped_has_nothing_to_tell(trimming: Scene) -> None:
+    await trimming.submit(30)
+    await trimming.archive()
+    await _drop(trimming, (1, 30))
+    await trimming.redis.xtrim(trimming.keys.log("default"), maxlen=0, approximate=False)
+    history = trimming.history()
+    await history.start("default")
+    assert await told(history) == []
