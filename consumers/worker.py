@@ -11,6 +11,7 @@ from ..core.config import Settings
 from ..core.connection import check_server, connect, connect_blocking, connect_sync
 from ..core.errors import MillstreamError, Unavailable
 from ..core.events import WorkerStarted, WorkerStopped
+from ..core.joining import Joiner
 from ..core.keys import Keys
 from ..core.queue import Directory, Finish, LeaseRenewer
 from ..core.schedule_index import Schedules
@@ -75,9 +76,11 @@ class Worker:
             batch=settings.fetch_batch, sweep=settings.sweep,
         )  # fmt: skip
         self._bells = self._fetcher.bells = Bells(self._blocking, self._keys, self._fetcher.rung)
+        self._joiner = Joiner(self.directory)
         self._maintenance = Maintenance(
-            sweep=settings.sweep, lease=settings.lease, max_crashes=settings.max_crashes
-        )
+            self._joiner,
+            sweep=settings.sweep, lease=settings.lease, max_crashes=settings.max_crashes,
+        )  # fmt: skip
         self._reporter = Reporter(
             Workers(self._redis, self._keys), self.name, self.slots, self.stats,
             lambda: self.queues, (handler.type for handler in registry), settings.code_version,
@@ -108,6 +111,7 @@ class Worker:
         self._fetching = loop.create_task(self._supervise("fetch", self._fetcher.run))
         self._spawn("bells", self._bells.run)
         self._spawn("maintenance", self._maintenance.run)
+        self._spawn("joins", self._joiner.run)
         self._spawn("schedules", self._scheduling.run)
         self._spawn("reports", self._reporter.run)
         if "*" in self.settings.queues:
@@ -172,6 +176,7 @@ class Worker:
         if partition in self._committers:
             return
         queue = self.directory.queue(partition)
+        queue.on_awaited = self._joiner.wake
         await self.directory.register(partition)
         types = {handler.type: handler.announcement() for handler in self.registry}
         await queue.announce(WorkerStarted(self.name, sorted(types)), types)

@@ -22,6 +22,7 @@ STATES = {
     3: JobState.BLOCKED,
     4: JobState.RUNNING,
     5: JobState.RETRYING,
+    6: JobState.BLOCKED,
 }
 
 

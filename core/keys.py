@@ -145,6 +145,22 @@ class Keys:
         """Hash: job type → defaults (JSON), of all types workers ever announced here."""
         return f"{self.base(partition)}:types"
 
+    def parents(self, partition: str, job: str) -> str:
+        """Set of the jobs that a job waits for; `open` among them: there may be more to come."""
+        return f"{self.base(partition)}:parents:{job}"
+
+    def awaited(self, partition: str, job: str) -> str:
+        """Set of the jobs that wait for a job, in whatever partition."""
+        return f"{self.base(partition)}:awaited:{job}"
+
+    def dependents(self, partition: str) -> str:
+        """Sorted set of the jobs that wait for others, by when they were last seen to (ms)."""
+        return f"{self.base(partition)}:dependents"
+
+    def outbox(self, partition: str) -> str:
+        """Stream: how jobs ended that others wait for, until those were told."""
+        return f"{self.base(partition)}:ended"
+
     def schedule(self, partition: str, name: str) -> str:
         """Hash: a schedule and where it stands; without a spec, what is left of a deleted one."""
         return f"{self.base(partition)}:schedule:{name}"

@@ -25,6 +25,24 @@ MINUTE_FIELDS = ("submitted", "started", "succeeded", "failed", "cancelled", "re
 _JOB_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
+class FlowChange(msgspec.Struct):
+    """What a batch changes in a flow: when its first and last event were (ms), and how many more
+    jobs it has, in all and by state."""
+
+    first_at: int
+    last_at: int
+    jobs: int = 0
+    states: dict[str, int] = {}
+
+
+class Link(NamedTuple):
+    """Who waits, for which job, and in which flow."""
+
+    dependent: str
+    parent: str
+    flow: str | None
+
+
 Group = tuple[str, str, str, str]
 """Of dead letters that are alike: queue, type, reason, fingerprint."""
 
@@ -58,6 +76,8 @@ class Effect(msgspec.Struct):
     durations (minute, queue, type, 'wait' or 'run', bucket) → how many more
     failures  groups in which jobs failed
     letters   group → how many more dead letters
+    links     that begin in this batch
+    flows     flow → what changes in it
     parked    events that were not applied
     raw       seq of those that the columns of the archive may not be able to hold
     """
@@ -73,6 +93,8 @@ class Effect(msgspec.Struct):
     raw: set[int] = set()
     failures: dict[Group, Failures] = {}
     letters: dict[Group, int] = {}
+    links: list[Link] = []
+    flows: dict[str, FlowChange] = {}
 
 
 def is_job_id(text: str) -> bool:
@@ -121,6 +143,8 @@ class _Batch:
         self._minutes: dict[tuple[int, str, str], list[int]] = {}
         self._durations: dict[tuple[int, str, str, str, int], int] = defaultdict(int)
         self._failures: dict[Group, Failures] = {}
+        self._links: list[Link] = []
+        self._flows: dict[str, FlowChange] = {}
 
     def take(self, record: ev.Record) -> None:
         try:
@@ -132,6 +156,8 @@ class _Batch:
         except (UnknownEvent, UnreadableEvent, IllegalTransition, _Refused) as error:
             self._park(record, str(error))
             return
+        if job.flow is not None:
+            self._touch(job.flow, record.time)
         note = _NOTES.get(type(event))
         if note is not None:
             note(self, job, event, record.time)
@@ -184,6 +210,23 @@ class _Batch:
             minute = time - time % MINUTE_MS
             self._durations[minute, job.queue, job.type, kind, bucket_of(time - since)] += 1
 
+    def link(self, job: Job, parents: Sequence[str]) -> None:
+        self._links += [Link(job.id, parent, job.flow) for parent in parents]
+
+    def _touch(self, flow: str, time: int) -> FlowChange:
+        change = self._flows.get(flow)
+        if change is None:
+            change = self._flows[flow] = FlowChange(time, time)
+        change.first_at = min(change.first_at, time)
+        change.last_at = max(change.last_at, time)
+        return change
+
+    def _count_flow(self, job: Job, count: int) -> None:
+        if job.flow is not None:
+            change = self._flows.get(job.flow) or self._touch(job.flow, job.submitted_at)
+            change.jobs += count
+            change.states[job.state] = change.states.get(job.state, 0) + count
+
     def replace(self, job: Job) -> None:
         self._replaced.add(job.id)
 
@@ -205,12 +248,14 @@ class _Batch:
             counts[job.queue, job.type, job.state] += 1
             if job.fingerprint is not None:
                 _count_letter(letters, job, 1)
+            self._count_flow(job, 1)
             before = self._previous.get(job.id)
             if before is None:
                 created.append(job)
             else:
                 changed.append(job)
                 counts[before.queue, before.type, before.state] -= 1
+                self._count_flow(before, -1)
                 if before.fingerprint is not None:
                     _count_letter(letters, before, -1)
         # By id: neighbours in the table are then written together.
@@ -228,6 +273,8 @@ class _Batch:
             self._raw,
             self._failures,
             {group: count for group, count in letters.items() if count},
+            self._links,
+            self._flows,
         )
 
 
@@ -257,10 +304,16 @@ def _id_of(job: Job) -> str:
 
 def _submitted(batch: _Batch, job: Job, event: ev.JobSubmitted, time: int) -> None:
     batch.count(job, 0, time)
+    if event.depends_on:
+        batch.link(job, event.depends_on)
 
 
 def _replaced(batch: _Batch, job: Job, event: ev.JobReplaced, time: int) -> None:
     batch.replace(job)
+
+
+def _extended(batch: _Batch, job: Job, event: ev.JobExtended, time: int) -> None:
+    batch.link(job, event.parents)
 
 
 def _started(batch: _Batch, job: Job, event: ev.JobStarted, time: int) -> None:
@@ -291,6 +344,7 @@ def _attempt_failed(batch: _Batch, job: Job, event: ev.JobAttemptFailed, time: i
 _NOTES: dict[type[ev.Event], Callable[[_Batch, Job, Any, int], None]] = {
     ev.JobSubmitted: _submitted,
     ev.JobReplaced: _replaced,
+    ev.JobExtended: _extended,
     ev.JobStarted: _started,
     ev.JobSucceeded: _succeeded,
     ev.JobFailed: _failed,

@@ -8,7 +8,8 @@
                                   ▼
                   succeeded / failed / cancelled ──(redriven)──▶ queued, or scheduled
 
-A failed job that was discarded stays failed.
+A job that waits for others is blocked from its submission on, until it is joined: then it is
+queued, or scheduled. A failed job that was discarded stays failed.
 
 The same function folds live batches, rebuilds tables and checks histories.
 """

@@ -7,6 +7,9 @@ from .. import events as ev
 from ..fingerprint import fingerprint_of
 from .state import Job, JobState
 
+JOBS = "jobs"
+"""What a job is blocked on that waits for others."""
+
 
 def specified(job: Job, event: ev.JobSubmitted, time: int) -> None:
     """What a spec says of a job, at its submission or instead of an earlier spec."""
@@ -16,6 +19,7 @@ def specified(job: Job, event: ev.JobSubmitted, time: int) -> None:
     job.crashes = 0
     job.error = None
     job.state = JobState.QUEUED if run_at is None else JobState.SCHEDULED
+    job.blocked_on = None
     job.priority = event.priority
     job.max_attempts = event.max_attempts
     job.payload = event.payload
@@ -28,6 +32,12 @@ def specified(job: Job, event: ev.JobSubmitted, time: int) -> None:
     job.rate_key = event.rate_key
     job.schedule = event.schedule
     job.occurrence = event.occurrence
+    job.on_parent_failure = event.on_parent_failure
+    job.flow = event.flow or job.flow
+    if event.depends_on or event.open:
+        # A delay begins when it waits no more.
+        job.state, job.blocked_on = JobState.BLOCKED, JOBS
+        job.run_at, job.ready_at = event.run_at, None
 
 
 def _blocked(job: Job, event: ev.JobBlocked, time: int) -> None:
@@ -131,6 +141,16 @@ def _end(job: Job, state: JobState, time: int) -> None:
     job.finished_at = time
 
 
+def _joined(job: Job, event: ev.JobJoined, time: int) -> None:
+    job.state = JobState.QUEUED if event.run_at is None else JobState.SCHEDULED
+    job.run_at = time if event.run_at is None else event.run_at
+    job.ready_at = time if event.run_at is None else None
+
+
+def _still_blocked(job: Job, event: ev.JobExtended | ev.JobSealed, time: int) -> None:
+    job.blocked_on = JOBS
+
+
 CHANGES: dict[type[ev.Event], Callable[[Job, Any, int], None]] = {
     ev.JobQueued: _queued,
     ev.JobBlocked: _blocked,
@@ -148,5 +168,8 @@ CHANGES: dict[type[ev.Event], Callable[[Job, Any, int], None]] = {
     ev.JobRedriven: _redriven,
     ev.JobCheckpointed: _checkpointed,
     ev.JobDiscarded: _discarded,
+    ev.JobJoined: _joined,
+    ev.JobExtended: _still_blocked,
+    ev.JobSealed: _still_blocked,
 }
 """Event → what it does to a job, given the event's body and its time."""

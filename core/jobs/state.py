@@ -35,6 +35,7 @@ class Job(msgspec.Struct):
     fingerprint  of a failed job: stands for all that failed alike
     discarded    it failed, and is no dead letter any more
     command      the action on many jobs that ran it again
+    flow         the flow it is part of
     """
 
     id: str
@@ -64,6 +65,8 @@ class Job(msgspec.Struct):
     rate_key: str | None = None
     schedule: str | None = None
     occurrence: int | None = None
+    on_parent_failure: str | None = None
+    flow: str | None = None
     fingerprint: str | None = None
     discarded: bool = False
     command: str | None = None

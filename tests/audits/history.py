@@ -34,6 +34,8 @@ class Track:
     why: str = "no reason in the log"
     broken: bool = False
     ended: bool = False
+    parents: set[str] = field(default_factory=set)
+    """Jobs it ever waited for; `open` among them while there may be more to come."""
     steps: dict[str, bytes] = field(default_factory=dict)
     """Step → body of its event, since it was submitted, replaced or redriven."""
 
@@ -107,7 +109,9 @@ class History:
             if record.partition not in self.late:
                 self.report.add("never-submitted", record.position, str(error))
             return
-        self.tracks[record.job] = Track(job, record.body)
+        track = self.tracks[record.job] = Track(job, record.body)
+        if isinstance(event, ev.JobSubmitted):
+            track.parents = {*event.depends_on, *(["open"] if event.open else [])}
         self.report.jobs[record.job] = job
 
     def _check_counts(self, track: Track, record: ev.Record, event: ev.Event) -> None:
@@ -134,6 +138,10 @@ class History:
                 track.tries, track.ended, track.steps = 0, False, {}
             case ev.JobReplaced():
                 track.tries, track.spec, track.steps = 0, record.body, {}
+            case ev.JobExtended(parents=parents):
+                track.parents.update(parents)
+            case ev.JobSealed():
+                track.parents.discard("open")
             case ev.JobCheckpointed(step=step):
                 track.steps[step] = record.body
             case _:

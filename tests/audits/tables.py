@@ -10,7 +10,7 @@ from typing import Any
 from millstream.core.events import Record
 from millstream.core.jobs import Job, JobState
 from millstream.projections.connection import connect_once
-from millstream.projections.fold import MINUTE_FIELDS, Group, fold
+from millstream.projections.fold import MINUTE_FIELDS, FlowChange, Group, Link, fold
 from millstream.projections.rows import read_job, read_record
 
 from .history import Track
@@ -32,6 +32,9 @@ class Stored:
     letters: dict[Group, tuple[str, int, int, str]]
     """Group → label, first_at, last_at, sample."""
     letter_counts: dict[Group, int]
+    links: set[Link]
+    flows: dict[str, list[int]]
+    """Flow → first_at, last_at, jobs, then by state."""
 
 
 async def read_stored(dsn: str, partitions: Sequence[str]) -> Stored:
@@ -84,6 +87,13 @@ async def _read(connection: Any, partitions: list[str]) -> Stored:
             for row in letters
         },
         letter_counts=sums(letters, *group),
+        links={
+            Link(str(row["dependent"]), str(row["parent"]), row["flow"] and str(row["flow"]))
+            for row in await connection.fetch("SELECT * FROM job_links")
+        },
+        flows={
+            str(row["id"]): list(row)[1:] for row in await connection.fetch("SELECT * FROM flows")
+        },
     )
 
 
@@ -142,11 +152,16 @@ def _audit_statistics(report: Report, stored: Stored) -> None:
     minutes: dict[tuple[int, str, str], list[int]] = {}
     durations: Counter[tuple[int, str, str, str, int]] = Counter()
     letters: dict[Group, tuple[Any, ...]] = {}
+    links: set[Link] = set()
+    flows: dict[str, list[int]] = {}
     for partition in {record.partition for record in stored.archive}:
         effect = fold([one for one in stored.archive if one.partition == partition], {})
         minutes.update(effect.minutes)
         durations.update(effect.durations)
         letters.update({group: tuple(told) for group, told in effect.failures.items()})
+        links.update(effect.links)
+        for flow, change in effect.flows.items():
+            _add_flow(flows, flow, change)
     totals: Counter[tuple[str, str, str, int]] = Counter()
     for (_, queue, kind, what, bucket), count in durations.items():
         totals[queue, kind, what, bucket] += count
@@ -154,6 +169,20 @@ def _audit_statistics(report: Report, stored: Stored) -> None:
     _compare(report, "durations-differ", durations, stored.durations)
     _compare(report, "durations-differ", totals, stored.totals)
     _compare(report, "letters-differ", letters, stored.letters)
+    if links != stored.links:
+        report.add("links-differ", "job_links", str(links ^ stored.links))
+    _compare(report, "flows-differ", flows, stored.flows)
+
+
+def _add_flow(flows: dict[str, list[int]], flow: str, change: FlowChange) -> None:
+    """Bring a partition's part of a flow to that of others."""
+    counts = [change.jobs, *(change.states.get(state, 0) for state in JobState)]
+    known = flows.get(flow)
+    if known is None:
+        flows[flow] = [change.first_at, change.last_at, *counts]
+        return
+    times = [min(known[0], change.first_at), max(known[1], change.last_at)]
+    flows[flow] = times + [a + b for a, b in zip(known[2:], counts, strict=True)]
 
 
 def _compare(report: Report, name: str, told: Mapping[Any, Any], found: Mapping[Any, Any]) -> None:

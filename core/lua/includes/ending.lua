@@ -1,6 +1,8 @@
 -- What a job leaves behind when it ends. Needs header and log.
 local over, over_keys = {}, {}
+local notices = 0  -- jobs that ended here and that others wait for
 local unpark, leave_gates, ring_gates  -- of gates
+local OUTBOX = P .. ':ended'
 
 local function unique_key(digest)
   return P .. ':unique:' .. digest
@@ -23,9 +25,36 @@ local function unlock(id)
   end
 end
 
--- Notes that a job has ended, `version` being that of its last event; `ran`: it was running. Its hot
--- state is there until the script calls `bury`, which takes all away in one command; `over[id]`
--- tells meanwhile.
+-- Who waits for a job, in whatever queue: a set of ids, with a `*` behind those that go on to wait when
+-- it does not succeed, for it may be run again.
+local function awaited_key(id)
+  return P .. ':awaited:' .. id
+end
+
+-- Puts into the outbox how a job ended that others wait for; from there it is brought to them. One
+-- entry names at most 100 of them.
+local function tell(id, outcome)
+  local ids, kept = {}, false
+  for _, member in ipairs(redis.call('SMEMBERS', awaited_key(id))) do
+    if outcome ~= 'succeeded' and string.sub(member, -1) == '*' then
+      kept = true
+    else
+      ids[#ids + 1] = string.sub(member, 1, 36)
+    end
+  end
+  for first = 1, #ids, 100 do
+    redis.call('XADD', OUTBOX, '*', 'job', id, 'outcome', outcome, 'dependents',
+      table.concat(ids, ' ', first, math.min(first + 99, #ids)))
+  end
+  notices = notices + 1
+  if not kept then
+    over_keys[#over_keys + 1] = awaited_key(id)
+  end
+end
+
+-- Notes that a job has ended, by the event just appended, whose version is `version`; `ran`: it was
+-- running. Its hot state is there until the script calls `bury`, which takes all away in one command;
+-- `over[id]` tells meanwhile.
 local function conclude(id, flags, version, raw, ran)
   over[id] = true
   over_keys[#over_keys + 1] = job_key(id)
@@ -37,6 +66,9 @@ local function conclude(id, flags, version, raw, ran)
   end
   if bit.band(flags, STEPS) ~= 0 then
     over_keys[#over_keys + 1] = steps_key(id)
+  end
+  if bit.band(flags, AWAITED) ~= 0 then
+    tell(id, string.sub(last_event, 5))
   end
   if limited then
     leave_gates(id, raw, ran)

@@ -1,0 +1,63 @@
+#!lua flags=allow-oom
+-- Tells jobs that wait for others how those ended. It may be told any number of times: who is
+-- waited for no more is no member of a set any more.
+--
+-- KEYS[1]  partition prefix
+-- ARGV     per job: id, how many parents, then per parent: id, outcome (succeeded · failed ·
+--          cancelled · missing: it never was)
+--
+-- What is told to a job that is not there yet, as its id tells by its time, is kept for an hour: the
+-- parents of a flow are submitted before those that wait for them, and may end before.
+--
+-- Replies  {jobs that may run now, 1 if jobs ended here that others wait for}
+--          LOGLOST …   the log is gone
+-- Appends  job.joined{run_at} · job.failed{parent_failed|parent_missing|expired} ·
+--          job.cancelled
+--@include header
+--@include log
+--@include ending
+--@include waiting
+--@include gates
+--@include joining
+local fault = open_log()
+if fault then return fault end
+
+local before = seq
+local now = now_ms()
+
+-- Whether a job may have been made so little time ago that it is still to be submitted.
+local function is_young(id)
+  local made = tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16)
+  return made and made > now - 86400000
+end
+
+local i = 1
+while i <= #ARGV do
+  local id, count = ARGV[i], tonumber(ARGV[i + 1])
+  local news = {}
+  for n = 1, 2 * count do
+    news[n] = ARGV[i + 1 + n]
+  end
+  local raw = over[id] and '' or redis.call('GETRANGE', job_key(id), 0, HEAD)
+  if raw == '' then
+    if not over[id] and is_young(id) then
+      for first = 1, #news, 1000 do
+        redis.call('HSET', early_key(id), unpack(news, first, math.min(first + 999, #news)))
+      end
+      if redis.call('PTTL', early_key(id)) < 0 then
+        redis.call('PEXPIRE', early_key(id), 3600000)
+      end
+    end
+  elseif struct.unpack(FORMAT, raw) == DEPENDENT then
+    hear(id, raw, news)
+  end
+  i = i + 2 + 2 * count
+end
+bury()
+if seq > before then
+  close_log()
+end
+if joined > 0 then
+  ring()
+end
+return {joined, notices > 0 and 1 or 0}
