@@ -77,6 +77,7 @@ async def list_jobs(request: Request[Any, Any, Any]) -> ASGIResponse:
         fingerprint=given.fingerprint,
         discarded=given.discarded,
         command=given.command,
+        flow=given.flow,
     )
     try:
         page = await resources_of(request).tables.jobs(wanted, given.cursor, given.limit)

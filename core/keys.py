@@ -101,6 +101,11 @@ class Keys:
         """Set of the partitions that ever had a schedule: others need not be asked."""
         return f"{self.namespace}:scheduled"
 
+    @property
+    def linked(self) -> str:
+        """Set of the partitions that ever had jobs that wait for others, or that are waited for."""
+        return f"{self.namespace}:linked"
+
     def base(self, partition: str) -> str:
         """Prefix of all keys of a partition; the one key given to every verb."""
         return f"{{{self.namespace}:{partition}}}"

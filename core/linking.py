@@ -29,6 +29,14 @@ class Ended(NamedTuple):
     dependents: list[str]
 
 
+class Overdue(NamedTuple):
+    """A job that has waited for others for long, and some of those."""
+
+    job: str
+    policy: str
+    parents: list[str]
+
+
 class Joined(NamedTuple):
     """How many jobs wait no more, and whether jobs ended by this that others wait for."""
 
@@ -65,9 +73,22 @@ class Linking:
             for entry, job, outcome, dependents in await self._run("collect", [limit, idle_ms])
         ]
 
+    async def is_open(self, job: str) -> bool:
+        """Whether a job here waits for others, and for more that may come."""
+        with translated():
+            key = self._keys.parents(self.partition, job)
+            return bool(await call(self._redis, "SISMEMBER", key, "open"))
+
     async def settle(self, entries: Sequence[str]) -> None:
         """Take entries from the outbox for good."""
         await self._run("settle", list(entries))
+
+    async def overdue(self, long_ms: int, jobs: int, parents: int) -> list[Overdue]:
+        """Jobs here that have waited for others for `long_ms`, and some of those they wait for."""
+        return [
+            Overdue(job.decode(), policy.decode(), [p.decode() for p in some if p != b"open"])
+            for job, policy, some in await self._run("overdue", [long_ms, jobs, parents])
+        ]
 
     async def outbox(self) -> int:
         """How many entries there are."""

@@ -251,6 +251,16 @@ class Directory:
         with translated():
             await self._redis.sadd(self._keys.queues, partition)
 
+    async def link(self, partition: str) -> None:
+        """Make it known that jobs there wait for others, or are waited for."""
+        with translated():
+            await self._redis.sadd(self._keys.linked, partition)
+
+    async def linked(self) -> list[str]:
+        """The partitions of which that is known, sorted."""
+        with translated():
+            return sorted(_text(name) for name in await self._redis.smembers(self._keys.linked))
+
     async def has(self, partition: str) -> bool:
         """Whether a partition was ever registered."""
         with translated():

@@ -15,10 +15,11 @@ The same function folds live batches, rebuilds tables and checks histories.
 """
 
 from .evolve import ALLOWED, advance, begin, evolve, fold
-from .state import LIVE, TERMINAL, WAITING, Job, JobState
+from .state import JOBS, LIVE, TERMINAL, WAITING, Job, JobState
 
 __all__ = [
     "ALLOWED",
+    "JOBS",
     "LIVE",
     "TERMINAL",
     "WAITING",

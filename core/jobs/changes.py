@@ -5,10 +5,7 @@ from typing import Any
 
 from .. import events as ev
 from ..fingerprint import fingerprint_of
-from .state import Job, JobState
-
-JOBS = "jobs"
-"""What a job is blocked on that waits for others."""
+from .state import JOBS, Job, JobState
 
 
 def specified(job: Job, event: ev.JobSubmitted, time: int) -> None:

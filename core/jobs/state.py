@@ -26,6 +26,10 @@ LIVE = frozenset(JobState) - TERMINAL
 WAITING = LIVE - {JobState.RUNNING}
 
 
+JOBS = "jobs"
+"""What a job is blocked on that waits for others."""
+
+
 class Job(msgspec.Struct):
     """A job as its events tell it. Times are ms since 1970 by the log's clock.
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from millstream.core.jobs import Job, JobState
-from millstream.core.jobs.changes import JOBS
+from millstream.core.jobs import JOBS, Job, JobState
 from millstream.core.keys import Keys
 
 from .report import Report

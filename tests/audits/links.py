@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from millstream.core.jobs.changes import JOBS
+from millstream.core.jobs import JOBS
 
 from .history import Track
 from .report import Report
