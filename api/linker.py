@@ -23,10 +23,10 @@ _log = structlog.get_logger("millstream.linker")
 SWEEP = 2.0
 """Seconds between two looks at the queues whose jobs wait for others, or are waited for."""
 
-LONG_MS = 60_000
+LONG_MS = 300_000
 """After so long it is looked into what a job waits for, again and again."""
 
-JOBS, PARENTS = 50, 100
+JOBS, PARENTS = 200, 50
 """Of so many jobs in one look, and of so many parents of each, any of them."""
 
 
