@@ -19,6 +19,7 @@ COMMANDS = {
     "submit": "submit",
     "jobs": "jobs",
     "dead": "dead",
+    "flows": "flows",
     "queues": "queues",
     "schedules": "schedules",
     "workers": "workers",
