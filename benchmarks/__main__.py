@@ -18,7 +18,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from . import delayed, latency, limits, memory, project, queues, raw, schedules, submit, work
+from . import delayed, flows, latency, limits, memory, project, queues, raw, schedules, submit, work
 from .figures import Figure, medians
 
 BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "work.200k": work.backlog_200k,
     "work.1m": work.backlog_1m,
     "limits": limits.each_limit,
+    "flows": flows.batches,
     "project": project.projection,
     "pipeline": project.pipeline,
     "latency.direct": latency.direct,

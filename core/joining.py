@@ -108,7 +108,7 @@ class Joiner:
         for one in ended:
             for job in one.dependents:
                 for partition in await self._partitions_of(job):
-                    found[partition][job].append((one.job, one.outcome))
+                    found[partition][job] += one.jobs
         return found
 
     async def _partitions_of(self, job: str) -> list[str]:

@@ -21,11 +21,10 @@ MAX_PARENTS = 1000
 
 
 class Ended(NamedTuple):
-    """A job that ended and that others wait for, as the outbox has it; `entry` is to be settled."""
+    """Jobs that ended, and who waits for them, as the outbox has it: `entry` is to be settled."""
 
     entry: str
-    job: str
-    outcome: Outcome
+    jobs: list[tuple[str, Outcome]]
     dependents: list[str]
 
 
@@ -68,9 +67,10 @@ class Linking:
 
     async def collect(self, limit: int, idle_ms: int = 0) -> list[Ended]:
         """Take from the outbox; with `idle_ms` also what somebody else took so long ago."""
+        replies = await self._run("collect", [limit, idle_ms])
         return [
-            Ended(entry.decode(), job.decode(), outcome.decode(), dependents.decode().split())
-            for entry, job, outcome, dependents in await self._run("collect", [limit, idle_ms])
+            Ended(entry.decode(), _pairs(ended.decode().split()), dependents.decode().split())
+            for entry, ended, dependents in replies
         ]
 
     async def is_open(self, job: str) -> bool:
@@ -121,3 +121,7 @@ class Linking:
         for parent in parents:
             args += (parent, ended.get(parent, ""))
         return (await self._run("extend", args)).decode()
+
+
+def _pairs(words: Any) -> list[tuple[str, Outcome]]:
+    return list(zip(words[::2], words[1::2], strict=True))

@@ -6,7 +6,8 @@
 -- ARGV[1]  how many entries at most
 -- ARGV[2]  0, or: also what was given so many ms ago and is not settled
 --
--- Replies  per entry: its id, the job, its outcome, who waits for it (ids, with spaces between)
+-- Replies  per entry: its id, jobs that ended, each with its outcome, and who waits for them (all with
+--          spaces between)
 -- Appends  nothing
 --@include header
 --@include log
@@ -22,7 +23,7 @@ local function give(entries)
   for _, entry in ipairs(entries) do
     local fields = entry[2]
     if fields then
-      replies[#replies + 1] = {entry[1], fields[2], fields[4], fields[6]}
+      replies[#replies + 1] = {entry[1], fields[2], fields[4]}
     end
   end
 end

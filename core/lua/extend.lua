@@ -40,14 +40,14 @@ local function note(kind, body)
   raw = redis.call('GETRANGE', key, 0, HEAD)
 end
 
-local parents, news = {}, {}
+local parents, ended = {}, {}
 for i = 4, #ARGV, 2 do
   local parent = ARGV[i]
   parents[#parents + 1] = parent
   local outcome = ARGV[i + 1] ~= '' and ARGV[i + 1] or redis.call('HGET', early_key(id), parent)
   if outcome then
-    news[#news + 1] = parent
-    news[#news + 1] = outcome
+    ended[#ended + 1] = parent
+    ended[#ended + 1] = outcome
   end
 end
 if ARGV[2] ~= '' then
@@ -59,7 +59,7 @@ if ARGV[3] ~= '' then
   redis.call('SREM', parents_key(id), OPEN)
   redis.call('UNLINK', early_key(id))
 end
-hear(id, raw, news)
+hear(id, raw, ended)
 bury()
 close_log()
 if joined > 0 then

@@ -34,22 +34,22 @@ end
 local i = 1
 while i <= #ARGV do
   local id, count = ARGV[i], tonumber(ARGV[i + 1])
-  local news = {}
+  local ended = {}
   for n = 1, 2 * count do
-    news[n] = ARGV[i + 1 + n]
+    ended[n] = ARGV[i + 1 + n]
   end
   local raw = over[id] and '' or redis.call('GETRANGE', job_key(id), 0, HEAD)
   if raw == '' then
     if not over[id] and is_young(id) then
-      for first = 1, #news, 1000 do
-        redis.call('HSET', early_key(id), unpack(news, first, math.min(first + 999, #news)))
+      for first = 1, #ended, 1000 do
+        redis.call('HSET', early_key(id), unpack(ended, first, math.min(first + 999, #ended)))
       end
       if redis.call('PTTL', early_key(id)) < 0 then
         redis.call('PEXPIRE', early_key(id), 3600000)
       end
     end
   elseif struct.unpack(FORMAT, raw) == DEPENDENT then
-    hear(id, raw, news)
+    hear(id, raw, ended)
   end
   i = i + 2 + 2 * count
 end

@@ -75,14 +75,14 @@ local function of(all, k)
   return all[k]
 end
 
-local locks, parents, news, dependents = {}, {}, {}, {}
+local locks, parents, known_ends, dependents = {}, {}, {}, {}
 for i = last_arg + 1, #ARGV, 5 do
   local k, what, kind = tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2]
   if kind == 'after' then
     table.insert(of(parents, k), what)
     if ARGV[i + 3] ~= '' then
-      table.insert(of(news, k), what)
-      table.insert(of(news, k), ARGV[i + 3])
+      table.insert(of(known_ends, k), what)
+      table.insert(of(known_ends, k), ARGV[i + 3])
     end
   elseif kind == 'open' then
     table.insert(of(parents, k), OPEN)
@@ -171,7 +171,7 @@ end
 
 -- Lets those go on at once whose parents have ended by now.
 local function hear_at_once(k, id)
-  local found = news[k] or {}
+  local found = known_ends[k] or {}
   for _, value in ipairs(redis.call('HGETALL', early_key(id))) do
     found[#found + 1] = value
   end

@@ -31,7 +31,7 @@ class Pair:
 
     def __init__(self, bench: Bench, folder: Path) -> None:
         settings = bench.settings(
-            queues=(*QUEUES, "last"), lease=1.5, command_timeout=0.5, sweep=0.1,
+            queues=(*QUEUES, "last"), lease=1.5, command_timeout=0.5, sweep=0.1, max_crashes=99,
             unknown_types="accept",
         )  # fmt: skip
         environ = {k: v for k, v in os.environ.items() if not k.startswith("MILLSTREAM_")}

@@ -1,5 +1,6 @@
 -- What a job leaves behind when it ends. Needs header and log.
 local over, over_keys = {}, {}
+local news = {}  -- who waits (ids, with spaces between) → how jobs ended: "id outcome" each
 local notices = 0  -- jobs that ended here and that others wait for
 local unpark, leave_gates, ring_gates  -- of gates
 local OUTBOX = P .. ':ended'
@@ -31,8 +32,8 @@ local function awaited_key(id)
   return P .. ':awaited:' .. id
 end
 
--- Puts into the outbox how a job ended that others wait for; from there it is brought to them. One
--- entry names at most 100 of them.
+-- Notes for the outbox how a job ended that others wait for: `bury` puts there what has come together,
+-- from where it is brought to them.
 local function tell(id, outcome)
   local ids, kept = {}, false
   for _, member in ipairs(redis.call('SMEMBERS', awaited_key(id))) do
@@ -43,8 +44,9 @@ local function tell(id, outcome)
     end
   end
   for first = 1, #ids, 100 do
-    redis.call('XADD', OUTBOX, '*', 'job', id, 'outcome', outcome, 'dependents',
-      table.concat(ids, ' ', first, math.min(first + 99, #ids)))
+    local dependents = table.concat(ids, ' ', first, math.min(first + 99, #ids))
+    news[dependents] = news[dependents] or {}
+    table.insert(news[dependents], id .. ' ' .. outcome)
   end
   notices = notices + 1
   if not kept then
@@ -76,6 +78,13 @@ local function conclude(id, flags, version, raw, ran)
 end
 
 local function bury()
+  for dependents, ended in pairs(news) do
+    for first = 1, #ended, 100 do
+      redis.call('XADD', OUTBOX, '*', 'ended', table.concat(ended, ' ', first,
+        math.min(first + 99, #ended)), 'dependents', dependents)
+    end
+  end
+  news = {}
   for first = 1, #over_keys, 1000 do
     redis.call('UNLINK', unpack(over_keys, first, math.min(first + 999, #over_keys)))
   end

@@ -58,13 +58,13 @@ end
 
 -- Tells a job that waits for others how some of them ended: parent, outcome, and so on. `raw`: its
 -- header and the head of its spec. The same may be told again.
-local function hear(id, raw, news)
+local function hear(id, raw, ended)
   local policy = string.match(raw, '"on_parent_failure":"(%l+)"')
   local parents = parents_key(id)
   local open = redis.call('SISMEMBER', parents, OPEN) == 1
   local done = {}
-  for i = 1, #news, 2 do
-    local parent, outcome = news[i], news[i + 1]
+  for i = 1, #ended, 2 do
+    local parent, outcome = ended[i], ended[i + 1]
     if open then
       -- It may be told only later that it waits for this one.
       redis.call('HSET', early_key(id), parent, outcome)

@@ -295,7 +295,7 @@ async def test_an_entry_that_nobody_settled_is_given_again(mill: Mill) -> None:
     assert await mill.queue.collect(10, 1) == [ended]
     await mill.redis.xgroup_destroy(mill.keys.outbox(mill.partition), "joiners")
     assert await mill.queue.collect(10) == [ended], "a group that was lost is made again"
-    await mill.queue.join({child: [(ended.job, ended.outcome)]})
+    await mill.queue.join({child: ended.jobs})
     await mill.queue.settle([ended.entry])
     assert await outbox(mill) == 0
 
