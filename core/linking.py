@@ -12,7 +12,7 @@ from .events import JobExtended, JobSealed, body_of
 from .keys import Keys
 
 ParentPolicy = Literal["fail", "cancel", "run", "wait"]
-Outcome = Literal["succeeded", "failed", "cancelled", "missing"]
+Outcome = Literal["succeeded", "failed", "cancelled", "missing", "left"]
 Extended = Literal["extended", "sealed", "missing"]
 
 POLICIES: tuple[str, ...] = get_args(ParentPolicy)
@@ -21,7 +21,10 @@ MAX_PARENTS = 1000
 
 
 class Ended(NamedTuple):
-    """Jobs that ended, and who waits for them, as the outbox has it: `entry` is to be settled."""
+    """Jobs that ended, and who waits for them, as the outbox has it: `entry` is to be settled.
+
+    Or the other way round: a job that `left`, and those it would have waited for.
+    """
 
     entry: str
     jobs: list[tuple[str, Outcome]]

@@ -20,7 +20,8 @@ class NewJob(NamedTuple):
     policy  what becomes of a waiting job that holds the lock of the spec: it is kept as it is, or
             given this spec
     once    a further lock, of the request and not of the job: digest and ms
-    ended   how those of the jobs it depends on ended that are known to have: id → outcome
+    ended   how those of the jobs it depends on ended that are known to have: id → outcome, or `?`
+            for what is to be found out
     before  jobs that wait for it; with a `*` behind those that do so also once it did not succeed
     """
 

@@ -17,30 +17,13 @@ from ..core.errors import IllegalTransition, MillstreamError, UnknownEvent, Unre
 from ..core.fingerprint import fingerprint_of
 from ..core.jobs import Job, advance, begin
 from ..core.upcast import decode
+from .flow_changes import FlowChange, FlowChanges, Link
 from .histogram import bucket_of
 
 MINUTE_MS = 60_000
 MINUTE_FIELDS = ("submitted", "started", "succeeded", "failed", "cancelled", "retried")
 
 _JOB_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-
-
-class FlowChange(msgspec.Struct):
-    """What a batch changes in a flow: when its first and last event were (ms), and how many more
-    jobs it has, in all and by state."""
-
-    first_at: int
-    last_at: int
-    jobs: int = 0
-    states: dict[str, int] = {}
-
-
-class Link(NamedTuple):
-    """Who waits, for which job, and in which flow."""
-
-    dependent: str
-    parent: str
-    flow: str | None
 
 
 Group = tuple[str, str, str, str]
@@ -143,8 +126,7 @@ class _Batch:
         self._minutes: dict[tuple[int, str, str], list[int]] = {}
         self._durations: dict[tuple[int, str, str, str, int], int] = defaultdict(int)
         self._failures: dict[Group, Failures] = {}
-        self._links: list[Link] = []
-        self._flows: dict[str, FlowChange] = {}
+        self.flows = FlowChanges()
 
     def take(self, record: ev.Record) -> None:
         try:
@@ -157,7 +139,7 @@ class _Batch:
             self._park(record, str(error))
             return
         if job.flow is not None:
-            self._touch(job.flow, record.time)
+            self.flows.touch(job.flow, record.time)
         note = _NOTES.get(type(event))
         if note is not None:
             note(self, job, event, record.time)
@@ -210,23 +192,6 @@ class _Batch:
             minute = time - time % MINUTE_MS
             self._durations[minute, job.queue, job.type, kind, bucket_of(time - since)] += 1
 
-    def link(self, job: Job, parents: Sequence[str]) -> None:
-        self._links += [Link(job.id, parent, job.flow) for parent in parents]
-
-    def _touch(self, flow: str, time: int) -> FlowChange:
-        change = self._flows.get(flow)
-        if change is None:
-            change = self._flows[flow] = FlowChange(time, time)
-        change.first_at = min(change.first_at, time)
-        change.last_at = max(change.last_at, time)
-        return change
-
-    def _count_flow(self, job: Job, count: int) -> None:
-        if job.flow is not None:
-            change = self._flows.get(job.flow) or self._touch(job.flow, job.submitted_at)
-            change.jobs += count
-            change.states[job.state] = change.states.get(job.state, 0) + count
-
     def replace(self, job: Job) -> None:
         self._replaced.add(job.id)
 
@@ -248,14 +213,14 @@ class _Batch:
             counts[job.queue, job.type, job.state] += 1
             if job.fingerprint is not None:
                 _count_letter(letters, job, 1)
-            self._count_flow(job, 1)
+            self.flows.count(job, 1)
             before = self._previous.get(job.id)
             if before is None:
                 created.append(job)
             else:
                 changed.append(job)
                 counts[before.queue, before.type, before.state] -= 1
-                self._count_flow(before, -1)
+                self.flows.count(before, -1)
                 if before.fingerprint is not None:
                     _count_letter(letters, before, -1)
         # By id: neighbours in the table are then written together.
@@ -273,8 +238,8 @@ class _Batch:
             self._raw,
             self._failures,
             {group: count for group, count in letters.items() if count},
-            self._links,
-            self._flows,
+            self.flows.links,
+            self.flows.changes,
         )
 
 
@@ -305,7 +270,7 @@ def _id_of(job: Job) -> str:
 def _submitted(batch: _Batch, job: Job, event: ev.JobSubmitted, time: int) -> None:
     batch.count(job, 0, time)
     if event.depends_on:
-        batch.link(job, event.depends_on)
+        batch.flows.link(job, event.depends_on)
 
 
 def _replaced(batch: _Batch, job: Job, event: ev.JobReplaced, time: int) -> None:
@@ -313,7 +278,7 @@ def _replaced(batch: _Batch, job: Job, event: ev.JobReplaced, time: int) -> None
 
 
 def _extended(batch: _Batch, job: Job, event: ev.JobExtended, time: int) -> None:
-    batch.link(job, event.parents)
+    batch.flows.link(job, event.parents)
 
 
 def _started(batch: _Batch, job: Job, event: ev.JobStarted, time: int) -> None:

@@ -3,8 +3,8 @@
 -- waited for no more is no member of a set any more.
 --
 -- KEYS[1]  partition prefix
--- ARGV     per job: id, how many parents, then per parent: id, outcome (succeeded · failed ·
---          cancelled · missing: it never was)
+-- ARGV     per job: id, how many others, then per other: id, and what became of it: succeeded · failed ·
+--          cancelled · missing (it never was); or left: it waits for this job no more
 --
 -- What is told to a job that is not there yet, as its id tells by its time, is kept for an hour: the
 -- parents of a flow are submitted before those that wait for them, and may end before.
@@ -35,12 +35,17 @@ local i = 1
 while i <= #ARGV do
   local id, count = ARGV[i], tonumber(ARGV[i + 1])
   local ended = {}
-  for n = 1, 2 * count do
-    ended[n] = ARGV[i + 1 + n]
+  for n = i + 2, i + 2 * count, 2 do
+    if ARGV[n + 1] == 'left' then
+      redis.call('SREM', awaited_key(id), ARGV[n] .. '*')
+    else
+      ended[#ended + 1] = ARGV[n]
+      ended[#ended + 1] = ARGV[n + 1]
+    end
   end
   local raw = over[id] and '' or redis.call('GETRANGE', job_key(id), 0, HEAD)
   if raw == '' then
-    if not over[id] and is_young(id) then
+    if #ended > 0 and not over[id] and is_young(id) then
       for first = 1, #ended, 1000 do
         redis.call('HSET', early_key(id), unpack(ended, first, math.min(first + 999, #ended)))
       end
@@ -48,7 +53,7 @@ while i <= #ARGV do
         redis.call('PEXPIRE', early_key(id), 3600000)
       end
     end
-  elseif struct.unpack(FORMAT, raw) == DEPENDENT then
+  elseif #ended > 0 and struct.unpack(FORMAT, raw) == DEPENDENT then
     hear(id, raw, ended)
   end
   i = i + 2 + 2 * count

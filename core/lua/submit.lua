@@ -13,7 +13,8 @@
 --          scope   waiting, unfinished: while its job does so · period: for so many ms
 --          policy  keep · replace: a waiting job that holds the lock is given the new spec
 -- and, in the same form, whom jobs wait for and who waits for them:
---          a job, the id of a parent, after, '' or how that one ended (see join), ''
+--          a job, the id of a parent, after, '' or how that one ended (see join) or ? (it does not
+--          live: that is to be found out soon, see overdue), ''
 --          a job, '', open, '', '': there may be more parents to come, see extend
 --          a job, who waits for it (with a `*` behind, see awaited_key), before, '', ''
 --
@@ -75,12 +76,14 @@ local function of(all, k)
   return all[k]
 end
 
-local locks, parents, known_ends, dependents = {}, {}, {}, {}
+local locks, parents, known_ends, unsure, dependents = {}, {}, {}, {}, {}
 for i = last_arg + 1, #ARGV, 5 do
   local k, what, kind = tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2]
   if kind == 'after' then
     table.insert(of(parents, k), what)
-    if ARGV[i + 3] ~= '' then
+    if ARGV[i + 3] == '?' then
+      unsure[k] = true
+    elseif ARGV[i + 3] ~= '' then
       table.insert(of(known_ends, k), what)
       table.insert(of(known_ends, k), ARGV[i + 3])
     end
@@ -165,7 +168,7 @@ local function accept_dependent(k, id, priority, flags, due, expires, body)
   append('job.submitted', id, 1, body)
   redis.call('SET', job_key(id), pack(DEPENDENT, priority, flags, 0, 0, 1, 0, expires,
     due ~= '0' and due or '') .. body)
-  redis.call('ZADD', DEPENDENTS, now, id)
+  redis.call('ZADD', DEPENDENTS, unsure[k] and 0 or now, id)
   add_all(parents_key(id), parents[k])
 end
 

@@ -10,7 +10,8 @@ from typing import Any
 from millstream.core.events import Record
 from millstream.core.jobs import Job, JobState
 from millstream.projections.connection import connect_once
-from millstream.projections.fold import MINUTE_FIELDS, FlowChange, Group, Link, fold
+from millstream.projections.flow_changes import FlowChange, Link
+from millstream.projections.fold import MINUTE_FIELDS, Group, fold
 from millstream.projections.rows import read_job, read_record
 
 from .history import Track

@@ -1,7 +1,7 @@
 -- What a job leaves behind when it ends. Needs header and log.
 local over, over_keys = {}, {}
-local news = {}  -- who waits (ids, with spaces between) → how jobs ended: "id outcome" each
-local notices = 0  -- jobs that ended here and that others wait for
+local news = {}  -- ids (with spaces between) → what is to be told to these jobs: "id outcome" each
+local notices = 0  -- how often something was noted for the outbox
 local unpark, leave_gates, ring_gates  -- of gates
 local OUTBOX = P .. ':ended'
 
@@ -32,8 +32,18 @@ local function awaited_key(id)
   return P .. ':awaited:' .. id
 end
 
--- Notes for the outbox how a job ended that others wait for: `bury` puts there what has come together,
--- from where it is brought to them.
+-- Notes for the outbox what is to be told to these jobs: `bury` puts there what has come together, from
+-- where it is brought to them.
+local function send(ids, text)
+  for first = 1, #ids, 100 do
+    local them = table.concat(ids, ' ', first, math.min(first + 99, #ids))
+    news[them] = news[them] or {}
+    table.insert(news[them], text)
+  end
+  notices = notices + 1
+end
+
+-- Has it told to those that wait for a job how it ended.
 local function tell(id, outcome)
   local ids, kept = {}, false
   for _, member in ipairs(redis.call('SMEMBERS', awaited_key(id))) do
@@ -43,12 +53,7 @@ local function tell(id, outcome)
       ids[#ids + 1] = string.sub(member, 1, 36)
     end
   end
-  for first = 1, #ids, 100 do
-    local dependents = table.concat(ids, ' ', first, math.min(first + 99, #ids))
-    news[dependents] = news[dependents] or {}
-    table.insert(news[dependents], id .. ' ' .. outcome)
-  end
-  notices = notices + 1
+  send(ids, id .. ' ' .. outcome)
   if not kept then
     over_keys[#over_keys + 1] = awaited_key(id)
   end

@@ -83,8 +83,13 @@ local function early_key(id)
   return P .. ':early:' .. id
 end
 
--- Has a job wait for no others any more.
+-- Has a job wait for no others any more. Those it would have waited for also after a failure hear that
+-- it left: they may have kept that for long.
 local function stop_depending(id)
+  local spec = redis.call('GETRANGE', job_key(id), 53, HEAD)
+  if string.match(spec, '"on_parent_failure":"(%l+)"') == 'wait' then
+    send(redis.call('SMEMBERS', parents_key(id)), id .. ' left')
+  end
   redis.call('ZREM', DEPENDENTS, id)
   redis.call('UNLINK', parents_key(id), early_key(id))
 end

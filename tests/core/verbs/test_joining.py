@@ -380,3 +380,35 @@ async def test_a_thousand_wait_for_one(mill: Mill) -> None:
     assert await outbox(mill) == 10
     await deliver(mill)
     assert (await mill.queue.inspect()).queued == 1000
+
+
+@pytest.mark.parametrize("first", ["parent", "child"])
+async def test_who_waits_on_and_is_cancelled_is_waited_for_no_more(mill: Mill, first: str) -> None:
+    (parent,), child = await submit_family(mill, "wait")
+    if first == "parent":
+        await run_all(mill, "failed")
+        await deliver(mill)
+    await mill.cancel(child)
+    await deliver(mill)
+    assert not await mill.redis.exists(mill.keys.awaited(mill.partition, parent))
+    await run_all(mill, "failed")
+    assert await outbox(mill) == 0
+
+
+async def test_what_is_to_be_found_out_is_named_at_once(mill: Mill) -> None:
+    (parent,) = await mill.submit()
+    await mill.cancel(parent)
+    child = dependent(mill, [parent], "run")._replace(ended={parent: "?"})
+    other = dependent(mill, [new_id(mill.partition)])
+    await mill.send([child, other])
+    (found,) = await mill.queue.overdue(1_000_000, 10, 10)
+    assert found == (child.id, "run", [parent])
+    assert await mill.queue.overdue(1_000_000, 10, 10) == []
+    await asyncio.sleep(0.002)
+    assert {one.job for one in await mill.queue.overdue(1, 10, 10)} == {child.id, other.id}
+    await mill.queue.join({child.id: [(parent, "cancelled")]})
+    assert await run_all(mill) == [child.id]
+    await mill.queue.join({other.id: [(other.spec.depends_on[0], "missing")]})
+    event = await last(mill, other.id)
+    assert isinstance(event, ev.JobFailed)
+    assert event.reason == "parent_missing"
