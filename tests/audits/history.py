@@ -10,6 +10,7 @@ from millstream.core.errors import IllegalTransition, UnknownEvent, UnreadableEv
 from millstream.core.jobs import Job, JobState, advance, begin
 from millstream.core.upcast import decode
 
+from .joins import audit_joins
 from .report import Report
 from .schedules import Fired
 
@@ -36,6 +37,9 @@ class Track:
     ended: bool = False
     parents: set[str] = field(default_factory=set)
     """Jobs it ever waited for; `open` among them while there may be more to come."""
+    outcomes: set[str] = field(default_factory=set)
+    """How it ever ended: succeeded, failed, cancelled."""
+    joined: bool = False
     steps: dict[str, bytes] = field(default_factory=dict)
     """Step → body of its event, since it was submitted, replaced or redriven."""
 
@@ -49,6 +53,7 @@ class History:
         self.fired = Fired()
         self._last: dict[str, ev.Record] = {}
         self.late: set[str] = set()
+        self._blamed: list[tuple[str, str, str]] = []
 
     def take(self, record: ev.Record) -> None:
         """Audit one more record."""
@@ -140,6 +145,12 @@ class History:
                 track.tries, track.spec, track.steps = 0, record.body, {}
             case ev.JobExtended(parents=parents):
                 track.parents.update(parents)
+            case ev.JobJoined():
+                track.joined = True
+            case ev.JobSucceeded() | ev.JobFailed() | ev.JobCancelled():
+                track.outcomes.add(track.job.state.value)
+                if isinstance(event, ev.JobFailed) and event.parent is not None:
+                    self._blamed.append((track.job.id, event.reason, event.parent))
             case ev.JobSealed():
                 track.parents.discard("open")
             case ev.JobCheckpointed(step=step):
@@ -154,6 +165,7 @@ class History:
             if job not in self.tracks:
                 self.report.add("acknowledged-lost", job, "expected its submission in the log")
         self.fired.close(self.report)
+        audit_joins(self.report, self.tracks, self._blamed)
         if drained:
             for job, track in self.tracks.items():
                 if not track.ended:

@@ -56,6 +56,10 @@ local function tell(id, outcome)
   send(ids, id .. ' ' .. outcome)
   if not kept then
     over_keys[#over_keys + 1] = awaited_key(id)
+    return
+  end
+  for first = 1, #ids, 1000 do
+    redis.call('SREM', awaited_key(id), unpack(ids, first, math.min(first + 999, #ids)))
   end
 end
 

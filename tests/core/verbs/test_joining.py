@@ -412,3 +412,17 @@ async def test_what_is_to_be_found_out_is_named_at_once(mill: Mill) -> None:
     event = await last(mill, other.id)
     assert isinstance(event, ev.JobFailed)
     assert event.reason == "parent_missing"
+
+
+async def test_of_those_that_wait_for_a_failed_job_only_who_waits_on_is_kept(mill: Mill) -> None:
+    await mill.redis.sadd(mill.keys.queues, mill.partition)
+    parent = new_id(mill.partition)
+    stays, goes = dependent(mill, [parent], "wait"), dependent(mill, [parent], "fail")
+    first = new_job(parent, ev.JobSubmitted("noop"))
+    await mill.send([first._replace(before=[stays.id + "*", goes.id]), stays, goes])
+    await run_all(mill, "failed")
+    kept = await mill.redis.smembers(mill.keys.awaited(mill.partition, parent))
+    assert kept == {f"{stays.id}*".encode()}
+    await deliver(mill)
+    assert await mill.story(goes.id) == ["submitted", "failed"]
+    assert await mill.story(stays.id) == ["submitted"]
