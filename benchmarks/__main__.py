@@ -18,7 +18,20 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from . import delayed, flows, latency, limits, memory, project, queues, raw, schedules, submit, work
+from . import (
+    delayed,
+    flows,
+    latency,
+    limits,
+    memory,
+    processes,
+    project,
+    queues,
+    raw,
+    schedules,
+    submit,
+    work,
+)
 from .figures import Figure, medians
 
 BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
@@ -30,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "work.20k": work.backlog_20k,
     "work.200k": work.backlog_200k,
     "work.1m": work.backlog_1m,
+    "processes": processes.noop,
     "limits": limits.each_limit,
     "flows": flows.batches,
     "project": project.projection,

@@ -63,6 +63,7 @@ class Effect(msgspec.Struct):
     flows     flow → what changes in it
     parked    events that were not applied
     raw       seq of those that the columns of the archive may not be able to hold
+    noted     the queue's counts at the end of this batch are to be kept
     """
 
     records: Sequence[ev.Record]
@@ -78,6 +79,7 @@ class Effect(msgspec.Struct):
     letters: dict[Group, int] = {}
     links: list[Link] = []
     flows: dict[str, FlowChange] = {}
+    noted: bool = False
 
 
 def is_job_id(text: str) -> bool:

@@ -147,6 +147,10 @@ async def _write(connection: Any, effect: Effect, step: Step) -> bool:
             await connection.fetch(sql, *spec_row(job))
         await _add(connection, effect)
         await _add_flows(connection, effect)
+        if effect.noted:
+            last = effect.records[-1]
+            place = last.partition, last.epoch, last.seq, last.time
+            await connection.fetch(statement("note_counts"), *place)
         if effect.parked:
             await connection.fetch(statement("park_events"), *columns(map(_parked, effect.parked)))
     return True

@@ -15,7 +15,8 @@ The same function folds live batches, rebuilds tables and checks histories.
 """
 
 from .evolve import ALLOWED, advance, begin, evolve, fold
-from .state import JOBS, LIVE, TERMINAL, WAITING, Job, JobState
+from .state import JOBS, LIVE, TERMINAL, WAITING, Job, JobState, Progress
+from .states import state_after, state_before
 
 __all__ = [
     "ALLOWED",
@@ -25,8 +26,11 @@ __all__ = [
     "WAITING",
     "Job",
     "JobState",
+    "Progress",
     "advance",
     "begin",
     "evolve",
     "fold",
+    "state_after",
+    "state_before",
 ]

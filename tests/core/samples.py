@@ -56,10 +56,13 @@ FULL: list[ev.Event] = [
         wake_at=1_750_000_000_000,
         job_id="0197a5c0-0000-7000-8000-000000000001",
     ),
+    ev.JobCrashed("host-1-abc", 2, "killed by SIGSEGV"),
     ev.JobDiscarded("ada", "old news", "0f343b0931126a20f133d67c2b018a3b"),
     ev.JobJoined(1_750_000_000_000),
     ev.JobExtended(["0197a5c0-0000-7000-8000-000000000001"]),
     ev.JobSealed("ada", "all are in"),
+    ev.JobProgressed(0.4, "2 of 5 “pages”"),
+    ev.WorkerLost("host-1-abc"),
 ]
 
 # Fields that later releases added to an event: a body with them is a golden file of its own.
@@ -91,6 +94,7 @@ ADDED: dict[str, ev.Event] = {
         actor="ada",
         reason="the report is needed now",
     ),
+    "worker.stopped.1.why": ev.WorkerStopped("host-1-abc", "memory"),
     "job.redriven.1.later": ev.JobRedriven(
         actor="ada",
         reason="mail server is back",
@@ -126,6 +130,7 @@ LEAST: list[ev.Event] = [
     ev.JobDiscarded(),
     ev.JobJoined(),
     ev.JobSealed(),
+    ev.JobProgressed(0.0),
 ]
 
 SAMPLES: dict[str, ev.Event] = {

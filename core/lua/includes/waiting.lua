@@ -4,6 +4,7 @@ local DUE = P .. ':due'
 local BELL = P .. ':bell'
 local TIMERS = P .. ':timers'
 local DEPENDENTS = P .. ':dependents'
+local SERVING = P .. ':serving'  -- workers that came, and neither left nor were lost
 
 local function ready_key(priority)
   return P .. ':ready:' .. priority
