@@ -50,6 +50,16 @@ ParentFailure = Annotated[
     ParentPolicy,
     Meta(description="What becomes of it if one of those does not succeed. Default: fail."),
 ]
+Subject = Annotated[
+    str,
+    Meta(
+        description="Whom the job is about: payload, result and errors are sealed, to be erased.",
+        examples=["customer-4711"],
+        min_length=1,
+        max_length=200,
+        pattern=NO_NUL,
+    ),
+]
 Ack = Annotated[
     Level,
     Meta(description="Where the job must be before this is answered; see docs/guarantees.md."),

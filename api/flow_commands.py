@@ -1,4 +1,4 @@
-"""POST /flows/{id}/jobs, /seal and /cancel: an open flow is added to and closed, any is ended.
+"""POST /flows/{id}/jobs, /close and /cancel: an open flow is added to and closed, any is ended.
 
 A flow bears the id of its last job: of a batch, that is the job that follows it.
 """
@@ -13,7 +13,7 @@ from litestar.response.base import ASGIResponse
 from msgspec import Struct
 
 from ..core.errors import MillstreamError
-from ..core.events import JobSealed
+from ..core.events import JobClosed
 from ..core.hot import HotJob
 from ..core.jobs import LIVE
 from ..core.linking import Outcome
@@ -55,7 +55,7 @@ class FlowCancelled(Struct):
 
 @post("/flows/{flow_id:str}/jobs")
 async def add_jobs(request: Request[Any, Any, Any], flow_id: FromPath[str]) -> ASGIResponse:
-    """Add jobs to the batch of an open flow; with `seal` they are the last."""
+    """Add jobs to the batch of an open flow; with `close` they are the last."""
     resources = resources_of(request)
     read(request, NoParameters)
     body, keys = await read_keyed(request.scope, request.receive, resources.settings.max_body)
@@ -75,12 +75,13 @@ async def add_jobs(request: Request[Any, Any, Any], flow_id: FromPath[str]) -> A
         found, orders = await agreed_orders(
             resources, given.jobs, key + b" " + flow_id.encode(), body
         )
+    orders = await resources.sealing.seal(given.jobs, orders)
     places = await _submit(resources, found, orders, last)
     ids = [place.id for place in places]
     over = [place.id for place in places if place.duplicate and place.duplicate.state is None]
     ended = await outcomes_of(resources, over) if over else {}
-    seal = JobSealed(given.actor, given.reason) if given.seal else None
-    await _extend(queue, last.id, ids, ended, seal)
+    closing = JobClosed(given.actor, given.reason) if given.close else None
+    await _extend(queue, last.id, ids, ended, closing)
     items = [
         accepted(place, one.queue, order.spec)
         for place, one, order in zip(places, found, orders, strict=True)
@@ -121,7 +122,7 @@ async def _submit(
 
 
 async def _open(resources: Resources, flow: str) -> tuple[PartitionQueue, HotJob]:
-    """The last job of an open flow. Raises Problem: there is none, or it is sealed."""
+    """The last job of an open flow. Raises Problem: there is none, or it is closed."""
     check_flow(flow)
     for partition in await resources.directory.partitions_of(flow):
         queue = resources.directory.queue(partition)
@@ -132,7 +133,7 @@ async def _open(resources: Resources, flow: str) -> tuple[PartitionQueue, HotJob
         await lookup.find(resources, flow)
     except Problem as problem:
         raise (no_flow(flow) if problem.kind is lookup.NOT_FOUND else problem) from None
-    raise Problem(CONFLICT, f"Flow {flow} is sealed, or was never open: it takes no more jobs.")
+    raise Problem(CONFLICT, f"Flow {flow} is closed, or was never open: it takes no more jobs.")
 
 
 async def _extend(
@@ -140,11 +141,11 @@ async def _extend(
     job: str,
     parents: Sequence[str],
     ended: dict[str, Outcome],
-    seal: JobSealed | None,
+    close: JobClosed | None,
 ) -> None:
     parts = [parents[i : i + EXTENSION] for i in range(0, len(parents), EXTENSION)] or [()]
     for number, part in enumerate(parts, 1):
-        closing = seal if number == len(parts) else None
+        closing = close if number == len(parts) else None
         if not part and closing is None:
             continue
         try:
@@ -152,7 +153,7 @@ async def _extend(
         except MillstreamError as error:
             raise _not_awaited(problem_of(error), parents) from error
         if reply != "extended" and not (closing is not None and not part):
-            raise _not_awaited(Problem(CONFLICT, f"Flow {job} was sealed meanwhile."), parents)
+            raise _not_awaited(Problem(CONFLICT, f"Flow {job} was closed meanwhile."), parents)
 
 
 def _not_awaited(problem: Problem, parents: Sequence[str]) -> Problem:
@@ -164,14 +165,14 @@ def _not_awaited(problem: Problem, parents: Sequence[str]) -> Problem:
     )
 
 
-@post("/flows/{flow_id:str}/seal", status_code=200, guards=[refuse_others])
-async def seal(request: Request[Any, Any, Any], flow_id: FromPath[str]) -> ASGIResponse:
+@post("/flows/{flow_id:str}/close", status_code=200, guards=[refuse_others])
+async def close(request: Request[Any, Any, Any], flow_id: FromPath[str]) -> ASGIResponse:
     """Close an open flow: the job that follows its batch waits for no more than it does now."""
     resources = resources_of(request)
     read(request, NoParameters)
     by = await read_command(request, By)
     queue, job = await _open(resources, flow_id)
-    await _extend(queue, job.id, (), {}, JobSealed(by.actor, by.reason))
+    await _extend(queue, job.id, (), {}, JobClosed(by.actor, by.reason))
     return answer(await flow_view(resources, flow_id))
 
 
@@ -191,4 +192,4 @@ async def cancel(request: Request[Any, Any, Any], flow_id: FromPath[str]) -> ASG
     return answer(FlowCancelled(changed["cancelled"], changed["requested"], cursor is not None))
 
 
-ROUTES = (add_jobs, seal, cancel)
+ROUTES = (add_jobs, close, cancel)

@@ -39,7 +39,7 @@ Members = Annotated[list[FlowJob], Meta(min_length=1, max_length=MAX_BATCH)]
 class Flow(Struct, forbid_unknown_fields=True):
     """Jobs to be submitted as one: `jobs`, or a `chain`, or a `batch` and what comes `then`.
 
-    open  more jobs may be added to the batch until it is sealed; it may be empty here
+    open  more jobs may be added to the batch until it is closed; it may be empty here
     """
 
     jobs: Members | UnsetType = UNSET
@@ -53,12 +53,12 @@ Additions = Annotated[list[Submission], Meta(max_length=MAX_BATCH)]
 
 
 class FlowAddition(By, forbid_unknown_fields=True):
-    """More jobs for an open batch; `seal`: they are the last."""
+    """More jobs for an open batch; `close`: they are the last."""
 
     jobs: Annotated[list[Submission], Meta(max_length=MAX_BATCH)] = msgspec.field(
         default_factory=list
     )
-    seal: bool = False
+    close: bool = False
 
 
 class Member(NamedTuple):

@@ -63,14 +63,16 @@ async def submit_flow(request: Request[Any, Any, Any]) -> ASGIResponse:
     bounds = bounds_of(resources)
     if key is None:
         found = await _checked(resources, plan, bounds)
-        sending = _Sending(resources, plan, found, bounds, None)
+        agreed = None
     else:
         agreed = await resources.idempotency.agree(
             key, body, bounds.now, lambda: _checked(resources, plan, bounds)
         )
         found = agreed.terms.defaults_of(len(plan.members))
         bounds = bounds._replace(now=agreed.terms.now)
-        sending = _Sending(resources, plan, found, bounds, agreed)
+    jobs, paths = _plain(plan), [one.path for one in plan.members]
+    orders = await resources.sealing.seal(jobs, orders_of(jobs, found, bounds, paths))
+    sending = _Sending(resources, plan, found, orders, agreed)
     items = await sending.send()
     old = all(item.deduplicated for item in items)
     return answer(FlowAccepted(sending.flow, items), 200 if old else 201)
@@ -100,14 +102,12 @@ class _Sending:
         resources: Resources,
         plan: Plan,
         found: Sequence[Defaults],
-        bounds: sub.Bounds,
+        orders: Sequence[Order],
         agreed: Agreement | None,
     ) -> None:
         self._resources = resources
         self._plan = plan
         self._queues = [one.queue for one in found]
-        paths = [one.path for one in plan.members]
-        orders = orders_of(_plain(plan), found, bounds, paths)
         order = sorted(plan.order, key=lambda i: (plan.levels[i], self._queues[i]))
         self._order = order
         ids = {i: _id(agreed, i, self._queues[i]) for i in order}

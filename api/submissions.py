@@ -62,6 +62,8 @@ async def submit(scope: Any, receive: Any, send: Any) -> None:
             defaults, order = await _agreed(resources, given, key, body)
     except Unacceptable as error:
         raise _problem_of(error, [error.fault()]) from None
+    if given.subject is not None:
+        (order,) = await resources.sealing.seal([given], [order])
     if given.ack != "memory":
         await resources.acknowledgements.check(given.ack, [defaults.queue])
     if order.spec.depends_on:
@@ -106,6 +108,7 @@ async def submit_batch(request: Request[Any, Any, Any]) -> ASGIResponse:
         orders = orders_of(jobs, found, bounds_of(resources))
     else:
         found, orders = await agreed_orders(resources, jobs, key, body)
+    orders = await resources.sealing.seal(jobs, orders)
     queues = [defaults.queue for defaults in found]
     if ack != "memory":
         await resources.acknowledgements.check(ack, queues)

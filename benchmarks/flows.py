@@ -5,7 +5,7 @@ import statistics
 import anyio
 
 from millstream.core import codec
-from millstream.core.events import JobSealed, JobSubmitted, body_of
+from millstream.core.events import JobClosed, JobSubmitted, body_of
 from millstream.core.ids import new_id, new_ids
 from millstream.core.queue import CHEAP_BATCH, NewJob
 
@@ -68,13 +68,13 @@ async def _run(bench: Bench, size: int, last: str) -> tuple[float, float]:
 
 
 async def _fill(bench: Bench, size: int) -> str:
-    """An open flow, its children in parts as a client would send them, sealed; the last job."""
+    """An open flow, its children in parts as a client would send them, closed; the last job."""
     await bench.directory.register(QUEUE)
     last = new_id(QUEUE)
     spec = JobSubmitted(TYPE, on_parent_failure="fail", flow=last, open=True)
     await bench.queue.submit([NewJob(last, spec, body_of(spec))])
     await _submit(bench, size, last, last)
-    await bench.queue.extend(last, [], {}, JobSealed())
+    await bench.queue.extend(last, [], {}, JobClosed())
     return last
 
 

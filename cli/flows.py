@@ -1,4 +1,4 @@
-"""`millstream flows`: jobs that wait for each other: submit, list, show, add to, seal, cancel."""
+"""`millstream flows`: jobs that wait for each other: submit, list, show, add to, close, cancel."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def submit(file: str, idempotency_key: str | None, url: str) -> None:
 def batch(file: str, then: str, url: str) -> None:
     """Submit the jobs that FILE (or `-`) holds, one JSON per line, and one that follows them all.
 
-    There may be any number: they are sent in parts, and the flow is sealed behind the last.
+    There may be any number: they are sent in parts, and the flow is closed behind the last.
     """
     api = Api(url)
     last = _json("--then", then.encode())
@@ -70,20 +70,20 @@ def batch(file: str, then: str, url: str) -> None:
     flow = msgspec.json.decode(opened, type=_Flow).id
     for part in parts:
         api.post(f"/flows/{flow}/jobs", {"jobs": part}, _fresh())
-    print_json(api.post(f"/flows/{flow}/seal", {}))
+    print_json(api.post(f"/flows/{flow}/close", {}))
 
 
 @command.command("add")
 @click.argument("flow")
 @click.argument("file")
-@click.option("--seal", is_flag=True, help="They are the last.")
+@click.option("--close", is_flag=True, help="They are the last.")
 @url_option
-def add(flow: str, file: str, seal: bool, url: str) -> None:
+def add(flow: str, file: str, close: bool, url: str) -> None:
     """Add jobs, one JSON per line of FILE (or `-`), to the batch of an open flow."""
     api = Api(url)
     parts = list(_parts(file))
     for number, part in enumerate(parts, 1):
-        body = {"jobs": part, "seal": seal and number == len(parts)}
+        body = {"jobs": part, "close": close and number == len(parts)}
         print_json(api.post(f"/flows/{flow}/jobs", body, _fresh()))
 
 
@@ -117,13 +117,13 @@ def show(flow: str, graph: bool, url: str) -> None:
             print_line(one)
 
 
-@command.command("seal")
+@command.command("close")
 @click.argument("flow")
 @by_options
 @url_option
-def seal(flow: str, url: str, **by: str) -> None:
+def close(flow: str, url: str, **by: str) -> None:
     """Close an open flow: the job that follows its batch waits for no more."""
-    print_json(Api(url).post(f"/flows/{flow}/seal", by))
+    print_json(Api(url).post(f"/flows/{flow}/close", by))
 
 
 @command.command("cancel")

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from .connection import call, translated
-from .events import JobExtended, JobSealed, body_of
+from .events import JobClosed, JobExtended, body_of
 from .keys import Keys
 
 ParentPolicy = Literal["fail", "cancel", "run", "wait"]
 Outcome = Literal["succeeded", "failed", "cancelled", "missing", "left"]
-Extended = Literal["extended", "sealed", "missing"]
+Extended = Literal["extended", "closed", "missing"]
 
 POLICIES: tuple[str, ...] = get_args(ParentPolicy)
 MAX_PARENTS = 1000
@@ -113,13 +113,13 @@ class Linking:
         job: str,
         parents: Sequence[str],
         ended: Mapping[str, Outcome],
-        seal: JobSealed | None = None,
+        close: JobClosed | None = None,
     ) -> Extended:
-        """Have an open job here wait for more jobs; `seal`: and for no others after these."""
+        """Have an open job here wait for more jobs; `close`: and for no others after these."""
         args: list[Any] = [
             job,
             body_of(JobExtended(list(parents))) if parents else b"",
-            b"" if seal is None else body_of(seal),
+            b"" if close is None else body_of(close),
         ]
         for parent in parents:
             args += (parent, ended.get(parent, ""))

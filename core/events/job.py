@@ -92,11 +92,15 @@ class JobSucceeded(Event, frozen=True):
 
 
 class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What went wrong in an attempt; the traceback is trimmed."""
+    """What went wrong in an attempt; the traceback is trimmed.
+
+    sealed  of a job with a subject: message and traceback, which are empty then
+    """
 
     type: str
     message: str
     traceback: str = ""
+    sealed: Data | None = None
 
 
 class JobAttemptFailed(Event, frozen=True):
@@ -223,7 +227,7 @@ class JobExtended(Event, frozen=True):
     parents: list[str]
 
 
-class JobSealed(Command, frozen=True):
+class JobClosed(Command, frozen=True):
     """A job that was submitted open waits for no more jobs than it does now."""
 
-    name = "job.sealed"
+    name = "job.closed"

@@ -152,7 +152,7 @@ def _joined(job: Job, event: ev.JobJoined, time: int) -> None:
     job.ready_at = time if event.run_at is None else None
 
 
-def _still_blocked(job: Job, event: ev.JobExtended | ev.JobSealed, time: int) -> None:
+def _still_blocked(job: Job, event: ev.JobExtended | ev.JobClosed, time: int) -> None:
     job.blocked_on = JOBS
 
 
@@ -176,7 +176,7 @@ CHANGES: dict[type[ev.Event], Callable[[Job, Any, int], None]] = {
     ev.JobDiscarded: _discarded,
     ev.JobJoined: _joined,
     ev.JobExtended: _still_blocked,
-    ev.JobSealed: _still_blocked,
+    ev.JobClosed: _still_blocked,
     ev.JobProgressed: _progressed,
 }
 """Event → what it does to a job, given the event's body and its time."""

@@ -29,7 +29,7 @@ ALLOWED: dict[type[ev.Event], frozenset[JobState | None]] = {
     ev.JobDiscarded: frozenset({JobState.FAILED}),
     ev.JobJoined: frozenset({JobState.BLOCKED}),
     ev.JobExtended: frozenset({JobState.BLOCKED}),
-    ev.JobSealed: frozenset({JobState.BLOCKED}),
+    ev.JobClosed: frozenset({JobState.BLOCKED}),
     ev.JobProgressed: frozenset({JobState.RUNNING}),
 }
 """Event → the states it may follow; None stands for «no such job yet»."""

@@ -4,14 +4,14 @@
 -- KEYS[1]  partition prefix
 -- ARGV[1]  the job
 -- ARGV[2]  '' or the body of job.extended
--- ARGV[3]  '' or the body of job.sealed: it waits for no more than it does now
+-- ARGV[3]  '' or the body of job.closed: it waits for no more than it does now
 -- ARGV[4…] per parent: id, '' or how it ended
 --
--- Replies  'extended' · 'sealed' (it was sealed before) · 'missing' (no such job waits for others);
+-- Replies  'extended' · 'closed' (it was closed before) · 'missing' (no such job waits for others);
 --          nothing was done in the last two
 --          LOGLOST …   the log is gone
 --          OOM …       memory is full: nothing was done
--- Appends  job.extended · job.sealed; then as join
+-- Appends  job.extended · job.closed; then as join
 --@include header
 --@include log
 --@include ending
@@ -28,7 +28,7 @@ if raw == '' or struct.unpack(FORMAT, raw) ~= DEPENDENT then
   return 'missing'
 end
 if redis.call('SISMEMBER', parents_key(id), OPEN) == 0 then
-  return 'sealed'
+  return 'closed'
 end
 
 local function note(kind, body)
@@ -55,7 +55,7 @@ if ARGV[2] ~= '' then
   add_all(parents_key(id), parents)
 end
 if ARGV[3] ~= '' then
-  note('job.sealed', ARGV[3])
+  note('job.closed', ARGV[3])
   redis.call('SREM', parents_key(id), OPEN)
   redis.call('UNLINK', early_key(id))
 end

@@ -14,8 +14,10 @@ FAILURES = {
     "exhausted": "none of its attempts succeeded, and it has none left",
     "non_retryable": "its handler said that trying again is no use",
     "expired": "it had not been started when it expired",
-    "poison": "too many workers were lost while they ran it",
+    "poison": "too many workers, or processes of theirs, were lost while they ran it",
     "handler_missing": "no worker had a handler for its type",
+    "parent_failed": "a job it depended on did not succeed",
+    "parent_missing": "a job it depended on is not there",
 }
 
 _SCOPES = {
@@ -28,6 +30,10 @@ _SCOPES = {
 def _submitted(story: Story, job: Job, event: ev.JobSubmitted, record: Record) -> None:
     later = event.delay_ms is not None or event.run_at is not None
     when = f"to run at {at(job.run_at)}" if later and job.run_at is not None else "to run at once"
+    if event.depends_on or event.open:
+        story.blocked = record
+        more = " and any that are added" if event.open else ""
+        when = f"to run once {count(len(event.depends_on), 'job')}{more} ended as it wants"
     whose = ""
     if event.schedule is not None and event.occurrence is not None:
         whose = f" by schedule {event.schedule} for its occurrence {at(event.occurrence)}"
@@ -73,6 +79,13 @@ def _blocked(story: Story, job: Job, event: ev.JobBlocked, record: Record) -> No
     story.blocked = record
 
 
+def _joined(story: Story, job: Job, event: ev.JobJoined, record: Record) -> None:
+    begun = story.blocked or record
+    waited = span(record.time - begun.time)
+    text = f"It waited {waited} for other jobs, until {at(record.time)}."
+    story.say("waited.jobs", text, story.blocked, record)
+
+
 def _started(story: Story, job: Job, event: ev.JobStarted, record: Record) -> None:
     if story.ready is not None and record.time - story.ready.time >= WORTH_TELLING:
         _tell_wait(story, story.ready, record)
@@ -113,10 +126,20 @@ def _lease_expired(story: Story, job: Job, event: ev.JobLeaseExpired, record: Re
     story.cause = ("ran_again.crashed", words, record)
 
 
+def _crashed(story: Story, job: Job, event: ev.JobCrashed, record: Record) -> None:
+    story.failed = record
+    words = (
+        f"the process that ran it at worker {short(event.worker)} died: {short(event.cause)} "
+        f"(crash {event.crashes} of this job)"
+    )
+    story.cause = ("ran_again.crashed", words, record)
+
+
 def _released(story: Story, job: Job, event: ev.JobReleased, record: Record) -> None:
     words = {
         "drain": "the worker that had it was shut down and handed it back",
         "handler_missing": "the worker that had it had no handler for its type",
+        "no_process": "the worker that had it had no process to run it in",
     }.get(event.reason, f"it was handed back ({short(event.reason)})")
     story.cause = ("ran_again.released", words, record)
 
@@ -175,6 +198,7 @@ TELL: dict[type[ev.Event], Callable[[Story, Job, Any, Record], None]] = {
     ev.JobReplaced: _replaced,
     ev.JobQueued: _queued,
     ev.JobBlocked: _blocked,
+    ev.JobJoined: _joined,
     ev.JobRescheduled: _rescheduled,
     ev.JobStarted: _started,
     ev.JobSucceeded: _succeeded,
@@ -183,6 +207,7 @@ TELL: dict[type[ev.Event], Callable[[Story, Job, Any, Record], None]] = {
     ev.JobSnoozed: _snoozed,
     ev.JobReleased: _released,
     ev.JobLeaseExpired: _lease_expired,
+    ev.JobCrashed: _crashed,
     ev.JobCancelRequested: _cancel_requested,
     ev.JobCancelled: _cancelled,
     ev.JobRedriven: _redriven,

@@ -89,7 +89,7 @@ async def test_a_batch_is_followed_by_one_job(api: Api, core: Core) -> None:
     await audit(api, "q0", "q1", "q2", "last")
 
 
-async def test_an_open_batch_is_added_to_until_it_is_sealed(
+async def test_an_open_batch_is_added_to_until_it_is_closed(
     api: Api, core: Core, projector: None
 ) -> None:
     flow = post(api, batch=[], then=job(), open=True)["id"]
@@ -97,16 +97,16 @@ async def test_an_open_batch_is_added_to_until_it_is_sealed(
         items = post(api, path=f"/flows/{flow}/jobs", jobs=[job(), job()])["items"]
         assert len(await work(core)) == 2
         assert all(item["state"] == "queued" for item in items)
-    items = post(api, path=f"/flows/{flow}/jobs", jobs=[job()], seal=True)["items"]
+    items = post(api, path=f"/flows/{flow}/jobs", jobs=[job()], close=True)["items"]
     assert await work(core) == [items[0]["id"], flow]
-    problem(api.client.post(f"/api/v1/flows/{flow}/seal"), 409, "conflict")
+    problem(api.client.post(f"/api/v1/flows/{flow}/close"), 409, "conflict")
     await audit(api)
 
 
-async def test_an_open_batch_may_be_sealed_empty(api: Api, core: Core, projector: None) -> None:
+async def test_an_open_batch_may_be_closed_empty(api: Api, core: Core, projector: None) -> None:
     flow = post(api, batch=[], then=job(), open=True)["id"]
     assert await work(core) == []
-    assert post(api, 200, path=f"/flows/{flow}/seal", actor="ada")["total"] == 1
+    assert post(api, 200, path=f"/flows/{flow}/close", actor="ada")["total"] == 1
     assert await work(core) == [flow]
     answer = api.client.post(f"/api/v1/flows/{flow}/jobs", json={"jobs": [job()]})
     problem(answer, 409, "conflict")
@@ -283,7 +283,7 @@ def test_a_flow_that_is_none_is_not_found(shared: Api) -> None:
     for flow in ("x", new_id("nowhere")):
         for path in ("", "/jobs", "/edges"):
             problem(shared.client.get(f"/api/v1/flows/{flow}{path}"), 404, "not-found")
-        for path in ("/seal", "/cancel"):
+        for path in ("/close", "/cancel"):
             problem(shared.client.post(f"/api/v1/flows/{flow}{path}"), 404, "not-found")
     problem(shared.client.get("/api/v1/flows?cursor=x"), 400)
 

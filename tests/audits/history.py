@@ -172,7 +172,7 @@ class History:
                 track.outcomes.add(track.job.state.value)
                 if isinstance(event, ev.JobFailed) and event.parent is not None:
                     self._blamed.append((track.job.id, event.reason, event.parent))
-            case ev.JobSealed():
+            case ev.JobClosed():
                 track.parents.discard("open")
             case ev.JobCheckpointed(step=step):
                 track.steps[step] = record.body

@@ -29,7 +29,7 @@ def audit_joins(report: Report, tracks: Mapping[str, Track], blamed: Iterable[Bl
             if not tracks[parent].broken:
                 report.add("joined-early", job, f"expected job {parent} to have ended, got {found}")
         if "open" in track.parents:
-            report.add("joined-open", job, "expected it to be sealed")
+            report.add("joined-open", job, "expected it to be closed")
     for job, reason, parent in blamed:
         known = tracks.get(parent)
         if known is None or known.broken:

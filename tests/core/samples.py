@@ -60,7 +60,7 @@ FULL: list[ev.Event] = [
     ev.JobDiscarded("ada", "old news", "0f343b0931126a20f133d67c2b018a3b"),
     ev.JobJoined(1_750_000_000_000),
     ev.JobExtended(["0197a5c0-0000-7000-8000-000000000001"]),
-    ev.JobSealed("ada", "all are in"),
+    ev.JobClosed("ada", "all are in"),
     ev.JobProgressed(0.4, "2 of 5 “pages”"),
     ev.WorkerLost("host-1-abc"),
 ]
@@ -129,7 +129,7 @@ LEAST: list[ev.Event] = [
     ev.JobCheckpointed("é"),
     ev.JobDiscarded(),
     ev.JobJoined(),
-    ev.JobSealed(),
+    ev.JobClosed(),
     ev.JobProgressed(0.0),
 ]
 

@@ -14,8 +14,8 @@ from millstream.core.codec import wrap
 from millstream.core.errors import GroupLost, QueueDraining
 from millstream.core.events import (
     JobCheckpointed,
+    JobClosed,
     JobProgressed,
-    JobSealed,
     JobSubmitted,
     QueueConfigured,
 )
@@ -159,7 +159,7 @@ class Play:
                     await self.mill.queue.watch([pair], ended=True)
         return ended
 
-    async def add(self, at: int, count: int, seal: bool) -> None:
+    async def add(self, at: int, count: int, close: bool) -> None:
         """Add jobs to an open one; what it is told is told twice."""
         if not self.open:
             return
@@ -170,9 +170,9 @@ class Play:
         ]
         await self.mill.send(made)
         ids = [one.id for one in made]
-        by = JobSealed("ada") if seal else None
+        by = JobClosed("ada") if close else None
         replies = [await self.mill.queue.extend(job, ids, {}, by) for _ in range(2)]
-        assert replies[0] == replies[1] or seal
+        assert replies[0] == replies[1] or close
 
     async def tell(self, count: int, death: int) -> None:
         """Tell of ends, by somebody who may die after any step of it: 1 to 3."""

@@ -300,7 +300,7 @@ async def test_an_entry_that_nobody_settled_is_given_again(mill: Mill) -> None:
     assert await outbox(mill) == 0
 
 
-async def test_an_open_job_waits_until_it_is_sealed(mill: Mill) -> None:
+async def test_an_open_job_waits_until_it_is_closed(mill: Mill) -> None:
     await mill.redis.sadd(mill.keys.queues, mill.partition)
     child = new_job(
         new_id(mill.partition), ev.JobSubmitted("noop", on_parent_failure="fail", open=True)
@@ -322,18 +322,18 @@ async def test_an_open_job_waits_until_it_is_sealed(mill: Mill) -> None:
         await deliver(mill)
         assert await mill.queue.extend(child.id, ids, {}) == "extended"
     assert await mill.claim() == []
-    assert await mill.queue.extend(child.id, [], {}, ev.JobSealed()) == "extended"
+    assert await mill.queue.extend(child.id, [], {}, ev.JobClosed()) == "extended"
     assert await run_all(mill) == [child.id]
-    assert await mill.queue.extend(child.id, [], {}, ev.JobSealed()) == "missing"
+    assert await mill.queue.extend(child.id, [], {}, ev.JobClosed()) == "missing"
 
 
-async def test_one_that_is_sealed_waits_for_no_more(mill: Mill) -> None:
+async def test_one_that_is_closed_waits_for_no_more(mill: Mill) -> None:
     (parent,) = await mill.submit()
     child = dependent(mill, [], open=True)
     await mill.queue.watch([(parent, child.id)])
     await mill.send([child])
-    assert await mill.queue.extend(child.id, [parent], {}, ev.JobSealed("ada")) == "extended"
-    assert await mill.queue.extend(child.id, [new_id("default")], {}) == "sealed"
+    assert await mill.queue.extend(child.id, [parent], {}, ev.JobClosed("ada")) == "extended"
+    assert await mill.queue.extend(child.id, [new_id("default")], {}) == "closed"
     await mill.redis.sadd(mill.keys.queues, mill.partition)
     await run_all(mill)
     await deliver(mill)
