@@ -20,6 +20,7 @@ from rich.table import Table
 
 from . import (
     delayed,
+    flows,
     latency,
     limits,
     memory,
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "work.1m": work.backlog_1m,
     "processes": processes.noop,
     "limits": limits.each_limit,
+    "flows": flows.batches,
     "project": project.projection,
     "pipeline": project.pipeline,
     "latency.direct": latency.direct,
