@@ -11,6 +11,7 @@ from .commands import By, Outcome, Reschedule
 from .dead_letters import DeadLettersView
 from .health import Health
 from .limits import Configure, Configured
+from .proofs import ProofView
 from .queues import ModeChange, Purge, PurgeResult, QueueList, QueueParameters, QueueView
 from .schedule_views import (
     Backfill,
@@ -241,6 +242,11 @@ OPERATIONS = (
         "post", "/schedules/{name}/backfill", "backfillSchedule", "schedules",
         "Submit the jobs of up to 10,000 occurrences that have passed", Submitted,
         body=Backfill, problems=(*_BODY, 403, 404, 409, 422, 503), example=_RANGE,
+    ),
+    Operation(
+        "get", "/events/{position}/proof", "proveEvent", "audit",
+        "That an event is in the archive as it was sealed: hashes up to a signed head", ProofView,
+        problems=(400, 404, 409, 503),
     ),
     Operation(
         "get", "/health", "getHealth", "health",

@@ -12,6 +12,8 @@ from ..projections import attempts, dead_letters, queries, targets
 from ..projections.attempts import Attempt
 from ..projections.dead_letters import DeadLetterFilter, DeadLetterPage
 from ..projections.listing import JobFilter
+from ..projections.proof import seals
+from ..projections.proof.seals import Proof
 from ..projections.queries import Checkpoint, JobPage, Summary
 from ..projections.targets import TargetPage
 from .problems import TABLES_DOWN, Problem
@@ -95,6 +97,16 @@ class Tables:
         """Whether the archive has the event of that job at that position."""
         with _told():
             return await queries.is_archived(self._pool, job, partition, epoch, seq)
+
+    async def event(self, partition: str, epoch: int, seq: int) -> Record | None:
+        """The archived event of a position."""
+        with _told():
+            return await seals.archived(self._pool, partition, epoch, seq)
+
+    async def proof(self, record: Record) -> Proof | None:
+        """The proof of an archived event; None if it is not sealed yet."""
+        with _told():
+            return await seals.prove(self._pool, record)
 
     async def projector_present(self) -> bool:
         """Whether a projector is connected to the tables, as far as can be seen."""

@@ -24,6 +24,11 @@ COMMANDS = {
     "workers": "workers",
     "job-types": "job_types",
     "events": "events",
+    "sealer": "sealer",
+    "proof": "proof",
+    "proof-key": "proof_key",
+    "proof-heads": "proof_heads",
+    "verify-export": "verify_export",
     "demo": "demo",
 }
 
