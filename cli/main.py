@@ -29,6 +29,7 @@ COMMANDS = {
     "proof-key": "proof_key",
     "proof-heads": "proof_heads",
     "verify-export": "verify_export",
+    "verify": "verify",
     "demo": "demo",
 }
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import msgspec
 
-from .findings import Findings
+from ..audits.findings import Findings
 from .heads import FIRST, SignedHead
 from .merkle import SIZE, root
 from .signing import PublicKeys

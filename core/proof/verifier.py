@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from ..audits.findings import Finding, Findings
 from ..events import Record
 from .chains import Chain, Segment, read_chains
-from .findings import Finding, Findings
 from .heads import SignedHead, event_hash
 from .merkle import root
 from .signing import PublicKeys

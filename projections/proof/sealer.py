@@ -90,25 +90,25 @@ class Sealer:
             epoch, after = end.head.epoch, end.head.last
             if (epoch, after) >= (end.epoch, end.seq):
                 return None, 0  # the common case, for which nothing more is asked
-            if await self._fetch("seal_events", end.partition, epoch, after, 1):
+            if await self._fetch("epoch_events", end.partition, epoch, after, 1):
                 return epoch, after
         else:
             epoch = 0
-        found = await self._fetch("seal_next_epoch", end.partition, epoch)
+        found = await self._fetch("next_epoch", end.partition, epoch)
         return (found[0]["epoch"], 0) if found else (None, 0)
 
     async def _due(self, end: End, epoch: int, after: int) -> bool:
         """Whether a segment is full, its epoch over, or its first event has waited long enough."""
         if epoch < end.epoch or end.seq - after >= self._segment:
             return True
-        (oldest,) = await self._fetch("seal_events", end.partition, epoch, after, 1)
+        (oldest,) = await self._fetch("epoch_events", end.partition, epoch, after, 1)
         return end.now - oldest["time"] >= self._interval_ms
 
     async def _records(self, partition: str, epoch: int, after: int) -> AsyncGenerator[Record]:
         """At most a segment of archived events."""
         left = self._segment
         while left:
-            rows = await self._fetch("seal_events", partition, epoch, after, min(PAGE, left))
+            rows = await self._fetch("epoch_events", partition, epoch, after, min(PAGE, left))
             for row in rows:
                 yield read_record(row)
             if not rows:

@@ -63,7 +63,7 @@ async def seals(
 async def archived(connection: Any, partition: str, epoch: int, seq: int) -> Record | None:
     """The archived event of a position."""
     with translated():
-        row = await connection.fetchrow(statement("seal_events"), partition, epoch, seq - 1, 1)
+        row = await connection.fetchrow(statement("epoch_events"), partition, epoch, seq - 1, 1)
     return None if row is None or row["seq"] != seq else read_record(row)
 
 

@@ -11,10 +11,10 @@ from cryptography.exceptions import InvalidSignature
 from hypothesis import given
 from hypothesis import strategies as st
 
+from millstream.core.audits.findings import Findings
 from millstream.core.codec import encode
 from millstream.core.errors import ConfigError
 from millstream.core.proof.chains import read_chains
-from millstream.core.proof.findings import Findings
 from millstream.core.proof.heads import Head, SignedHead, UnreadableHead, event_hash, line_of
 from millstream.core.proof.heads import read_head as read
 from millstream.core.proof.signing import KeyTrouble, make_key, read_public, read_signer

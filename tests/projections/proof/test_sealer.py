@@ -111,10 +111,10 @@ async def test_every_event_has_a_proof(archive: Archive) -> None:
     assert await prove(archive.connection, records[12]) is None  # not sealed yet
 
 
-@pytest.mark.parametrize("name", ["seal_events", "seal_next_epoch", "seal_of_event", "seals_after"])
+@pytest.mark.parametrize("name", ["epoch_events", "next_epoch", "seal_of_event", "seals_after"])
 async def test_statements_have_their_indexes(archive: Archive, name: str) -> None:
     args = {
-        "seal_events": ("default", 1, 5, 10), "seal_next_epoch": ("default", 0),
+        "epoch_events": ("default", 1, 5, 10), "next_epoch": ("default", 0),
         "seal_of_event": ("default", 1, 5), "seals_after": ("default", 0, 10, True),
     }  # fmt: skip
     await archive.add(lives(400))

@@ -1,4 +1,4 @@
-"""What a verifier found."""
+"""What a run over more events than fit into memory found."""
 
 from collections import Counter
 
