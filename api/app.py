@@ -9,6 +9,7 @@ from litestar.datastructures import State
 from ..core.config import Settings
 from . import (
     actions,
+    audits,
     commands,
     counting,
     dead_letters,
@@ -97,6 +98,7 @@ def create_app(settings: Settings) -> Litestar:
             workers.list_workers,
             workers.list_job_types,
             proofs.get_proof,
+            audits.get_audit,
             health.health,
             health.livez,
             health.readyz,

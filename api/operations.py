@@ -7,6 +7,7 @@ from msgspec import Struct
 from ..core.schedules import Schedule
 from . import parameters
 from .actions import Action, ActionResult
+from .audits import AuditList
 from .commands import By, Outcome, Reschedule
 from .dead_letters import DeadLettersView
 from .health import Health
@@ -247,6 +248,10 @@ OPERATIONS = (
         "get", "/events/{position}/proof", "proveEvent", "audit",
         "That an event is in the archive as it was sealed: hashes up to a signed head", ProofView,
         problems=(400, 404, 409, 503),
+    ),
+    Operation(
+        "get", "/audit", "getAudit", "audit",
+        "Live jobs that are lost, doubled or stuck, each named", AuditList, problems=(400, 503),
     ),
     Operation(
         "get", "/health", "getHealth", "health",

@@ -10,6 +10,8 @@ from ..core.events import Record
 from ..core.jobs import Job
 from ..projections import attempts, dead_letters, queries, targets
 from ..projections.attempts import Attempt
+from ..projections.conservation import reading
+from ..projections.conservation.reading import PartitionAudit
 from ..projections.dead_letters import DeadLetterFilter, DeadLetterPage
 from ..projections.listing import JobFilter
 from ..projections.proof import seals
@@ -107,6 +109,11 @@ class Tables:
         """The proof of an archived event; None if it is not sealed yet."""
         with _told():
             return await seals.prove(self._pool, record)
+
+    async def audits(self) -> list[PartitionAudit]:
+        """What the auditor last said of each partition."""
+        with _told():
+            return await reading.audits(self._pool)
 
     async def projector_present(self) -> bool:
         """Whether a projector is connected to the tables, as far as can be seen."""

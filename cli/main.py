@@ -30,6 +30,7 @@ COMMANDS = {
     "proof-heads": "proof_heads",
     "verify-export": "verify_export",
     "verify": "verify",
+    "audit": "audit",
     "demo": "demo",
 }
 

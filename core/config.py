@@ -64,6 +64,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_step_bytes: int = 256 * 1024  #: size of what one step of a job gives, as JSON
 
     projector_batch: int = 5000
+    audit_rate: int = 500  #: live jobs the projector looks after each second; 0: none
+    stuck_after: float = 60.0  #: how long a job may be due for no known reason
     log_margin: int = 100_000  #: events kept in the stream behind the archive
 
     proof_key: str | None = None  #: file of the key that signs heads; without it nothing is sealed
@@ -119,6 +121,8 @@ _READERS: dict[str, values.Reader] = {
     "handler_missing_after": values.seconds(0),
     "max_step_bytes": values.size(1),
     "projector_batch": values.integer(1, 100_000),
+    "audit_rate": values.integer(0, 100_000),
+    "stuck_after": values.seconds(1),
     "log_margin": values.integer(0),
     "proof_key": values.optional(values.text("a file")),
     "proof_segment": values.integer(1, 65_536),

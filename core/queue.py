@@ -13,6 +13,7 @@ from redis import exceptions
 from .codec import encode
 from .connection import call, translated
 from .events import Command, Event, WorkerStarted, WorkerStopped, body_of
+from .examining import Examining
 from .hot import HotJob, Lease, read_job, read_lease
 from .ids import code_of
 from .keys import Keys, partition_code
@@ -65,7 +66,7 @@ def _text(value: bytes) -> str:
     return value.decode()
 
 
-class PartitionQueue(Operating, Stepping):
+class PartitionQueue(Operating, Stepping, Examining):
     """All verbs of one partition, over one client for commands."""
 
     __slots__ = ("_base", "_keys", "_redis", "partition")

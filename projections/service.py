@@ -14,6 +14,8 @@ from ..core.errors import Unavailable
 from ..core.keys import Keys
 from ..core.log import LogReader
 from ..core.queue import Directory
+from ..core.workers import Workers
+from .conservation.auditor import Auditor
 from .projector import BLOCK_MS, Projector
 
 
@@ -53,9 +55,13 @@ async def project(settings: Settings, stop: asyncio.Event) -> None:
     try:
         with contextlib.suppress(Unavailable):
             await check_server(commands)
-        await Projector(
-            settings, LogReader(blocking, keys), Directory(commands, keys), ready.notify_ready
-        ).run(stop)
+        directory = Directory(commands, keys)
+        async with asyncio.TaskGroup() as tasks:
+            if settings.audit_rate:
+                auditor = Auditor(settings, directory, Workers(commands, keys))
+                tasks.create_task(auditor.run(stop))
+            reader = LogReader(blocking, keys)
+            await Projector(settings, reader, directory, ready.notify_ready).run(stop)
     finally:
         await blocking.aclose()
         await commands.aclose()
