@@ -10,7 +10,7 @@ import msgspec
 import rich_click as click
 
 from ..core.errors import MillstreamError
-from ..core.proof.exports import read_events, read_heads
+from ..core.proof.exports import expected_of, read_events, read_heads
 from .client import REFUSED, fail
 from .output import print_json
 
@@ -24,7 +24,7 @@ _file = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command("verify-export")
-@click.argument("path", type=_file)
+@click.argument("path", type=click.Path(path_type=Path))
 @click.option(
     "--heads",
     "heads",
@@ -43,6 +43,8 @@ def command(
 ) -> None:
     """Hold an export against the heads that were made of its events. Needs no server.
 
+    PATH is the folder of `millstream events export`, or one file of it.
+
     Names every event that was altered, deleted, inserted or reordered since it was sealed, what
     was cut off at the end, and heads that are forged, missing or do not follow each other. Which
     event of a segment was altered can be told where a file of heads has their leaves
@@ -51,7 +53,7 @@ def command(
     Exit code 0: all is as it was sealed. 1: it is not. 2: a file cannot be read.
 
     \b
-    millstream verify-export events.jsonl --heads heads.jsonl --public-key seal.key.pub
+    millstream verify-export audit --heads heads.jsonl --public-key seal.key.pub
     """
     try:
         verdict = _verify(path, heads, keys, whole=not some)
@@ -70,7 +72,8 @@ def _verify(path: Path, heads: tuple[Path, ...], keys: tuple[Path, ...], *, whol
 
     believed = read_public(list(keys)) if keys else None
     given = (signed for file in heads for signed in read_heads(file))
-    verifier = Verifier(given, believed, whole=whole)
+    spans, before = expected_of(path)
+    verifier = Verifier(given, believed, whole=whole, spans=spans, before=before)
     for record in read_events(path):
         verifier.take(record)
     return verifier.close()

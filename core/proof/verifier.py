@@ -79,6 +79,7 @@ class Verifier:
     keys   whose signatures are believed; None: they are not checked
     whole  every sealed event is expected; False: some of them, as of one job
     spans  partition → what is expected of it, where less than all; no other partition is
+    before segments sealed after this (ms since 1970) are not expected; None: all are
     """
 
     def __init__(
@@ -88,12 +89,14 @@ class Verifier:
         *,
         whole: bool = True,
         spans: Mapping[str, Span] | None = None,
+        before: int | None = None,
     ) -> None:
         self._found = Findings()
         self._chains = read_chains(heads, keys, self._found)
         self._signed = keys is not None
         self._whole = whole
         self._spans = spans
+        self._before = before
         self._progress = {name: _Progress(chain) for name, chain in self._chains.items()}
         self._events = self._proved = 0
         self._unsealed: dict[str, int] = {}
@@ -103,7 +106,7 @@ class Verifier:
         self._events += 1
         progress = self._progress.get(record.partition)
         if progress is None:
-            self._count_unsealed(record)
+            self._count_unsealed(record.partition)
             return
         place = record.epoch, record.seq
         index = progress.chain.find(*place)
@@ -132,15 +135,15 @@ class Verifier:
             self._found.kept,
         )
 
-    def _count_unsealed(self, record: Record) -> None:
-        self._unsealed[record.partition] = self._unsealed.get(record.partition, 0) + 1
+    def _count_unsealed(self, partition: str, count: int = 1) -> None:
+        self._unsealed[partition] = self._unsealed.get(partition, 0) + count
 
     def _outside(self, record: Record, chain: Chain) -> None:
         """An event no segment has room for."""
         first = chain.segments[0].signed.head
         place = record.epoch, record.seq
         if place > chain.end or (first.number > 1 and place < (first.epoch, first.first)):
-            self._count_unsealed(record)
+            self._count_unsealed(record.partition)
         else:
             self._found.add("inserted", record.position, "no segment has it, and later ones do not")
 
@@ -183,9 +186,7 @@ class Verifier:
                 at = f"{head.partition}:{head.epoch}:{seq}"
                 self._found.add("altered", at, f"it is not what was sealed in {segment.name}")
         elif len(tally.hashes) < head.size:
-            if tally.hashes:
-                why = "the hashes of its events are not known, and not all of them are here"
-                self._found.add("unprovable", segment.name, why)
+            self._leave_open(tally)
             return
         elif root([tally.hashes[seq] for seq in sorted(tally.hashes)]) == head.root:
             wrong = []
@@ -196,9 +197,22 @@ class Verifier:
         if segment.trusted:
             self._proved += len(tally.hashes) - len(wrong)
 
+    def _leave_open(self, tally: _Tally) -> None:
+        """A part of a segment whose leaves are not known: not covered, if no more was expected."""
+        segment, count = tally.segment, len(tally.hashes)
+        if not count:
+            return
+        if self._whole and len(self._expected(segment)) < segment.signed.head.size:
+            self._count_unsealed(segment.signed.head.partition, count)
+        else:
+            why = "the hashes of its events are not known, and not all of them are here"
+            self._found.add("unprovable", segment.name, why)
+
     def _expected(self, segment: Segment) -> range:
         """The seqs of a segment that are said to be there."""
         head = segment.signed.head
+        if self._before is not None and head.sealed_at > self._before:
+            return range(0)
         if self._spans is None:
             return range(head.first, head.last + 1)
         span = self._spans.get(head.partition)
