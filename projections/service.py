@@ -17,6 +17,7 @@ from ..core.queue import Directory
 from ..core.workers import Workers
 from .conservation.auditor import Auditor
 from .projector import BLOCK_MS, Projector
+from .retention import keep_dropping
 
 
 def serve(settings: Settings) -> None:
@@ -56,12 +57,15 @@ async def project(settings: Settings, stop: asyncio.Event) -> None:
         with contextlib.suppress(Unavailable):
             await check_server(commands)
         directory = Directory(commands, keys)
-        async with asyncio.TaskGroup() as tasks:
-            if settings.audit_rate:
-                auditor = Auditor(settings, directory, Workers(commands, keys))
-                tasks.create_task(auditor.run(stop))
-            reader = LogReader(blocking, keys)
-            await Projector(settings, reader, directory, ready.notify_ready).run(stop)
+        beside = [asyncio.create_task(keep_dropping(settings, stop))]
+        if settings.audit_rate:
+            auditor = Auditor(settings, directory, Workers(commands, keys))
+            beside.append(asyncio.create_task(auditor.run(stop)))
+        reader = LogReader(blocking, keys)
+        await Projector(settings, reader, directory, ready.notify_ready).run(stop)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
     finally:
         await blocking.aclose()
         await commands.aclose()

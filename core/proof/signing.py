@@ -1,8 +1,7 @@
-"""Keys for heads: Ed25519, in PEM files. Needs the extra `proof` (the library `cryptography`)."""
+"""Keys for heads: Ed25519, in PEM files."""
 
 import os
 from hashlib import sha256
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -61,7 +60,6 @@ def make_key(path: Path) -> str:
 
     Raises KeyTrouble; a file that is there already is never written over.
     """
-    _require()
     from cryptography.hazmat.primitives import serialization as s
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -81,7 +79,6 @@ def make_key(path: Path) -> str:
 
 def read_signer(path: Path) -> Signer:
     """The private key of a file. Raises ConfigError; the key itself is in no message."""
-    _require()
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -106,7 +103,6 @@ def read_signer(path: Path) -> Signer:
 
 def read_public(paths: "list[Path]") -> PublicKeys:
     """The public keys of some files. Raises KeyTrouble."""
-    _require()
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -134,8 +130,3 @@ def _write(path: Path, text: bytes, mode: int) -> None:
         raise KeyTrouble(f"{path}: {error.strerror}") from None
     with os.fdopen(descriptor, "wb") as file:
         file.write(text)
-
-
-def _require() -> None:
-    if find_spec("cryptography") is None:
-        raise KeyTrouble("expected cryptography: pip install 'millstream[proof]'")
