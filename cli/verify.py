@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import rich_click as click
 
+from ..core.config import Settings
 from ..core.errors import MillstreamError, Unavailable
 from . import options
 from .client import REFUSED, UNREACHABLE, fail
@@ -69,7 +70,7 @@ def command(
     """
     with options.connected(options.load(), data) as settings:
         try:
-            outcome = _verify(settings.postgres_dsn, sample / 100, queues, state)
+            outcome = _verify(settings, sample / 100, queues, state)
         except Refused as error:
             fail(str(error), REFUSED)
         except Unavailable as error:
@@ -81,13 +82,18 @@ def command(
     sys.exit(0 if outcome.sound else FOUND)
 
 
-def _verify(dsn: str, share: float, queues: tuple[str, ...], state: Path | None) -> Outcome:
+def _verify(
+    settings: Settings, share: float, queues: tuple[str, ...], state: Path | None
+) -> Outcome:
+    from ..projections.retention.policy import Policy
     from ..projections.verify.report import Plan
     from ..projections.verify.verifying import verify
 
     progress = _Progress(state)
     cursor = None if state is None else _read(state)
-    outcome = asyncio.run(verify(dsn, Plan(share, queues), cursor, progress.tell))
+    days = Policy.of(settings).days
+    plan = Plan(share, queues, Policy(days).cutoffs(days, time.time_ns() // 1_000_000))
+    outcome = asyncio.run(verify(settings.postgres_dsn, plan, cursor, progress.tell))
     if state is not None:
         state.unlink(missing_ok=True)
     return outcome

@@ -9,7 +9,6 @@ from ...core.errors import UnknownEvent, UnreadableEvent
 from ...core.events import JobSubmitted, Record
 from ...core.upcast import decode
 from ..fold import is_job_id
-from ..partitions import job_day, jobs_table
 from ..queries import Checkpoint, checkpoints
 from ..rows import read_record
 from ..statements import statement
@@ -70,8 +69,12 @@ class LogPass:
                 return
             if not follows or not order.begun:
                 order.begin_after(partition, cursor.epoch, cursor.seq)
+            after = cursor.seq
             for record in records:
+                if record.seq > after + 1 and await self._dropped(record, after + 1):
+                    order.begin_after(partition, cursor.epoch, record.seq - 1)
                 order.take(record)
+                after = record.seq
                 self._read(record)
             await self._check_rows(records)
             cursor.seq, follows = records[-1].seq, True
@@ -92,18 +95,30 @@ class LogPass:
         except UnreadableEvent as error:
             self._run.found.add("unreadable-event", record.position, str(error))
 
+    async def _dropped(self, record: Record, first: int) -> bool:
+        """Whether retention dropped all events from `first` up to this one."""
+        args = record.partition, record.epoch, first, record.seq - 1
+        found = await self._connection.fetchval(statement("verify_dropped"), *args)
+        if found < record.seq - first:
+            return False
+        self._run.note(f"events of {record.partition} were dropped for their age")
+        return True
+
     async def _check_rows(self, records: Sequence[Record]) -> None:
-        """Every submission has its row, unless the day of the job was dropped."""
+        """Every submission has its row, unless the job is old enough to be dropped."""
         jobs = [r.job for r in records if r.type == JobSubmitted.name and is_job_id(r.job)]
         if not jobs:
             return
         rows = await self._connection.fetch(statement("verify_rows_missing"), jobs)
-        for job in (str(row["id"]) for row in rows):
-            table = jobs_table(job_day(job))
-            if await self._connection.fetchval("SELECT to_regclass($1) IS NOT NULL", table):
-                self._run.found.add("row-missing", job, "expected a row in jobs")
-            else:
-                self._run.note(f"{table} is gone: its jobs have no rows")
+        missing = [str(row["id"]) for row in rows]
+        cutoff = self._run.plan.cutoff(records[0].partition)
+        if missing and cutoff is not None:
+            rows = await self._connection.fetch(statement("verify_ended"), missing, cutoff)
+            missing = sorted(set(missing) - {str(row["job"]) for row in rows})
+            if rows:
+                self._run.note("jobs that ended long enough ago have no rows: retention")
+        for job in missing:
+            self._run.found.add("row-missing", job, "expected a row in jobs")
 
     async def _check_end(self, partition: str, checkpoint: Checkpoint) -> None:
         """The checkpoint stands where the archive ends."""

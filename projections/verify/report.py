@@ -11,10 +11,16 @@ from ...core.audits.report import Report
 
 class Plan(msgspec.Struct, frozen=True):
     """share: of the pages that are looked at, 0 to 1; the others are passed over. queues: only
-    these; empty: all."""
+    these; empty: all. cutoffs: queue (`*`: all others) → the time (ms) before which ended jobs may
+    have been dropped for their age."""
 
     share: float = 1.0
     queues: tuple[str, ...] = ()
+    cutoffs: dict[str, int] = {}
+
+    def cutoff(self, queue: str) -> int | None:
+        """The cutoff of a queue; None: its jobs are kept."""
+        return self.cutoffs.get(queue, self.cutoffs.get("*"))
 
 
 class Cursor(msgspec.Struct):
