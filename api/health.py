@@ -11,12 +11,14 @@ from msgspec import Struct
 
 from ..core.connection import translated
 from ..core.errors import MillstreamError
+from ..projections.conservation.reading import PartitionAudit
 from ..projections.queries import Checkpoint
 from . import metrics
 from .answers import answer
 from .parameters import NoParameters, read
 from .problems import DRAINING, Problem
 from .resources import Resources, resources_of
+from .views import Time, time_of
 
 PATIENCE = 2.0
 """Seconds after which a dependency that did not answer counts as down."""
@@ -50,13 +52,26 @@ class Projection(Struct):
     partitions: Sequence[PartitionHealth]
 
 
+class Conservation(Struct):
+    """Live jobs that go nowhere, see /audit; `degraded` if there are any. `checked_at`: when the
+    queue looked at longest ago was; null if none was yet, or it cannot be told."""
+
+    status: Status
+    checked_at: Time | None = None
+    lost: int = 0
+    doubled: int = 0
+    stuck: int = 0
+
+
 class Health(Struct):
-    """`down`: no job can be submitted. `degraded`: jobs run, but not all is shown."""
+    """`down`: no job can be submitted. `degraded`: jobs run, but not all is shown, or some go
+    nowhere."""
 
     status: Status
     redis: Dependency
     postgres: Dependency
     projection: Projection
+    conservation: Conservation
 
 
 @get("/health")
@@ -95,6 +110,8 @@ async def prometheus(request: Request[Any, Any, Any]) -> ASGIResponse:
     found = await examine(resources)
     resources.metrics.up("redis", answers=found.redis.status == "ok")
     resources.metrics.up("postgres", answers=found.postgres.status == "ok")
+    told = found.conservation
+    resources.metrics.conserved(lost=told.lost, doubled=told.doubled, stuck=told.stuck)
     for one in found.projection.partitions:
         resources.metrics.lag(one.partition, one.lag, halted=one.halted is not None)
     return ASGIResponse(body=resources.metrics.text(), media_type=metrics.CONTENT_TYPE)
@@ -102,15 +119,18 @@ async def prometheus(request: Request[Any, Any, Any]) -> ASGIResponse:
 
 async def examine(resources: Resources) -> Health:
     """Ask every dependency."""
-    redis, (postgres, checkpoints) = await asyncio.gather(_redis(resources), _postgres(resources))
+    redis, (postgres, checkpoints), audits = await asyncio.gather(
+        _redis(resources), _postgres(resources), _audits(resources)
+    )
     projection = await _projection(resources, checkpoints if redis.status == "ok" else None)
+    conservation = _conserved(audits)
     if redis.status == "down":
         status: Status = "down"
-    elif postgres.status == "down" or projection.status != "ok":
+    elif postgres.status == "down" or {projection.status, conservation.status} != {"ok"}:
         status = "degraded"
     else:
         status = "ok"
-    return Health(status, redis, postgres, projection)
+    return Health(status, redis, postgres, projection, conservation)
 
 
 async def _redis(resources: Resources) -> Dependency:
@@ -132,6 +152,26 @@ async def _postgres(resources: Resources) -> tuple[Dependency, dict[str, Checkpo
     except (Problem, TimeoutError) as error:
         return Dependency("down", detail=_text(error)), None
     return Dependency("ok", latency_ms=_since(started)), found
+
+
+async def _audits(resources: Resources) -> list[PartitionAudit] | None:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await resources.tables.audits()
+    except (Problem, TimeoutError):
+        return None
+
+
+def _conserved(found: list[PartitionAudit] | None) -> Conservation:
+    """None: it cannot be told, which is not held against the jobs."""
+    if not found:
+        return Conservation("ok")
+    lost, doubled, stuck = (
+        sum(getattr(one, kind) for one in found) for kind in ("lost", "doubled", "stuck")
+    )
+    status: Status = "degraded" if lost or doubled or stuck else "ok"
+    checked_at = time_of(min(one.checked_at for one in found))
+    return Conservation(status, checked_at, lost, doubled, stuck)
 
 
 async def _projection(resources: Resources, found: dict[str, Checkpoint] | None) -> Projection:

@@ -34,6 +34,7 @@ class Metrics:
         self._lag: dict[str, int] = {}
         self._halted: dict[str, bool] = {}
         self._up: dict[str, bool] = {}
+        self._nowhere: dict[str, int] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -59,6 +60,10 @@ class Metrics:
     def up(self, dependency: str, *, answers: bool) -> None:
         """Note whether a dependency answers."""
         self._up[dependency] = answers
+
+    def conserved(self, **counts: int) -> None:
+        """Note how many jobs go nowhere, by kind."""
+        self._nowhere = counts
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""
@@ -89,6 +94,9 @@ class Metrics:
             "1 where the projection stopped and waits for an operator.",
             "partition",
             self._halted,
+        )
+        yield _gauge(
+            "millstream_jobs_astray", "Jobs that go nowhere, see /audit.", "kind", self._nowhere
         )
         yield _gauge(
             "millstream_dependency_up", "1 if the dependency answers.", "dependency", self._up

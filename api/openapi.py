@@ -18,6 +18,7 @@ _PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "job_id": {"type": "string", "format": "uuid"},
     "flow_id": {"type": "string", "format": "uuid"},
     "queue": {"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,62}$"},
+    "position": {"type": "string", "example": "default:1:42"},
     "name": {"type": "string", "pattern": "^[a-zA-Z0-9][a-zA-Z0-9._:-]{0,127}$"},
 }
 _REF = "#/components/schemas/{name}"

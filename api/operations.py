@@ -8,6 +8,7 @@ from ..core.schedules import Schedule
 from . import parameters
 from .actions import Action, ActionResult
 from .as_of import CountsDifference, CountsView, JobDifference
+from .audits import AuditList
 from .commands import By, Outcome, Reschedule
 from .dead_letters import DeadLettersView
 from .events import EventFeed
@@ -18,6 +19,7 @@ from .flows import FlowAccepted
 from .health import Health
 from .holds import HoldsParameters, HoldView, PlaceHold, Released
 from .limits import Configure, Configured
+from .proofs import ProofView
 from .queues import ModeChange, Purge, PurgeResult, QueueList, QueueParameters, QueueView
 from .schedule_views import (
     Backfill,
@@ -356,6 +358,15 @@ OPERATIONS = (
         "post", "/holds/{name}/release", "releaseHold", "retention",
         "Let go what is old enough", Released,
         body=By, body_required=False, problems=(*_BODY, 403, 404, 503),
+    ),
+    Operation(
+        "get", "/events/{position}/proof", "proveEvent", "audit",
+        "That an event is in the archive as it was sealed: hashes up to a signed head", ProofView,
+        problems=(400, 404, 409, 503),
+    ),
+    Operation(
+        "get", "/audit", "getAudit", "audit",
+        "Live jobs that are lost, doubled or stuck, each named", AuditList, problems=(400, 503),
     ),
     Operation(
         "get", "/health", "getHealth", "health",

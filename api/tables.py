@@ -12,10 +12,14 @@ from ..core.jobs import Job, JobState
 from ..core.subjects import Wrapped
 from ..projections import attempts, dead_letters, flows, holds, queries, subject_keys, targets
 from ..projections.attempts import Attempt
+from ..projections.conservation import reading
+from ..projections.conservation.reading import PartitionAudit
 from ..projections.dead_letters import DeadLetterFilter, DeadLetterPage
 from ..projections.flows import Edge, FlowCounts, FlowJobState
 from ..projections.holds import Hold
 from ..projections.listing import JobFilter
+from ..projections.proof import seals
+from ..projections.proof.seals import Proof
 from ..projections.queries import Checkpoint, JobPage, Summary
 from ..projections.subject_keys import KeyRow
 from ..projections.targets import TargetPage
@@ -169,6 +173,21 @@ class Tables:
         """Release a hold; False if there is none."""
         with _told():
             return await holds.release(self._pool, name)
+
+    async def event(self, partition: str, epoch: int, seq: int) -> Record | None:
+        """The archived event of a position."""
+        with _told():
+            return await seals.archived(self._pool, partition, epoch, seq)
+
+    async def proof(self, record: Record) -> Proof | None:
+        """The proof of an archived event; None if it is not sealed yet."""
+        with _told():
+            return await seals.prove(self._pool, record)
+
+    async def audits(self) -> list[PartitionAudit]:
+        """What the auditor last said of each partition."""
+        with _told():
+            return await reading.audits(self._pool)
 
     async def projector_present(self) -> bool:
         """Whether a projector is connected to the tables, as far as can be seen."""

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from . import (
+    audits,
     delayed,
     flows,
     latency,
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "flows": flows.batches,
     "project": project.projection,
     "pipeline": project.pipeline,
+    "audits": audits.sealing,
     "latency.direct": latency.direct,
     "latency.http": latency.over_http,
     "latency.delays": latency.delays,

@@ -56,11 +56,11 @@ async def pipeline() -> list[Figure]:
 async def finished_log(bench: Bench, jobs: int) -> int:
     """A log of that many finished jobs, three events each; its last seq."""
     await fill(bench, jobs)
-    await _run_all(bench)
+    await run_all(bench)
     return await bench.seq()
 
 
-async def _run_all(bench: Bench) -> None:
+async def run_all(bench: Bench) -> None:
     """Claim and finish everything that is queued, as a worker would."""
     done = body_of(JobSucceeded())
     while leases := (await bench.queue.claim("bench", CHEAP_BATCH)).leases:

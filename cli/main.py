@@ -29,6 +29,13 @@ COMMANDS = {
     "retention": "retention",
     "holds": "holds",
     "events": "events",
+    "sealer": "sealer",
+    "proof": "proof",
+    "proof-key": "proof_key",
+    "proof-heads": "proof_heads",
+    "verify-export": "verify_export",
+    "verify": "verify",
+    "audit": "audit",
     "demo": "demo",
 }
 

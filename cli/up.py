@@ -182,7 +182,9 @@ def _children(settings: Settings, workers: int, apps: Sequence[str]) -> list[Chi
     app_options = [part for app in apps for part in ("--app", app)]
     api = Child("api", ["api"], environ)
     projector = Child("projector", ["projector"], environ)
-    return [api, projector, *(_worker(settings, environ, app_options) for _ in range(workers))]
+    sealers = [] if settings.proof_key is None else [Child("sealer", ["sealer"], environ)]
+    hands = (_worker(settings, environ, app_options) for _ in range(workers))
+    return [api, projector, *sealers, *hands]
 
 
 def _worker(settings: Settings, environ: Mapping[str, str], app_options: Sequence[str]) -> Child:

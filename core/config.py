@@ -74,7 +74,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     erasure_secret: bytes | None = None  #: wraps the keys of subjects; without it there are none
 
     projector_batch: int = 5000
+    audit_rate: int = 500  #: live jobs the projector looks after each second; 0: none
+    stuck_after: float = 60.0  #: how long a job may be due for no known reason
     log_margin: int = 100_000  #: events kept in the stream behind the archive
+
+    proof_key: str | None = None  #: file of the key that signs heads; without it nothing is sealed
+    proof_segment: int = 4096  #: most events of a segment
+    proof_interval: float = 60.0  #: how long an archived event waits to be sealed
+    proof_heads: tuple[str, ...] = ("log",)  #: where heads are written: log, file:PATH, a URL
 
     data_dir: str | None = None  #: where `data.query` finds its files
     smtp_host: str = "127.0.0.1"
@@ -143,7 +150,13 @@ _READERS: dict[str, values.Reader] = {
     "retention_statistics": values.optional(values.days),
     "erasure_secret": values.optional(values.secret(32)),
     "projector_batch": values.integer(1, 100_000),
+    "audit_rate": values.integer(0, 100_000),
+    "stuck_after": values.seconds(1),
     "log_margin": values.integer(0),
+    "proof_key": values.optional(values.text("a file")),
+    "proof_segment": values.integer(1, 65_536),
+    "proof_interval": values.seconds(0.05),
+    "proof_heads": values.listed(values.head_target, least=1),
     "data_dir": values.optional(values.text("a folder")),
     "smtp_host": values.text("a host name or address"),
     "smtp_port": values.integer(1, 65535),

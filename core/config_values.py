@@ -195,6 +195,18 @@ def choice(*words: str) -> Reader:
     return read
 
 
+def head_target(given: object) -> str:
+    """Where heads of the archive are written."""
+    if isinstance(given, str):
+        if given == "log" or (given.startswith("file:") and len(given) > 5):
+            return given
+        if given.startswith(("http://", "https://")) and urlsplit(given).netloc:
+            return given
+    raise Unfit(
+        "targets separated by commas, each log, file:PATH, or a URL starting with http(s)://"
+    )
+
+
 def listed(item: Reader, *, least: int = 0) -> Reader:
     """A TOML list, or a text with commas."""
 

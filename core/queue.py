@@ -14,6 +14,7 @@ from .announcing import Announcing
 from .codec import encode
 from .connection import call, translated
 from .events import Command, Event, body_of
+from .examining import Examining
 from .hot import HotJob, Lease, read_job, read_lease
 from .ids import code_of
 from .keys import Keys, partition_code
@@ -69,7 +70,7 @@ def _text(value: bytes) -> str:
     return value.decode()
 
 
-class PartitionQueue(Operating, Stepping, Progressing, Announcing, Linking):
+class PartitionQueue(Operating, Stepping, Progressing, Announcing, Linking, Examining):
     """All verbs of one partition, over one client for commands.
 
     `on_awaited` is called with the partition when a job was finished that others wait for.

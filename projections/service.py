@@ -14,6 +14,8 @@ from ..core.errors import Unavailable
 from ..core.keys import Keys
 from ..core.log import LogReader
 from ..core.queue import Directory
+from ..core.workers import Workers
+from .conservation.auditor import Auditor
 from .projector import BLOCK_MS, Projector
 from .retention import keep_dropping
 
@@ -54,11 +56,16 @@ async def project(settings: Settings, stop: asyncio.Event) -> None:
     try:
         with contextlib.suppress(Unavailable):
             await check_server(commands)
-        retention = asyncio.create_task(keep_dropping(settings, stop))
-        await Projector(
-            settings, LogReader(blocking, keys), Directory(commands, keys), ready.notify_ready
-        ).run(stop)
-        retention.cancel()
+        directory = Directory(commands, keys)
+        beside = [asyncio.create_task(keep_dropping(settings, stop))]
+        if settings.audit_rate:
+            auditor = Auditor(settings, directory, Workers(commands, keys))
+            beside.append(asyncio.create_task(auditor.run(stop)))
+        reader = LogReader(blocking, keys)
+        await Projector(settings, reader, directory, ready.notify_ready).run(stop)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
     finally:
         await blocking.aclose()
         await commands.aclose()

@@ -15,14 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from millstream.core.audits.history import History, audit_history
+from millstream.core.audits.report import Report, Violation
 from millstream.core.connection import connect
 from millstream.core.events import Record
 from millstream.core.keys import Keys
 from millstream.core.log import Head, LogReader
 
-from .audits.history import History, audit_history
 from .audits.hot import Hot, audit_head, audit_hot, read_hot
-from .audits.report import Report, Violation
 from .audits.schedules import audit_schedules
 from .audits.tables import (
     Stored,

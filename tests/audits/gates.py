@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from millstream.core.audits.report import Report
 from millstream.core.jobs import JOBS, Job, JobState
 from millstream.core.keys import Keys
-
-from .report import Report
 
 HOLDERS = (JobState.RUNNING, JobState.QUEUED, JobState.BLOCKED)
 """States in which a job may have passed a gate: one let in, or handed back, is queued again."""

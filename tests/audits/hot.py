@@ -8,15 +8,15 @@ from typing import Any
 
 from redis import exceptions
 
+from millstream.core.audits.history import Track
+from millstream.core.audits.report import Report
 from millstream.core.hot import _HEADER, STATES
 from millstream.core.jobs import JobState
 from millstream.core.keys import GROUP, Keys
 from millstream.core.log import Head
 
 from .gates import Gates, audit_gates, read_gate, read_gates
-from .history import Track
 from .links import audit_awaited, audit_links
-from .report import Report
 from .schedules import HotSchedules, read_schedules
 
 DUE_TOLERANCE_MS = 1000

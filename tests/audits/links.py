@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from millstream.core.audits.history import Track
+from millstream.core.audits.report import Report
 from millstream.core.jobs import JOBS
-
-from .history import Track
-from .report import Report
 
 if TYPE_CHECKING:
     from .hot import Hot

@@ -7,15 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from millstream.core.audits.history import Track
+from millstream.core.audits.report import Report
 from millstream.core.events import Record
 from millstream.core.jobs import Job, JobState
 from millstream.projections.connection import connect_once
 from millstream.projections.flow_changes import FlowChange, Link
 from millstream.projections.fold import MINUTE_FIELDS, Group, fold
 from millstream.projections.rows import read_job, read_record
-
-from .history import Track
-from .report import Report
 
 
 @dataclass

@@ -38,9 +38,17 @@ def test_its_settings_exist() -> None:
             load({name: _sample(name)})
 
 
+SAMPLES = {
+    "MILLSTREAM_MAX_MEMORY": "1GiB",
+    "MILLSTREAM_RETENTION": "*:90,emails:7",
+    "MILLSTREAM_RETENTION_STATISTICS": "365",
+    "MILLSTREAM_ERASURE_SECRET": "07" * 32,
+}
+
+
 def _sample(name: str) -> str:
-    if name == "MILLSTREAM_MAX_MEMORY":
-        return "1GiB"
+    if name in SAMPLES:
+        return SAMPLES[name]
     default = getattr(load({}), name.removeprefix("MILLSTREAM_").lower())
     if isinstance(default, tuple):
         return "default"

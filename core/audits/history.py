@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from millstream.core import events as ev
-from millstream.core.errors import IllegalTransition, UnknownEvent, UnreadableEvent
-from millstream.core.jobs import Job, JobState, advance, begin
-from millstream.core.upcast import decode
-
+from .. import events as ev
+from ..errors import IllegalTransition, UnknownEvent, UnreadableEvent
+from ..jobs import Job, JobState, advance, begin
+from ..upcast import decode
+from .firings import Fired
 from .joins import audit_joins
+from .order import Order
 from .report import Report
-from .schedules import Fired
 
 VERDICTS = (ev.JobSucceeded, ev.JobAttemptFailed, ev.JobSnoozed, ev.JobReleased, ev.JobCrashed)
 ENDS = (ev.JobSucceeded, ev.JobFailed, ev.JobCancelled)
@@ -51,15 +51,25 @@ class History:
         self.report = Report()
         self.tracks: dict[str, Track] = {}
         self.fired = Fired()
-        self._last: dict[str, ev.Record] = {}
-        self.late: set[str] = set()
+        self._order = Order(self.report)
+        self.late: set[str] = self._order.late
         self._blamed: list[tuple[str, str, str]] = []
         self._serving: set[tuple[str, str]] = set()
 
     def take(self, record: ev.Record) -> None:
         """Audit one more record."""
         self.report.events += 1
-        self._check_order(record)
+        self._order.take(record)
+        event = self.follow(record)
+        if event is None:
+            return
+        self._check_worker(record, event)
+        if record.partition not in self.late:
+            self.fired.take(record, event, self.report)
+
+    def follow(self, record: ev.Record) -> ev.Event | None:
+        """Audit one more record of its job, whatever stands between the two in the log; None if
+        it cannot be read."""
         try:
             event = decode(record)
         except (UnknownEvent, UnreadableEvent) as error:
@@ -67,30 +77,10 @@ class History:
             self.report.add(name, record.position, str(error))
             if record.job in self.tracks:
                 self.tracks[record.job].broken = True
-            return
+            return None
         if record.job:
             self._apply(record, event)
-        self._check_worker(record, event)
-        if record.partition not in self.late:
-            self.fired.take(record, event, self.report)
-
-    def _check_order(self, record: ev.Record) -> None:
-        last = self._last.get(record.partition)
-        self._last[record.partition] = record
-        add, at = self.report.add, record.position
-        if last is None:
-            if record.seq != 1:
-                self.late.add(record.partition)
-                add("log-starts-late", at, f"expected seq 1, got {record.seq}")
-            return
-        if record.epoch < last.epoch:
-            add("epoch-went-back", at, f"expected epoch {last.epoch} or more, got {record.epoch}")
-        if record.seq <= last.seq and record.epoch == last.epoch:
-            add("seq-repeated", at, f"expected seq {last.seq + 1}, got {record.seq}")
-        if record.seq > last.seq + 1:
-            add("seq-gap", at, f"expected seq {last.seq + 1}, got {record.seq}")
-        if record.epoch == last.epoch and _entry(record) <= _entry(last):
-            add("entry-order", at, f"expected a stream id after {last.entry}, got {record.entry}")
+        return event
 
     def _apply(self, record: ev.Record, event: ev.Event) -> None:
         track = self.tracks.get(record.job)
@@ -203,11 +193,6 @@ def audit_history(
     for record in records:
         history.take(record)
     return history.close(acknowledged, drained=drained)
-
-
-def _entry(record: ev.Record) -> tuple[int, int]:
-    ms, n = record.entry.split("-")
-    return int(ms), int(n)
 
 
 def _name(job: Job, record: ev.Record, event: ev.Event) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from millstream.core.jobs import Job
+from ..jobs import Job
 
 
 @dataclass(frozen=True)

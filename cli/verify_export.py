@@ -1,0 +1,94 @@
+"""`millstream verify-export`: offline, with the files alone."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import rich_click as click
+
+from ..core.errors import MillstreamError
+from ..core.proof.exports import expected_of, read_events, read_heads
+from .client import REFUSED, fail
+from .output import print_json
+
+if TYPE_CHECKING:
+    from ..core.proof.verifier import Verdict
+
+FOUND = 1
+_SHOWN = 50
+
+_file = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command("verify-export")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--heads",
+    "heads",
+    multiple=True,
+    required=True,
+    type=_file,
+    help="Signed heads as JSON lines: what the sealer wrote elsewhere, proof-heads, or both.",
+)
+@click.option(
+    "--public-key", "keys", multiple=True, type=_file, help="Believe heads signed by this key."
+)
+@click.option("--some", is_flag=True, help="The export holds some events only, as of one job.")
+@click.option("--json", "as_json", is_flag=True, help="The whole verdict as JSON.")
+def command(
+    path: Path, heads: tuple[Path, ...], keys: tuple[Path, ...], *, some: bool, as_json: bool
+) -> None:
+    """Hold an export against the heads that were made of its events. Needs no server.
+
+    PATH is the folder of `millstream events export`, or one file of it.
+
+    Names every event that was altered, deleted, inserted or reordered since it was sealed, what
+    was cut off at the end, and heads that are forged, missing or do not follow each other. Which
+    event of a segment was altered can be told where a file of heads has their leaves
+    (`proof-heads --leaves`).
+
+    Exit code 0: all is as it was sealed. 1: it is not. 2: a file cannot be read.
+
+    \b
+    millstream verify-export audit --heads heads.jsonl --public-key seal.key.pub
+    """
+    try:
+        verdict = _verify(path, heads, keys, whole=not some)
+    except MillstreamError as error:
+        fail(str(error), REFUSED)
+    if as_json:
+        print_json(msgspec.json.encode(verdict))
+    else:
+        _print(verdict)
+    sys.exit(0 if verdict.sound else FOUND)
+
+
+def _verify(path: Path, heads: tuple[Path, ...], keys: tuple[Path, ...], *, whole: bool) -> Verdict:
+    from ..core.proof.signing import read_public
+    from ..core.proof.verifier import Verifier
+
+    believed = read_public(list(keys)) if keys else None
+    given = (signed for file in heads for signed in read_heads(file))
+    spans, before = expected_of(path)
+    verifier = Verifier(given, believed, whole=whole, spans=spans, before=before)
+    for record in read_events(path):
+        verifier.take(record)
+    return verifier.close()
+
+
+def _print(verdict: Verdict) -> None:
+    found = sum(verdict.counts.values())
+    told = "all as it was sealed" if verdict.sound else f"{found} findings"
+    print(f"{told}: {verdict.events} events, {verdict.proved} proved by {verdict.heads} heads")
+    for finding in verdict.findings[:_SHOWN]:
+        print(f"  {finding}")
+    if found > min(_SHOWN, len(verdict.findings)):
+        counts = ", ".join(f"{kind} {count}" for kind, count in sorted(verdict.counts.items()))
+        print(f"  and more; in all: {counts}")
+    for partition, count in sorted(verdict.unsealed.items()):
+        print(f"not covered by any head: {count} events of {partition}")
+    if not verdict.signed:
+        print("signatures were not checked: expected --public-key")

@@ -1,0 +1,1 @@
+"""Tamper evidence of the archive: makes heads, tells them, and proves single events by them."""

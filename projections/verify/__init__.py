@@ -1,0 +1,1 @@
+"""Verifies the tables against the archive, in constant memory; docs/verify.md."""
