@@ -263,8 +263,8 @@ async def test_a_worker_killed_at_each_point(fated: Crew, tmp_path: Path) -> Non
 async def test_a_process_killed_at_each_point(fated: Crew, tmp_path: Path) -> None:
     bench = fated.bench
     worker = fated.start(concurrency=1, processes=1)
-    # One after the other: a process that dies after its answer may have begun the next job, and then
-    # that is the one to have crashed.
+    # One after the other: a process that dies after its answer may have begun the next job, which
+    # then is the one to have crashed.
     for task in [Fated(str(tmp_path), point) for point in IN_PROCESS]:
         (job,) = await bench.submit_many("fated", [task])
         types = await bench.ended(job, 60)
