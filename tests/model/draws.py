@@ -7,11 +7,11 @@ from typing import Any, get_args
 from hypothesis import strategies as st
 
 from millstream.core.jobs import WAITING
+from millstream.core.memory.gates import Rate
 from millstream.core.queue import Verdict
 
 from .clients import Spec
-from .gates import Rate
-from .world import LANES
+from .world import LANES, MINUTE
 
 LONG = 24 * 3_600_000
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
@@ -51,7 +51,8 @@ limited = st.builds(spec, priorities, ends, times, kinds, keys, keys)
 unique = st.builds(spec, priorities, ends, times, kinds, keys, keys, digests, policies, requests)
 specs = st.one_of(plain, limited, limited, unique)
 counts = st.sampled_from((1, 1, 2, 3))
-rates = st.builds(Rate, st.sampled_from((1, 3, 60)), st.sampled_from((1, 1, 2)))
+intervals = st.sampled_from((1, 3, 60)).map(lambda minutes: minutes * MINUTE * 1000)
+rates = st.builds(Rate, intervals, st.sampled_from((1, 1, 2)))
 concurrency = st.tuples(
     st.sampled_from(("c", "ck", "ck", "c:noop", "c:noop", "ck:noop", "ck:other", "c:other")), counts
 )

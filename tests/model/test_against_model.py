@@ -1,6 +1,6 @@
-"""Every verb in any order, beside the model: by workers that are late, forgetful and wrong.
+"""Every verb in any order, beside the log in memory: by workers late, forgetful and wrong.
 
-Server and model must agree after each step; an audit of the whole finds nothing, not in between
+Server and memory must agree after each step; an audit of the whole finds nothing, not in between
 and not when all is over.
 """
 
@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 
 from millstream.core import events as ev
 from millstream.core.jobs import JobState
+from millstream.core.memory.gates import Bound
 from millstream.core.operating import Mode
 from millstream.core.queue import Verdict
 
@@ -38,18 +39,17 @@ from .draws import (
     waiting,
     workers,
 )
-from .gates import Bound
 from .pair import Pair
 from .play import Play
-from .verbs import Model
 from .workers import said
-from .working import SHORT
 from .world import PARTITION, World
 
 EXAMPLES = int(os.environ.get("MILLSTREAM_TEST_EXAMPLES", 0)) or (
     settings.get_profile("millstream").max_examples * 6 // 10
 )
 STEPS = 50
+SHORT = 1
+"""The shortest aging (ms)."""
 CHORES = (
     "mend",
     "mend",
@@ -70,9 +70,9 @@ class AgainstModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.model = Model()
         self.world = self.run(self._open())
-        self.pair = Pair(self.model, self.world)
+        self.pair = Pair(self.world)
+        self.rooms = self.pair.rooms
         self.play = Play(self.pair)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -109,7 +109,7 @@ class AgainstModel(RuleBasedStateMachine):
     @rule(pick=numbers, taken=st.booleans())
     def submit_in_vain(self, pick: int, taken: bool) -> None:
         """The same command again, or an id that lives already."""
-        live = list(self.model.jobs.live)
+        live = list(self.rooms.jobs.live)
         if taken and live:
             self.run(self.play.submit_taken(live[pick % len(live)]))
         else:
@@ -119,19 +119,24 @@ class AgainstModel(RuleBasedStateMachine):
     def cancel(self, picks: list[int]) -> None:
         self.run(self.play.cancel([self.play.lives(pick) for pick in picks]))
 
-    @rule(picks=picks, behind=st.sampled_from((0, 0, 1)))
-    def redrive(self, picks: list[int], behind: int) -> None:
-        """As somebody does who read the archive, perhaps an older state of it."""
-        found = self.play.ends(picks, behind)
-        if found:
-            self.run(self.play.redrive(found))
+    @rule(picks=picks, behind=st.sampled_from((0, 0, 1)), what=st.sampled_from((0, 0, 2, None)))
+    def redrive(self, picks: list[int], behind: int, what: int | None) -> None:
+        """As somebody does who read the archive, perhaps an older state of it.
+
+        what  minutes until they are to run; None: they are discarded
+        """
+        found = self.play.ends(picks, behind, dead=what is None)
+        if found and what is None:
+            self.run(self.play.discard(found))
+        elif found:
+            self.run(self.play.redrive(found, what or 0))
 
     # -- from operators -----------------------------------------------------------
 
     @rule(bounds=bounds)
     def configure(self, bounds: dict[str, Bound]) -> None:
         """An example that began with the shortest aging keeps it."""
-        if self.model.gates.limits.get("aging") == SHORT:
+        if self.rooms.gates.limits.get("aging") == str(SHORT):
             bounds.pop("aging", None)
         self.run(self.play.configure(bounds))
 
@@ -147,9 +152,9 @@ class AgainstModel(RuleBasedStateMachine):
     @rule(mode=st.sampled_from(("paused", "draining")), worker=workers, soon=st.booleans())
     def operate(self, mode: Mode, worker: str, soon: bool) -> None:
         """A queue is mostly open: the mode is often changed back at once."""
-        self.run(self.play.set_mode("open" if self.model.mode != "open" else mode))
+        self.run(self.play.set_mode("open" if self.rooms.mode != "open" else mode))
         self.run(self.play.inspect())
-        if soon and self.model.mode != "open":
+        if soon and self.rooms.mode != "open":
             self.run(self.play.claim(worker, 2))
             self.run(self.play.submit([Spec(5)]))
             self.run(self.play.set_mode("open"))
@@ -165,7 +170,7 @@ class AgainstModel(RuleBasedStateMachine):
 
     async def hear_the_bell(self) -> None:
         await self.world.redis.delete(self.world.keys.bell(PARTITION))
-        self.model.bell = False
+        self.rooms.bell = False
 
     @rule(worker=workers, verdicts=st.lists(verdicts, min_size=1, max_size=5))
     def work(self, worker: str, verdicts: list[Said]) -> None:
@@ -187,10 +192,16 @@ class AgainstModel(RuleBasedStateMachine):
         self.run(self.play.finish(batch))
 
     @precondition(lambda self: self.play.leases)
+    @rule(picks=st.lists(st.tuples(numbers, st.sampled_from("abc")), min_size=1, max_size=3))
+    def checkpoint(self, picks: list[tuple[int, str]]) -> None:
+        """Steps of any lease, and some of them again."""
+        self.run(self.play.checkpoint(picks))
+
+    @precondition(lambda self: self.play.leases)
     @rule(worker=workers, picks=picks)
     def renew(self, worker: str, picks: list[int]) -> None:
         leases = [(self.play.lease(pick).id, self.play.lease(pick).fence) for pick in picks]
-        if any(lane.lost for _, lane in self.model.lanes.in_order()):
+        if any(lane.lost for _, lane in self.rooms.lanes.in_order()):
             leases = leases[:1]  # which of several are renewed before the refusal is not said
         self.run(self.play.renew(worker, leases))
 
@@ -234,12 +245,12 @@ class AgainstModel(RuleBasedStateMachine):
     @rule(pick=numbers, worker=workers, mended=st.sampled_from((True, True, True, False)))
     def lose_group(self, pick: int, worker: str, mended: bool) -> None:
         """Mostly found and mended at once by whoever claims next."""
-        lanes = [lane for lane in self.model.lanes.in_order() if not lane[1].lost]
+        lanes = [lane for lane in self.rooms.lanes.in_order() if not lane[1].lost]
         if lanes:
             priority, _ = lanes[pick % len(lanes)]
             stream = self.world.keys.ready(PARTITION, priority)
             self.run(self.world.redis.xgroup_destroy(stream, "workers"))
-            self.model.lose_group(priority)
+            self.rooms.lose_group(priority)
             self.run(self.pair.compare())
         if mended:
             self.run(self.play.claim(worker, 5))
@@ -256,7 +267,7 @@ class AgainstModel(RuleBasedStateMachine):
             case "go":
                 self.run(self.play.announce(ev.WorkerStopped(worker)))
             case "archive":
-                self.run(self.play.archive(max(0, self.model.log.seq + 1 - number % 5)))
+                self.run(self.play.archive(max(0, self.rooms.log.seq + 1 - number % 5)))
             case "hear the bell":
                 self.run(self.hear_the_bell())
             case _:

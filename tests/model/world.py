@@ -1,4 +1,4 @@
-"""The real partition beside the model: its server, its time, and what can be seen of it."""
+"""The real partition beside that in memory: its server, its time, and what can be seen of it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from millstream.core.keys import GROUP, Keys
 from millstream.core.log import read_entry
 from millstream.core.queue import LeaseRenewer, PartitionQueue
 
-from .due import Instant
-from .state import State, of_hot
+from .state import Hot, State, of_hot
 
 PARTITION = "default"
 MINUTE = 60_000
@@ -30,7 +29,7 @@ GATES = (
 DIGESTS = "a1", "a2", "b1", "b2", "c1", "c2", "d1", "d2"
 """Locks that a test asks for."""
 GRAIN = 50_000
-"""An example that takes longer (ms) confuses the minutes of the model with real ones."""
+"""An example that takes longer (ms) confuses the minutes of the memory with real ones."""
 
 
 class Sight(NamedTuple):
@@ -43,7 +42,7 @@ class Sight(NamedTuple):
 
 
 class World:
-    """A server's partition, and which of its milliseconds each tick of the model was."""
+    """A server's partition, and which of its ms each of the memory's was, within a minute."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -72,23 +71,25 @@ class World:
 
     # -- time ---------------------------------------------------------------------
 
-    async def begin(self, tick: int) -> None:
-        """Wait until the clock is two ms (`gap`) past the last call: none are at one instant."""
+    async def begin(self, at: int) -> None:
+        """A call comes that is at that time of the memory.
+
+        Wait until the clock is two ms (`gap`) past the last call: none are at one instant."""
         now = await self.now()
         self._after = self._after or now - self.gap
         while now < self._after + self.gap:
             now = await self.now()
-        self.times[tick - 1] = self._after + 1, self._after + 1
-        self.times[tick] = now, now
+        self.times[at % MINUTE - 1] = self._after + 1, self._after + 1
+        self.times[at % MINUTE] = now, now
 
     async def now(self) -> int:
         seconds, micros = await self.redis.time()
         return seconds * 1000 + micros // 1000
 
-    def ms(self, at: Instant, clock: int) -> tuple[int, int]:
-        """The ms since 1970, from and to, at which that instant is, while it is `clock`."""
-        first, last = self.times[at.tick]
-        shift = (at.minute - clock) * MINUTE
+    def ms(self, at: int, now: int) -> tuple[int, int]:
+        """The server's ms, from and to, at which that time of the memory is; now it is `now`."""
+        first, last = self.times[at % MINUTE]
+        shift = (at // MINUTE - now // MINUTE) * MINUTE
         return first + shift, last + shift
 
     async def step(self, minutes: int) -> None:
@@ -131,8 +132,8 @@ class World:
 
     # -- what can be seen ---------------------------------------------------------
 
-    async def look(self, tick: int, ids: Sequence[str]) -> Sight:
-        """All there is after the call of that tick, of jobs that may live by `ids`."""
+    async def look(self, at: int, ids: Sequence[str]) -> Sight:
+        """All there is after the call at that time of the memory, of jobs that may live: `ids`."""
         pipe = self.redis.pipeline(transaction=False)
         pipe.time()
         pipe.execute_command("XRANGE", self._key("log"), self._read, "+")
@@ -149,9 +150,10 @@ class World:
         time, news, meta, bell, due, raws, held, limits, *lanes = await pipe.execute(
             raise_on_error=False
         )
-        self._end(tick, time)
+        self._end(at % MINUTE, time)
+        jobs = _jobs(ids, raws[1:], meta)
         state = State(
-            jobs=_jobs(ids, raws[1:], meta),
+            jobs=jobs,
             lanes=_lanes(meta, lanes),
             due=[job.decode() for job, _ in due],
             bell=bell == 1,
@@ -160,9 +162,17 @@ class World:
             mode=meta.get(b"mode", b"").decode() or "open",
             limits={name.decode(): bound.decode() for name, bound in limits.items()},
             locks=await self._locks(held),
+            steps=await self._steps([id for id, job in jobs.items() if job.stepped]),
         )
         timers = await self._look_at_gates(state) if limits else {}
         return Sight(self._records(news), state, _scores(due), timers)
+
+    async def _steps(self, ids: Sequence[str]) -> dict[str, dict[str, bytes]]:
+        found = [await self.redis.hgetall(self.keys.steps(PARTITION, id)) for id in ids]
+        return {
+            id: {name.decode(): body for name, body in steps.items()}
+            for id, steps in zip(ids, found, strict=True)
+        }
 
     async def _locks(self, held: Sequence[bytes | None]) -> dict[str, tuple[str, int, bool]]:
         locks: dict[str, tuple[str, int, bool]] = {}
@@ -195,7 +205,7 @@ class World:
         return _scores(timers)
 
     def _end(self, tick: int, time: tuple[int, int]) -> None:
-        """The call of that tick was answered by then."""
+        """The call at that ms of a minute was answered by then."""
         self._after = time[0] * 1000 + time[1] // 1000
         first, _ = self.times.setdefault(tick, (self._after, self._after))
         self.times[tick] = first, self._after
@@ -215,7 +225,9 @@ def _scores(members: Sequence[tuple[bytes, float]]) -> dict[str, int]:
     return {name.decode(): int(score) for name, score in members}
 
 
-def _jobs(ids: Sequence[str], raws: Sequence[bytes | None], meta: dict[bytes, bytes]) -> Any:
+def _jobs(
+    ids: Sequence[str], raws: Sequence[bytes | None], meta: dict[bytes, bytes]
+) -> dict[str, Hot]:
     delivered = {
         lane: meta[name].decode()
         for lane in LANES

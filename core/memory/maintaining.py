@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from millstream.core.errors import GroupLost, LogLost
-
+from ..codec import encode
+from ..errors import GroupLost, LogLost
+from ..events import WorkerStarted, WorkerStopped, body_of
+from .clock import Clock
 from .jobs import Live
 from .lanes import Entry
+from .log import EPOCH, said
 from .partition import Partition
 
 
 class Maintaining(Partition):
     """What is done to a partition so that nothing is left lying."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, name: str, clock: Clock) -> None:
+        super().__init__(name, clock)
         self.archived = 0
         self.lost_ever = False
+        self.types: dict[str, bytes] = {}
 
-    def promote(self, limit: int) -> int:
-        """How many were promoted; besides, whoever waits at a gate with room is let in."""
+    def promote(self, limit: int) -> tuple[int, int]:
+        """How many were promoted, and when the next is due (ms; 0: none).
+
+        Besides, whoever waits at a gate with room is let in.
+        """
         before = self.log.seq
         promoted = self.promote_due(limit)
         self.let_in_anywhere(limit, limit)
         self.bell = self.bell or self.log.seq > before
-        return promoted
+        return promoted, self.next_due()
 
-    def reap(self, lease: int, budget: int, limit: int) -> tuple[int, bool]:
-        """Take back leases silent for `lease` minutes, `limit` in each lane."""
+    def reap(self, lease_ms: int, budget: int, limit: int) -> tuple[int, bool]:
+        """Take back leases silent for so long, `limit` in each lane."""
         reaped, more, before = 0, False, self.log.seq
         for _, lane in self.lanes.in_order():
             if lane.lost:
                 raise GroupLost
-            silent = lane.silent(self.clock, lease)[:limit]
+            silent = lane.silent(self.now, lease_ms)[:limit]
             for entry in silent:
                 self._expire(entry, budget)
             reaped += len(silent)
@@ -45,7 +53,7 @@ class Maintaining(Partition):
         job = self.jobs.live[entry.job]
         self.lanes.leave(job.priority, job.id)
         job.crashes += 1
-        self.append("job.lease_expired", job, {"worker": entry.owner, "crashes": job.crashes})
+        self.append("job.lease_expired", job, said(worker=entry.owner, crashes=job.crashes))
         if job.cancel:
             self.cancel_after(job)
         elif job.crashes >= budget:
@@ -75,16 +83,26 @@ class Maintaining(Partition):
         if job.cancel:
             self.cancel_after(job)
         else:
-            self.append("job.queued", job, {"cause": "group_lost"})
+            self.append("job.queued", job, said(cause="group_lost"))
             self.enter(job)
 
-    def trim(self, archived: int) -> int:
-        """Note how far the archive is; it never goes back, and is never ahead of the log."""
-        if max(archived, self.archived) > self.log.seq:
-            raise LogLost
-        self.archived = max(archived, self.archived)
+    def trim(self, archived: int, epoch: int) -> int:
+        """Note how far the archive is; it never goes back, and is never ahead of the log.
+
+        Nothing is cut off: a log in memory is as short as a test.
+        """
+        if epoch != EPOCH:
+            return -1
+        archived = max(archived, self.archived)
+        if archived > self.log.seq:
+            raise LogLost(
+                f"the log has gone back to seq {self.log.seq} of epoch {EPOCH},"
+                f" archived is seq {archived}"
+            )
+        self.archived = archived
         return 0
 
-    def announce(self, type_: str, body: dict[str, Any]) -> None:
-        """A worker comes or goes; its leases stay."""
-        self.tell(type_, body)
+    def announce(self, event: WorkerStarted | WorkerStopped, types: Mapping[str, Any]) -> None:
+        """A worker comes or goes; its leases stay. `types`: name → defaults."""
+        self.tell(event.name, body_of(event))
+        self.types.update({name: encode(defaults) for name, defaults in types.items()})
