@@ -13,6 +13,10 @@ from .world import MINUTE, PARTITION
 ROUNDS = 6
 """How often a drain looks for what runs next, before it cancels what is left."""
 
+LONGEST_DEBT = 180
+"""Minutes after which any rate lets a job in: two starts an hour apart are the most that was paid
+ahead, also under a rate that is another by now."""
+
 
 class Play(Clients, Workers, Operators):
     """All verbs on both sides."""
@@ -45,7 +49,7 @@ class Play(Clients, Workers, Operators):
             if not self.rooms.jobs.live:
                 return
             await self.reap(0, 99, 1000)
-            await self.pass_time(60)
+            await self.pass_time(LONGEST_DEBT)
             await self.promote(1000)
             before = self.rooms.log.seq
             given = await self.claim("w1", 1000)

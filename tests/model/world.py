@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from millstream.core.connection import call, connect, connect_sync
+from millstream.consumers.testing.moving import Mover
+from millstream.core.connection import connect, connect_sync
 from millstream.core.events import Record
-from millstream.core.hot import _HEADER
 from millstream.core.keys import GROUP, Keys
 from millstream.core.log import read_entry
 from millstream.core.queue import LeaseRenewer, PartitionQueue
@@ -94,41 +94,7 @@ class World:
 
     async def step(self, minutes: int) -> None:
         """Let time pass: the clock cannot be moved, so all times kept are moved back."""
-        back = minutes * MINUTE
-        for name in ("due", "timers"):
-            for member, score in await self.redis.zrange(self._key(name), 0, -1, withscores=True):
-                await self.redis.zadd(self._key(name), {member: score - back})
-        keys = [key.decode() for key in await self.redis.keys(self._key("*"))]
-        for key in keys:
-            match key.split(":")[2]:
-                case "job":
-                    await self._move_expiry(key, back)
-                case "ready":
-                    await self._age_leases(key, back)
-                case "rate":
-                    paid_up = int(await self.redis.get(key)) - back * 1000
-                    await self.redis.set(key, max(paid_up, 0), keepttl=True)
-                case "once" | "gone" | "unique":
-                    if (left := await self.redis.pttl(key)) >= 0:
-                        # In the past it is deleted.
-                        await self.redis.pexpire(key, left - back)
-                case _:
-                    pass
-
-    async def _move_expiry(self, key: str, back: int) -> None:
-        header = list(_HEADER.unpack(await self.redis.getrange(key, 0, _HEADER.size - 1)))
-        if header[7]:
-            header[7] -= back
-            await self.redis.setrange(key, 0, _HEADER.pack(*header))
-
-    async def _age_leases(self, lane: str, back: int) -> None:
-        if not await self.redis.xinfo_groups(lane):
-            return
-        for lease in await self.redis.xpending_range(lane, GROUP, "-", "+", 10_000):
-            idle = lease["time_since_delivered"] + back
-            owner, entry = lease["consumer"], lease["message_id"]
-            command = ("XCLAIM", lane, GROUP, owner, 0, entry, "IDLE", idle, "JUSTID")
-            await call(self.redis, *command)
+        await Mover(self.redis, self.keys).move(PARTITION, minutes * MINUTE)
 
     # -- what can be seen ---------------------------------------------------------
 
