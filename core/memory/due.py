@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 
 @dataclass
@@ -10,23 +12,26 @@ class Due:
     """Job → when it may run (ms since 1970)."""
 
     at: dict[str, int] = field(default_factory=dict)
+    _line: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, job: str, at: int) -> bool:
         """Let a job wait; whether it is now the first."""
         self.at[job] = at
-        return min(self.at, key=self._turn) == job
+        insort(self._line, (at, job))
+        return self._line[0] == (at, job)
 
     def remove(self, job: str) -> None:
         """It waits no more."""
-        del self.at[job]
+        del self._line[bisect_left(self._line, (self.at.pop(job), job))]
 
     def order(self) -> list[str]:
         """All that wait, the earliest first; at the same instant the lower id."""
-        return sorted(self.at, key=self._turn)
+        return [job for _, job in self._line]
 
     def ready(self, now: int, limit: int) -> list[str]:
         """The first `limit` of those whose time has come."""
-        return [job for job in self.order() if self.at[job] <= now][:limit]
+        return [job for _, job in takewhile(lambda one: one[0] <= now, self._line[:limit])]
 
-    def _turn(self, job: str) -> tuple[int, str]:
-        return self.at[job], job
+    def next(self) -> int:
+        """When the first of all may run; 0: nobody waits."""
+        return self._line[0][0] if self._line else 0

@@ -28,4 +28,5 @@ class Partition(Passing):
 
     def next_due(self) -> int:
         """When (ms) a job may run next: its time has come, or a rate lets it in; 0: never."""
-        return min([*self.due.at.values(), *self.gates.timers.values()], default=0)
+        times = [at for at in (self.due.next(), *self.gates.timers.values()) if at]
+        return min(times, default=0)
