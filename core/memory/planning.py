@@ -161,7 +161,6 @@ class Planning(Operating):
         if firing.overlap == "cancel_running":
             for id in running:
                 self.cancel_one(id, said(actor=f"schedule {firing.name}", reason="overlap"))
-            running[:] = [id for id in running if id in self.jobs.live]
             return True
         if firing.overlap == "skip":
             self._skip(firing.name, job.occurrence, "overlap")

@@ -19,8 +19,13 @@ from .world import MINUTE, PARTITION, Sight, World
 
 START = 500_000 * MINUTE
 SPECS = ("job.submitted", "job.replaced")
-TIMED = ("job.rescheduled", "job.redriven")
-"""Events that tell a time the verb has reckoned."""
+TIMED = {
+    "job.rescheduled": "run_at",
+    "job.redriven": "run_at",
+    "schedule.fired": "occurrence",
+    "schedule.skipped": "occurrence",
+}
+"""Events that tell a time, and where."""
 
 T = TypeVar("T")
 
@@ -149,12 +154,15 @@ class Pair:
             self.check_time(ms, self.rooms.due.at[job])
         for gate, ms in sight.timers.items():
             self.check_time(ms, self.rooms.gates.timers[gate])
+        assert sight.plans.keys() == self.rooms.planned.keys()
+        for name, ms in sight.plans.items():
+            self.check_time(ms, self.rooms.planned[name])
         self.specs.update({one.job: one.body for one in expected if one.type in SPECS})
         self._seen = self.rooms.log.seq
 
     def _check_times(self, one: Record, wanted: Record) -> None:
-        if wanted.type in TIMED:
-            self.check_time(says(one.body).get("run_at", 0), says(wanted.body).get("run_at", 0))
+        if field := TIMED.get(wanted.type):
+            self.check_time(says(one.body).get(field, 0), says(wanted.body).get(field, 0))
 
     def check_time(self, ms: int, at: int) -> None:
         """That instant of the memory, and none else (0: never); a rate's is rounded up."""
@@ -177,6 +185,7 @@ def _facts(records: Sequence[Record]) -> list[tuple[int, str, str, int, dict[str
     for one in records:
         body = says(one.body)
         if one.type in TIMED:
-            body.pop("run_at", None)
+            body.pop(TIMED[one.type], None)
+            body.pop("last", None)
         facts.append((one.seq, one.type, one.job, one.version, body))
     return facts

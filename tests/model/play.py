@@ -7,6 +7,7 @@ from tests.invariants import check
 from .clients import Clients
 from .laws import broken_laws
 from .operators import Operators
+from .planners import Planners
 from .workers import Workers, said
 from .world import MINUTE, PARTITION
 
@@ -18,7 +19,7 @@ LONGEST_DEBT = 180
 ahead, also under a rate that is another by now."""
 
 
-class Play(Clients, Workers, Operators):
+class Play(Clients, Workers, Operators, Planners):
     """All verbs on both sides."""
 
     async def pass_time(self, minutes: int) -> None:

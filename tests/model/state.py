@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from millstream.core.hot import _HEADER, STATES
 from millstream.core.jobs import JobState
 from millstream.core.memory import MemoryPartition
 
 NO_ENTRY = ""
+MOMENTS = ("next", "due", "buffered", "paused_at", "last_occurrence", "last_at")
+"""Fields of a schedule that hold times."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class State:
     timers  rates that are looked at again, in the order of those times
     locks  digest → job and seq of its spec, and whether the lock ends by itself
     steps  job → what it keeps of each of its steps, of those that have any
+    plans  schedule → its fields; of times only whether there are any
     """
 
     jobs: dict[str, Hot]
@@ -55,6 +60,12 @@ class State:
     timers: list[str] = field(default_factory=list)
     locks: dict[str, tuple[str, int, bool]] = field(default_factory=dict)
     steps: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    plans: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def of_plan(fields: Mapping[str, bytes]) -> dict[str, Any]:
+    """The picture of one schedule, from its fields."""
+    return {name: value != b"" if name in MOMENTS else value for name, value in fields.items()}
 
 
 def of_memory(rooms: MemoryPartition) -> State:
@@ -97,6 +108,7 @@ def of_memory(rooms: MemoryPartition) -> State:
             for digest, held in rooms.locks.in_force(rooms.now).items()
         },
         steps={job.id: dict(job.steps) for job in rooms.jobs.live.values() if job.steps},
+        plans={name: of_plan(fields) for name, fields in rooms.schedules.items()},
     )
 
 

@@ -8,48 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine
-from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
     precondition,
     rule,
     run_state_machine_as_test,
 )
 
 from millstream.core import events as ev
-from millstream.core.jobs import JobState
-from millstream.core.memory.gates import Bound
-from millstream.core.operating import Mode
 from millstream.core.queue import Verdict
 
-from .clients import Spec
+from .callers import Callers
 from .draws import (
-    batches,
-    bounds,
     few,
-    from_the_start,
     numbers,
     picks,
     verdicts,
-    waiting,
     workers,
 )
-from .pair import Pair
-from .play import Play
 from .workers import said
-from .world import PARTITION, World
+from .world import PARTITION
 
 EXAMPLES = int(os.environ.get("MILLSTREAM_TEST_EXAMPLES", 0)) or (
     settings.get_profile("millstream").max_examples * 6 // 10
 )
 STEPS = 50
-SHORT = 1
-"""The shortest aging (ms)."""
 CHORES = (
     "mend",
     "mend",
@@ -62,102 +47,8 @@ CHORES = (
 Said = tuple[int, Verdict, int, int]
 
 
-class AgainstModel(RuleBasedStateMachine):
-    """`url` is given by the test; each example has an event loop of its own."""
-
-    url: str
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.runner = asyncio.Runner()
-        self.world = self.run(self._open())
-        self.pair = Pair(self.world)
-        self.rooms = self.pair.rooms
-        self.play = Play(self.pair)
-
-    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        self.agreed = False
-        reply = self.runner.run(work)
-        self.agreed = True
-        return reply
-
-    async def _open(self) -> World:
-        world = World(self.url)
-        await world.clear()
-        return world
-
-    # -- from outside -------------------------------------------------------------
-
-    @initialize(
-        jobs=batches,
-        limits=from_the_start,
-        aging=st.sampled_from((False,) * 9 + (True,)),
-    )
-    def begin(self, jobs: list[Spec], limits: dict[str, Bound], aging: bool) -> None:
-        """Many limits last for a whole example. With the shortest aging calls are far apart."""
-        if aging:
-            self.world.gap = 12 * SHORT
-            limits |= {"aging": SHORT}
-        if limits:
-            self.run(self.play.configure(limits))
-        self.run(self.play.submit(jobs))
-
-    @rule(jobs=batches)
-    def submit(self, jobs: list[Spec]) -> None:
-        self.run(self.play.submit(jobs))
-
-    @rule(pick=numbers, taken=st.booleans())
-    def submit_in_vain(self, pick: int, taken: bool) -> None:
-        """The same command again, or an id that lives already."""
-        live = list(self.rooms.jobs.live)
-        if taken and live:
-            self.run(self.play.submit_taken(live[pick % len(live)]))
-        else:
-            self.run(self.play.send_again(pick))
-
-    @rule(picks=st.lists(numbers, min_size=1, max_size=2))
-    def cancel(self, picks: list[int]) -> None:
-        self.run(self.play.cancel([self.play.lives(pick) for pick in picks]))
-
-    @rule(picks=picks, behind=st.sampled_from((0, 0, 1)), what=st.sampled_from((0, 0, 2, None)))
-    def redrive(self, picks: list[int], behind: int, what: int | None) -> None:
-        """As somebody does who read the archive, perhaps an older state of it.
-
-        what  minutes until they are to run; None: they are discarded
-        """
-        found = self.play.ends(picks, behind, dead=what is None)
-        if found and what is None:
-            self.run(self.play.discard(found))
-        elif found:
-            self.run(self.play.redrive(found, what or 0))
-
-    # -- from operators -----------------------------------------------------------
-
-    @rule(bounds=bounds)
-    def configure(self, bounds: dict[str, Bound]) -> None:
-        """An example that began with the shortest aging keeps it."""
-        if self.rooms.gates.limits.get("aging") == str(SHORT):
-            bounds.pop("aging", None)
-        self.run(self.play.configure(bounds))
-
-    @rule(picks=picks, minutes=st.integers(-1, 3), named=st.booleans())
-    def reschedule(self, picks: list[int], minutes: int, named: bool) -> None:
-        ids = [self.play.lives(pick) for pick in picks]
-        self.run(self.play.reschedule(ids, minutes if named else abs(minutes), named=named))
-
-    @rule(states=waiting, limit=few, pick=numbers)
-    def purge(self, states: set[JobState], limit: int, pick: int) -> None:
-        self.run(self.play.purge(states, limit, pick))
-
-    @rule(mode=st.sampled_from(("paused", "draining")), worker=workers, soon=st.booleans())
-    def operate(self, mode: Mode, worker: str, soon: bool) -> None:
-        """A queue is mostly open: the mode is often changed back at once."""
-        self.run(self.play.set_mode("open" if self.rooms.mode != "open" else mode))
-        self.run(self.play.inspect())
-        if soon and self.rooms.mode != "open":
-            self.run(self.play.claim(worker, 2))
-            self.run(self.play.submit([Spec(5)]))
-            self.run(self.play.set_mode("open"))
+class AgainstModel(Callers):
+    """All rules."""
 
     # -- from workers -------------------------------------------------------------
 
@@ -212,8 +103,28 @@ class AgainstModel(RuleBasedStateMachine):
         lease = self.play.lease(pick)
         self.run(self.play.cancel([lease.id]))
         self.run(self.play.renew(worker, [(lease.id, lease.fence)]))
+        if pick % 3 == 0:
+            self.run(self.play.checkpoint([(pick, "a")]))
         if pick % 2:
             self.run(self.play.finish([said(lease, verdict[1], verdict[2])]))
+
+    @rule(worker=workers, pick=numbers, minutes=st.sampled_from((None, None, 0, 2)))
+    def die(self, worker: str, pick: int, minutes: int | None) -> None:
+        """A job fails for good. It is discarded, or runs again; who read of its end comes late."""
+        leases = self.run(self.play.claim(worker, 1))
+        if leases:
+            self.run(self.play.finish([said(leases[0], "failed", 1)]))
+        found = self.play.ends([pick], 0, dead=True)
+        if not found:
+            return
+        if minutes is None:
+            self.run(self.play.discard(found))
+        else:
+            self.run(self.play.redrive(found, minutes))
+        self.pass_time(pick % 3)
+        late = self.play.ends([pick], 1, dead=True)
+        if late:
+            self.run(self.play.redrive(late, 0) if pick % 2 else self.play.discard(late))
 
     # -- maintenance, and what goes wrong -----------------------------------------
 

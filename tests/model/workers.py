@@ -38,6 +38,7 @@ class Workers(Stage):
             new_checkpoint(lease.id, lease.fence, ev.JobCheckpointed(name, wrap(lease.fence)))
             for lease, (_, name) in zip(leases, picks, strict=True)
         ]
+        steps.append(steps[0])  # its reply was lost, and it is sent again
         await self.pair.call(lambda queue: queue.checkpoint(steps))
 
     async def renew(self, worker: str, leases: Sequence[tuple[str, int]]) -> None:

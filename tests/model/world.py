@@ -12,7 +12,7 @@ from millstream.core.keys import GROUP, Keys
 from millstream.core.log import read_entry
 from millstream.core.queue import LeaseRenewer, PartitionQueue
 
-from .state import Hot, State, of_hot
+from .state import Hot, State, of_hot, of_plan
 
 PARTITION = "default"
 MINUTE = 60_000
@@ -26,6 +26,8 @@ GATES = (
     *(f"{one}:{kind}" for one in ("c", "r") for kind in KINDS),
 )
 """All gates that the limits of a test can make."""
+PLANS = "s1", "s2"
+"""Schedules that a test makes."""
 DIGESTS = "a1", "a2", "b1", "b2", "c1", "c2", "d1", "d2"
 """Locks that a test asks for."""
 GRAIN = 50_000
@@ -33,12 +35,13 @@ GRAIN = 50_000
 
 
 class Sight(NamedTuple):
-    """What one look saw: events since the last one, the state, and when jobs and rates are due."""
+    """What one look saw: events since the last one, the state, and what is due when."""
 
     news: list[Record]
     state: State
     due: dict[str, int]
     timers: dict[str, int]
+    plans: dict[str, int]
 
 
 class World:
@@ -95,6 +98,13 @@ class World:
     async def step(self, minutes: int) -> None:
         """Let time pass: the clock cannot be moved, so all times kept are moved back."""
         await Mover(self.redis, self.keys).move(PARTITION, minutes * MINUTE)
+        for name in PLANS:
+            key = self.keys.schedule(PARTITION, name)
+            for field in ("next", "due"):
+                if at := await self.redis.hget(key, field):
+                    await self.redis.hset(key, field, int(at) - minutes * MINUTE)
+            if await self.redis.zscore(self._key("schedule_due"), name) is not None:
+                await self.redis.zincrby(self._key("schedule_due"), -minutes * MINUTE, name)
 
     # -- what can be seen ---------------------------------------------------------
 
@@ -109,11 +119,12 @@ class World:
         pipe.mget([self.keys.job(PARTITION, id) for id in ("none", *ids)])
         pipe.mget([self._key(f"unique:{digest}") for digest in DIGESTS])
         pipe.hgetall(self._key("limits"))
+        pipe.zrange(self._key("schedule_due"), 0, -1, withscores=True)
         for lane in LANES:
             stream = self.keys.ready(PARTITION, lane)
             pipe.execute_command("XRANGE", stream, "-", "+")
             pipe.xpending_range(stream, GROUP, "-", "+", 10_000)
-        time, news, meta, bell, due, raws, held, limits, *lanes = await pipe.execute(
+        time, news, meta, bell, due, raws, held, limits, planned, *lanes = await pipe.execute(
             raise_on_error=False
         )
         self._end(at % MINUTE, time)
@@ -128,10 +139,22 @@ class World:
             mode=meta.get(b"mode", b"").decode() or "open",
             limits={name.decode(): bound.decode() for name, bound in limits.items()},
             locks=await self._locks(held),
+            plans=await self._plans(),
             steps=await self._steps([id for id, job in jobs.items() if job.stepped]),
         )
         timers = await self._look_at_gates(state) if limits else {}
-        return Sight(self._records(news), state, _scores(due), timers)
+        return Sight(self._records(news), state, _scores(due), timers, _scores(planned))
+
+    async def _plans(self) -> dict[str, dict[str, Any]]:
+        pipe = self.redis.pipeline(transaction=False)
+        for name in PLANS:
+            pipe.hgetall(self.keys.schedule(PARTITION, name))
+        found = zip(PLANS, await pipe.execute(), strict=True)
+        return {
+            name: of_plan({key.decode(): value for key, value in fields.items()})
+            for name, fields in found
+            if fields
+        }
 
     async def _steps(self, ids: Sequence[str]) -> dict[str, dict[str, bytes]]:
         found = [await self.redis.hgetall(self.keys.steps(PARTITION, id)) for id in ids]
