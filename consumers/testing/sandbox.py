@@ -73,7 +73,15 @@ class Sandbox:
         self._working = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        await self._ground.open()
+        try:
+            await self._ground.open()
+            await self._begin()
+        except BaseException:
+            await self._ground.close()
+            raise
+        return self
+
+    async def _begin(self) -> None:
         types = {name: {"queue": ELSEWHERE} for name in self._elsewhere}
         await self._ground.directory.announce_types(types)
         self._at_work = Crew(
@@ -81,7 +89,6 @@ class Sandbox:
         )
         await self._crew.start()
         await self._ground.refresh()
-        return self
 
     async def __aexit__(
         self,
@@ -90,6 +97,7 @@ class Sandbox:
         trace: TracebackType | None,
     ) -> None:
         await self._crew.stop()
+        self._at_work = None
         await self._ground.refresh()
         left = self._leftovers() if self._strict and kind is None else []
         await self._ground.close()

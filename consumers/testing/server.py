@@ -39,6 +39,9 @@ class OnServer:
         self._keys = Keys(f"test-{secrets.token_hex(4)}")
         self._folder: str | None = None
         self._valkey: Valkey | None = None
+        self._redis: Any = None
+        self._sync: Any = None
+        self._reached = False
         self._skew = 0.0
         self._last: dict[str, str] = {}
         self._records: list[Record] = []
@@ -48,13 +51,14 @@ class OnServer:
     async def open(self) -> None:
         """Start the server, if none was named. Raises what `Valkey` and `connect` raise."""
         url = self._url or await asyncio.to_thread(self._start)
-        self._redis: Any = connect(url, timeout=TIMEOUT)
-        self._sync: Any = connect_sync(url, timeout=TIMEOUT)
+        self._redis = connect(url, timeout=TIMEOUT)
+        self._sync = connect_sync(url, timeout=TIMEOUT)
         self._log = LogReader(self._redis, self._keys)
         self._mover = Mover(self._redis, self._keys)
         self.directory = _Directory(self._redis, self._keys, self)
         self.schedules = Schedules(self._redis, self._keys, self.directory)
         self._skew = await self.schedules.now() - time.time() * 1000
+        self._reached = True
 
     def _start(self) -> str:
         self._folder = tempfile.mkdtemp(prefix="millstream-sandbox-")
@@ -64,16 +68,20 @@ class OnServer:
 
     async def close(self) -> None:
         """Take all away that was there for the sandbox."""
-        if self._url is not None:
-            for pattern in (f"{{{self._keys.namespace}:*", f"{self._keys.namespace}:*"):
-                if found := await self._redis.keys(pattern):
-                    await self._redis.unlink(*found)
-        await self._redis.aclose()
-        self._sync.close()
+        if self._redis is not None:
+            if self._reached:
+                await self._forget()
+            await self._redis.aclose()
+            self._sync.close()
         if self._valkey is not None:
             await asyncio.to_thread(self._valkey.stop)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _forget(self) -> None:
+        for pattern in (f"{{{self._keys.namespace}:*", f"{self._keys.namespace}:*"):
+            if self._url is not None and (found := await self._redis.keys(pattern)):
+                await self._redis.unlink(*found)
 
     def time(self) -> float:
         """The server's clock, and what was stepped."""

@@ -143,10 +143,13 @@ class Callers(RuleBasedStateMachine):
     @rule(name=plans, act=plan_acts, minutes=moments, behind=st.sampled_from((0, 0, 0, 1)))
     def plan(self, name: str, act: str, minutes: int | None, behind: int) -> None:
         """Make, change, pause or delete a schedule; mostly by its version."""
+        before = self.play.stands(name) if act == "keep" else None
         match act:
-            case "pause" | "resume":
-                pause = act == "pause"
-                self.run(self.play.pause_plan(name, minutes, pause=pause, behind=behind))
+            case "pause":
+                self.run(self.play.pause_plan(name, None, pause=True, behind=0))
+            case "resume":
+                self.run(self.play.pause_plan(name, None, pause=True, behind=0))
+                self.run(self.play.pause_plan(name, minutes, pause=False, behind=behind))
             case "delete":
                 self.run(self.play.delete_plan(name))
             case _:
@@ -154,11 +157,12 @@ class Callers(RuleBasedStateMachine):
                 keep = act == "keep"
                 work = self.play.plan(name, minutes, digest=digest, behind=behind, keep=keep)
                 self.run(work)
-        if behind:  # somebody read it just before
-            self.run(self.play.fire(1, Firing()))
+        if act in ("keep", "pause"):  # who read it just before, or after
+            self.run(self.play.fire(before or self.play.stands(name), Firing()))
 
     @rule(pick=numbers, how=firings, command=st.sampled_from(("", "", "f1", "f2")))
     def fire(self, pick: int, how: Firing, command: str) -> None:
         """As a worker that read what is due, or some time ago; or because somebody wants it."""
         self.run(self.play.plans_due(pick // 50, 1 + pick % 2))
-        self.run(self.play.fire(0 if pick % 4 else pick // 4 % 4, how, command=command))
+        read = self.play.reading(0 if pick % 4 else pick // 4 % 4)
+        self.run(self.play.fire(read, how, command=command))

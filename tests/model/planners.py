@@ -80,11 +80,21 @@ class Planners(Stage):
             told=lambda reply: Told(list(reply[2]), reply[:2]),
         )
 
-    async def fire(self, back: int, how: Firing, *, command: str = "") -> None:
-        """Fire a schedule as it was read last, or so many readings before."""
-        if not self.read:
+    def reading(self, back: int) -> Read | None:
+        """The last reading of any schedule, or so many before."""
+        return self.read[-1 - back % len(self.read)] if self.read else None
+
+    def stands(self, name: str) -> Read | None:
+        """How a schedule stands; None: there is none."""
+        fields = self.rooms.schedules.get(name, {})
+        if "version" not in fields:
+            return None
+        return Read(name, int(fields["version"]), int(fields["next"]) if fields["next"] else None)
+
+    async def fire(self, read: Read | None, how: Firing, *, command: str = "") -> None:
+        """Fire a schedule as it was read."""
+        if read is None:
             return
-        read = self.read[-1 - back % len(self.read)]
         now = await self.pair.before_the_next()
         wished = how.wished or read.next is None
         ids = [new_id(PARTITION) for _ in range(how.jobs)]
@@ -116,7 +126,7 @@ class Planners(Stage):
         ]  # fmt: skip
         for n, id in enumerate(ids):
             spec = ev.JobSubmitted("noop", schedule=read.name, occurrence=n, max_attempts=99)
-            cause = "manual" if how.wished else "due"
+            cause = ("manual", "backfill")[n % 2] if how.wished else "due"
             args += (id, occurrence + n * MINUTE, cause, 5, 0, ev.body_of(spec))
         return args
 
@@ -130,10 +140,8 @@ class Planners(Stage):
         )
 
     def _note(self, name: str) -> None:
-        fields = self.rooms.schedules.get(name, {})
-        if "version" in fields:
-            at = int(fields["next"]) if fields["next"] else None
-            self.read.append(Read(name, int(fields["version"]), at))
+        if read := self.stands(name):
+            self.read.append(read)
 
     def _on(self, side: int, at: int) -> int:
         """A time of the memory that somebody named, on that side: known to the ms."""

