@@ -143,6 +143,8 @@ class Callers(RuleBasedStateMachine):
     @rule(name=plans, act=plan_acts, minutes=moments, behind=st.sampled_from((0, 0, 0, 1)))
     def plan(self, name: str, act: str, minutes: int | None, behind: int) -> None:
         """Make, change, pause or delete a schedule; mostly by its version."""
+        if self.play.stands(name) is None and not behind:  # mostly there is one
+            self.run(self.play.plan(name, minutes, digest="", behind=0, keep=False))
         before = self.play.stands(name) if act == "keep" else None
         match act:
             case "pause":
