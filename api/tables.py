@@ -23,6 +23,11 @@ class Tables:
     def __init__(self, pool: Any) -> None:
         self._pool = pool
 
+    @property
+    def pool(self) -> Any:
+        """The pool itself, for reads whose errors `problems` tells apart."""
+        return self._pool
+
     @classmethod
     @asynccontextmanager
     async def opened(cls, settings: Settings) -> AsyncGenerator["Tables"]:
@@ -54,6 +59,11 @@ class Tables:
         """Archived events of a schedule, newest first."""
         with _told():
             return await queries.schedule_events(self._pool, name, before, limit)
+
+    async def lost_workers(self, since: int) -> dict[str, int]:
+        """Workers lost since then (ms) that did not come back: when, by name."""
+        with _told():
+            return await queries.lost_workers(self._pool, since)
 
     async def attempts(self, job: str, after: int, limit: int) -> list[Attempt]:
         """Attempts at a job whose fence is above `after`, in order."""

@@ -18,7 +18,19 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from . import delayed, latency, limits, memory, project, queues, raw, schedules, submit, work
+from . import (
+    delayed,
+    latency,
+    limits,
+    memory,
+    processes,
+    project,
+    queues,
+    raw,
+    schedules,
+    submit,
+    work,
+)
 from .figures import Figure, medians
 
 BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
@@ -30,6 +42,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "work.20k": work.backlog_20k,
     "work.200k": work.backlog_200k,
     "work.1m": work.backlog_1m,
+    "processes": processes.noop,
     "limits": limits.each_limit,
     "project": project.projection,
     "pipeline": project.pipeline,

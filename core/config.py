@@ -57,10 +57,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     grace: float = 10.0  #: how long a drain waits for handlers
     max_crashes: int = 3
     fetch_batch: int = 125  #: most jobs one claim takes; what costs Redis least per job
+    max_memory: int | None = None  #: bytes above which a worker is replaced
+    stall_timeout: float = 300.0  #: a worker that stopped working for so long ends; 0: never
     code_version: str = ""  #: what operators call the code a worker runs
     command_timeout: float = 5.0
     sweep: float = 1.0  #: between two safety sweeps
     handler_missing_after: float = 86400.0
+    max_result_bytes: int = 8 * 2**20  #: size of what a handler returns, as JSON
+    processes: int = values.processors()  #: most processes of a worker for jobs
+    process_max_jobs: int = 1000  #: after so many a process is renewed; 0: never
+    process_max_memory: int = 0  #: bytes above which it is renewed after a job; 0: no bound
     max_step_bytes: int = 256 * 1024  #: size of what one step of a job gives, as JSON
 
     projector_batch: int = 5000
@@ -108,10 +114,16 @@ _READERS: dict[str, values.Reader] = {
     "grace": values.seconds(0),
     "max_crashes": values.integer(0),
     "fetch_batch": values.integer(1, 10_000),
+    "max_memory": values.optional(values.size(1)),
+    "stall_timeout": values.seconds(0),
     "code_version": values.label,
     "command_timeout": values.seconds(0.1),
     "sweep": values.seconds(0.05),
     "handler_missing_after": values.seconds(0),
+    "max_result_bytes": values.size(1),
+    "processes": values.integer(1, 1000),
+    "process_max_jobs": values.integer(0),
+    "process_max_memory": values.size(0),
     "max_step_bytes": values.size(1),
     "projector_batch": values.integer(1, 100_000),
     "log_margin": values.integer(0),
@@ -197,6 +209,17 @@ def _checked(settings: Settings) -> Settings:
             "more than twice MILLSTREAM_COMMAND_TIMEOUT (a lease must outlive one renewal that "
             f"times out and one that succeeds), that is more than {2 * settings.command_timeout:g}",
             settings.lease,
+        )
+    least = max(5.0, 6 * settings.command_timeout)
+    if "stall_timeout" not in settings.explicit:
+        longer = max(settings.stall_timeout, least)
+        settings = msgspec.structs.replace(settings, stall_timeout=longer)
+    if 0 < settings.stall_timeout < least:
+        raise ConfigError(
+            f"{PREFIX}STALL_TIMEOUT",
+            "0 (never), or at least 5 and six times MILLSTREAM_COMMAND_TIMEOUT (a wait for Redis "
+            f"is no stall), that is {least:g}",
+            settings.stall_timeout,
         )
     if "*" in settings.queues and len(settings.queues) > 1:
         raise ConfigError(

@@ -86,11 +86,13 @@ def next_events(job: Job, tries: int, last: ev.Event) -> st.SearchStrategy[ev.Ev
         st.builds(ev.JobSnoozed, delay_ms=delays),
         st.builds(ev.JobReleased, reason=st.just("drain"), delay_ms=st.just(0) | delays),
         st.builds(ev.JobLeaseExpired, worker=names, crashes=st.just(job.crashes + 1)),
+        st.builds(ev.JobCrashed, worker=names, crashes=st.just(job.crashes + 1), cause=names),
         st.builds(ev.JobCancelRequested, **_by),
         st.just(ev.JobQueued("group_lost")),
         _cancelled,
         st.builds(ev.JobCheckpointed, step=st.just(f"step-{job.version}"), result=data,
                   wake_at=st.none() | times),
+        st.builds(ev.JobProgressed, value=st.floats(0, 1), message=names),
     )  # fmt: skip
 
 

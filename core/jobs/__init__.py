@@ -14,7 +14,8 @@ The same function folds live batches, rebuilds tables and checks histories.
 """
 
 from .evolve import ALLOWED, advance, begin, evolve, fold
-from .state import LIVE, TERMINAL, WAITING, Job, JobState
+from .state import LIVE, TERMINAL, WAITING, Job, JobState, Progress
+from .states import state_after, state_before
 
 __all__ = [
     "ALLOWED",
@@ -23,8 +24,11 @@ __all__ = [
     "WAITING",
     "Job",
     "JobState",
+    "Progress",
     "advance",
     "begin",
     "evolve",
     "fold",
+    "state_after",
+    "state_before",
 ]

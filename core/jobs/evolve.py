@@ -21,11 +21,13 @@ ALLOWED: dict[type[ev.Event], frozenset[JobState | None]] = {
     ev.JobSnoozed: frozenset({JobState.RUNNING}),
     ev.JobReleased: frozenset({JobState.RUNNING}),
     ev.JobLeaseExpired: frozenset({JobState.RUNNING}),
+    ev.JobCrashed: frozenset({JobState.RUNNING}),
     ev.JobCancelRequested: frozenset({JobState.RUNNING}),
     ev.JobCancelled: frozenset(LIVE),
     ev.JobRedriven: frozenset(TERMINAL),
     ev.JobCheckpointed: frozenset({JobState.RUNNING}),
     ev.JobDiscarded: frozenset({JobState.FAILED}),
+    ev.JobProgressed: frozenset({JobState.RUNNING}),
 }
 """Event → the states it may follow; None stands for «no such job yet»."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..codec import encode
@@ -23,6 +23,7 @@ class Maintaining(Partition):
         self.archived = 0
         self.lost_ever = False
         self.types: dict[str, bytes] = {}
+        self.serving: set[str] = set()
 
     def promote(self, limit: int) -> tuple[int, int]:
         """How many were promoted, and when the next is due (ms; 0: none).
@@ -105,4 +106,19 @@ class Maintaining(Partition):
     def announce(self, event: WorkerStarted | WorkerStopped, types: Mapping[str, Any]) -> None:
         """A worker comes or goes; its leases stay. `types`: name → defaults."""
         self.tell(event.name, body_of(event))
+        if isinstance(event, WorkerStarted):
+            self.serving.add(event.worker)
+        else:
+            self.serving.discard(event.worker)
         self.types.update({name: encode(defaults) for name, defaults in types.items()})
+
+    def lose(self, workers: Sequence[str]) -> list[bool]:
+        """Workers are gone without a word: per worker, whether nobody had said so yet."""
+        return [self._lose(worker) for worker in workers]
+
+    def _lose(self, worker: str) -> bool:
+        if worker not in self.serving:
+            return False
+        self.serving.discard(worker)
+        self.tell("worker.lost", said(worker=worker))
+        return True

@@ -23,6 +23,7 @@ from ..hot import HotJob
 from ..jobs import JobState
 from ..keys import Keys
 from ..operating import Mode, Purged, Standing
+from ..progressing import Heard, Told
 from ..queue import MAX_BATCH, Claim, Finish, LeaseRenewer, PartitionQueue, Redrive
 from ..stepping import Checkpoint, Kept
 from ..submitting import NewJob, Receipt
@@ -125,6 +126,18 @@ class MemoryQueue(PartitionQueue):
     async def checkpoint(self, steps: Sequence[Checkpoint]) -> list[Kept]:
         """As `PartitionQueue.checkpoint`."""
         return self.rooms.checkpoint(steps)
+
+    async def progress(self, reports: Sequence[Told]) -> list[Heard]:
+        """As `PartitionQueue.progress`."""
+        return self.rooms.progress(reports)
+
+    async def lose(self, workers: Sequence[str]) -> list[bool]:
+        """As `PartitionQueue.lose`."""
+        return self.rooms.lose(workers)
+
+    async def serving(self) -> set[str]:
+        """As `PartitionQueue.serving`."""
+        return set(self.rooms.serving)
 
     async def steps(self, job: str) -> frozenset[str]:
         """As `PartitionQueue.steps`."""

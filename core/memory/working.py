@@ -20,6 +20,7 @@ EVENTS: dict[Verdict, str] = {
     "snoozed": "job.snoozed",
     "released": "job.released",
     "cancelled": "job.cancelled",
+    "crashed": "job.crashed",
 }
 
 
@@ -170,16 +171,21 @@ class Working(Partition):
             self.end(job, ran=True)
         elif job.cancel:
             self.cancel_after(job)
+        elif given.verdict == "crashed" and given.end:
+            self.append("job.failed", job, given.end)
+            self.end(job, ran=True)
         else:
             self._again(job, given)
         return True
 
     def _again(self, job: Live, given: Finish) -> None:
-        """The job runs again: only a retry costs an attempt, only a plain release needs no wait.
+        """The job runs again: a retry costs an attempt, a crash or a plain release needs no wait.
 
         Who does not wait keeps what it has passed.
         """
-        if given.verdict == "released" and not given.delay_ms:
+        if given.verdict == "crashed":
+            job.crashes += 1
+        if given.verdict == "crashed" or (given.verdict == "released" and not given.delay_ms):
             self.enter(job)
             self.bell = True
             return

@@ -60,6 +60,23 @@ BROKEN: dict[str, tuple[list[Record], set[str]]] = {
         life(SUBMITTED, STARTED, ev.JobCheckpointed("a"), ev.JobCheckpointed("a"), DONE),
         {"step-twice"},
     ),
+    "a job is further than its end": (
+        life(SUBMITTED, STARTED, ev.JobProgressed(1.1), DONE),
+        {"wrong-progress"},
+    ),
+    "progress of a job that does not run": (
+        life(SUBMITTED, ev.JobProgressed(0.5), STARTED),
+        {"illegal-transition"},
+    ),
+    "a worker is lost twice": (
+        [
+            record_of(event, job="", version=0, seq=n, time=START_MS + n)
+            for n, event in enumerate(
+                (ev.WorkerStarted("w1"), ev.WorkerLost("w1"), ev.WorkerLost("w1")), 1
+            )
+        ],
+        {"worker-lost-twice"},
+    ),
     "an event nobody knows": (changed(WHOLE, 1, type="job.exploded"), {"unknown-event"}),
     "a body nobody can read": (changed(WHOLE, 1, body=b"{"), {"unreadable-event"}),
     "a version is passed over": (changed(WHOLE, 2, version=4), {"version-gap"}),
@@ -102,6 +119,15 @@ BROKEN: dict[str, tuple[list[Record], set[str]]] = {
     "a crash is not counted": (
         life(SUBMITTED, STARTED, ev.JobLeaseExpired("w1", 2), STARTED, DONE),
         {"wrong-crashes"},
+    ),
+    "the death of a process is not counted": (
+        life(SUBMITTED, STARTED, ev.JobLeaseExpired("w1", 1), STARTED,
+             ev.JobCrashed("w1", 1, "exited with 3"), STARTED, DONE),
+        {"wrong-crashes"},
+    ),
+    "the death of a process whose lease was over": (
+        life(SUBMITTED, STARTED, ev.JobLeaseExpired("w1", 1), ev.JobCrashed("w1", 2, "killed")),
+        {"verdict-without-lease"},
     ),
 }  # fmt: skip
 

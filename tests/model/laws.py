@@ -13,7 +13,7 @@ from millstream.core.memory import MemoryPartition
 
 from .pair import says
 
-OVER = ("succeeded", "attempt_failed", "failed", "snoozed", "released", "lease_expired")
+OVER = ("succeeded", "attempt_failed", "failed", "snoozed", "released", "lease_expired", "crashed")
 STOPS = {f"job.{name}" for name in OVER} | {"job.cancelled", "job.queued"}
 MOVES = {"job.rescheduled", "job.replaced"}
 
