@@ -87,6 +87,7 @@ class AgainstModel(Callers):
     def checkpoint(self, picks: list[tuple[int, str]]) -> None:
         """Steps of any lease, and some of them again."""
         self.run(self.play.checkpoint(picks))
+        self.run(self.play.progress([pick for pick, _ in picks]))
 
     @precondition(lambda self: self.play.leases)
     @rule(worker=workers, picks=picks)

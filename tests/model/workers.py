@@ -8,6 +8,7 @@ from millstream.core import events as ev
 from millstream.core.codec import wrap
 from millstream.core.hot import Lease
 from millstream.core.memory import MemoryRenewer
+from millstream.core.progressing import new_told
 from millstream.core.queue import Claim, Finish, PartitionQueue, Verdict
 from millstream.core.stepping import new_checkpoint
 from tests.core.verbs.mill import BODIES, FAULT
@@ -40,6 +41,12 @@ class Workers(Stage):
         ]
         steps.append(steps[0])  # its reply was lost, and it is sent again
         await self.pair.call(lambda queue: queue.checkpoint(steps))
+
+    async def progress(self, picks: Sequence[int]) -> None:
+        """Reports under any lease, stale ones too."""
+        leases = [self.lease(pick) for pick in picks]
+        reports = [new_told(one.id, one.fence, ev.JobProgressed(0.5)) for one in leases]
+        await self.pair.call(lambda queue: queue.progress(reports))
 
     async def renew(self, worker: str, leases: Sequence[tuple[str, int]]) -> None:
         memory = MemoryRenewer({PARTITION: self.pair.memory}, worker)
