@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from millstream.core import events as ev
+from millstream.core.audits.history import History
+from millstream.core.audits.report import Report
 from millstream.core.memory import (
     Clock,
     MemoryDirectory,
@@ -19,8 +21,6 @@ from millstream.core.memory import (
 )
 from millstream.core.queue import LeaseRenewer
 from millstream.core.schedule_index import Schedules
-from millstream.core.audits.history import History
-from millstream.core.audits.report import Report
 
 from .mill import Mill
 
