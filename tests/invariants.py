@@ -20,7 +20,7 @@ from millstream.core.events import Record
 from millstream.core.keys import Keys
 from millstream.core.log import Head, LogReader
 
-from .audits.history import History, audit_history
+from .audits.history import Audit, History, audit_history
 from .audits.hot import Hot, audit_head, audit_hot, read_hot
 from .audits.report import Report, Violation
 from .audits.schedules import audit_schedules
@@ -47,6 +47,7 @@ async def check(
     dsn: str | None = None,
     namespace: str = "ms",
     moved: Mapping[str, int] | None = None,
+    others: Sequence[Audit] = (),
 ) -> Report:
     """Audit `partitions`.
 
@@ -55,6 +56,7 @@ async def check(
                   must have passed the end of each log
     dsn           of the database whose archive and tables are to be audited too
     moved         job → by how many ms its due time was moved back, to let time pass in a test
+    others        are told of every event, too
     """
     redis, keys = connect(redis_url, timeout=30), Keys(namespace)
     try:
@@ -62,7 +64,7 @@ async def check(
     finally:
         await redis.aclose()
     stored = None if dsn is None else await read_stored(dsn, partitions)
-    history = History()
+    history = History(others)
     for name, (head, log, hot) in snapshots.items():
         archive = [] if stored is None else [r for r in stored.archive if r.partition == name]
         hot.moved = moved or {}

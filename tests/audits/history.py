@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from millstream.core import events as ev
 from millstream.core.errors import IllegalTransition, UnknownEvent, UnreadableEvent
@@ -31,18 +32,27 @@ class Track:
     spec: bytes
     tries: int = 0
     starts: int = 0
-    why: str = "no reason in the log"
+    why: str | None = None
     broken: bool = False
     ended: bool = False
     steps: dict[str, bytes] = field(default_factory=dict)
     """Step → body of its event, since it was submitted, replaced or redriven."""
 
 
+class Audit(Protocol):
+    """One that is told of each event after the jobs of the report were, and of the end."""
+
+    def take(self, record: ev.Record, event: ev.Event, report: Report) -> None: ...
+
+    def close(self, report: Report) -> None: ...
+
+
 class History:
     """Takes the records of any number of partitions, each partition's in their order."""
 
-    def __init__(self) -> None:
+    def __init__(self, others: Sequence[Audit] = ()) -> None:
         self.report = Report()
+        self._others = others
         self.tracks: dict[str, Track] = {}
         self.fired = Fired()
         self._last: dict[str, ev.Record] = {}
@@ -64,6 +74,8 @@ class History:
             self._apply(record, event)
         if record.partition not in self.late:
             self.fired.take(record, event, self.report)
+        for other in self._others:
+            other.take(record, event, self.report)
 
     def _check_order(self, record: ev.Record) -> None:
         last = self._last.get(record.partition)
@@ -127,7 +139,8 @@ class History:
             case ev.JobStarted():
                 track.starts += 1
                 if track.starts > 1:
-                    self.report.reruns.setdefault(track.job.id, []).append(track.why)
+                    self._explain(track, record)
+                track.why = None
             case ev.JobAttemptFailed():
                 track.tries += 1
             case ev.JobRedriven():
@@ -140,12 +153,20 @@ class History:
                 pass
         track.why = _why(event) or track.why
 
+    def _explain(self, track: Track, record: ev.Record) -> None:
+        """A start after the first one has a reason, and one of its own."""
+        if track.why is None:
+            self.report.add("rerun-unexplained", record.position, "expected a reason in the log")
+        self.report.reruns.setdefault(track.job.id, []).append(track.why or "for no reason")
+
     def close(self, acknowledged: Iterable[str], *, drained: bool) -> Report:
         """Audit the whole: what was acknowledged is there and, if `drained`, has ended."""
         for job in acknowledged:
             if job not in self.tracks:
                 self.report.add("acknowledged-lost", job, "expected its submission in the log")
         self.fired.close(self.report)
+        for other in self._others:
+            other.close(self.report)
         if drained:
             for job, track in self.tracks.items():
                 if not track.ended:
@@ -155,10 +176,14 @@ class History:
 
 
 def audit_history(
-    records: Iterable[ev.Record], acknowledged: Iterable[str] = (), *, drained: bool = False
+    records: Iterable[ev.Record],
+    acknowledged: Iterable[str] = (),
+    *,
+    drained: bool = False,
+    others: Sequence[Audit] = (),
 ) -> Report:
     """Audit a recorded history; the records of each partition in their order."""
-    history = History()
+    history = History(others)
     for record in records:
         history.take(record)
     return history.close(acknowledged, drained=drained)
@@ -193,7 +218,7 @@ def _why(event: ev.Event) -> str | None:
         case ev.JobReleased(reason=reason):
             return f"it was released: {reason}"
         case ev.JobSnoozed():
-            return "it was snoozed"
+            return "it slept, or was snoozed"
         case ev.JobQueued(cause="group_lost"):
             return "the consumer group was lost"
         case ev.JobRedriven(actor=actor):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import dataclass, field
 
 from millstream.core.jobs import Job
+
+_WHO = re.compile(r"(?<=lease of )\S+|(?<=redriven by )\S+")
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,25 @@ class Report:
     events  how many there were
     jobs    every job as its events tell it, by id
     reruns  job → why it was started again, for each start after its first
+
+    Where handlers took notes, and clients too:
+    ran_again   jobs whose handlers began more than once
+    done_again  jobs whose handlers came to their end more than once
+    operations  what was asked for and how it ended → how often
     """
 
     violations: list[Violation] = field(default_factory=list)
     events: int = 0
     jobs: dict[str, Job] = field(default_factory=dict)
     reruns: dict[str, list[str]] = field(default_factory=dict)
+    ran_again: int = 0
+    done_again: int = 0
+    operations: Counter[str] = field(default_factory=Counter[str])
+
+    @property
+    def causes(self) -> Counter[str]:
+        """Why jobs were started again, whoever it was → how often."""
+        return Counter(_WHO.sub("…", why) for whys in self.reruns.values() for why in whys)
 
     @property
     def names(self) -> set[str]:
