@@ -18,7 +18,19 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from . import delayed, latency, limits, memory, project, queues, raw, schedules, submit, work
+from . import (
+    delayed,
+    latency,
+    limits,
+    memory,
+    project,
+    queues,
+    raw,
+    schedules,
+    steps,
+    submit,
+    work,
+)
 from .figures import Figure, medians
 
 BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
@@ -31,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "work.200k": work.backlog_200k,
     "work.1m": work.backlog_1m,
     "limits": limits.each_limit,
+    "steps": steps.durable,
     "project": project.projection,
     "pipeline": project.pipeline,
     "latency.direct": latency.direct,
