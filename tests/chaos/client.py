@@ -25,6 +25,28 @@ class Answer(NamedTuple):
     body: Any = None
 
 
+class Wish(NamedTuple):
+    """One request that submits jobs.
+
+    jobs  of which each is told, in their order; a lone one is told alone
+    body  what is sent, which holds them
+    """
+
+    path: str
+    jobs: Sequence[Body]
+    body: Any
+
+
+def lone(body: Body) -> Wish:
+    """A job in a request of its own."""
+    return Wish("/jobs", [body], body)
+
+
+def batch(bodies: Sequence[Body]) -> Wish:
+    """Some that have nothing to do with each other."""
+    return Wish("/jobs/batch", bodies, {"jobs": list(bodies)})
+
+
 class Client:
     """Asks over HTTP, and writes down what it asked and was told."""
 
@@ -50,28 +72,25 @@ class Client:
         except ValueError:
             return Answer(answer.status_code)
 
-    async def submit(self, bodies: Sequence[Body], *, keyed: bool, batch: bool) -> None:
+    async def submit(self, wish: Wish, *, keyed: bool) -> None:
         """Submit jobs in one request; with a key until it is known that they are submitted.
 
         A part of the requests that were answered is sent again all the same.
         """
         operation = self.diary.begin("submit", keyed=keyed)
-        for place, body in enumerate(bodies):
+        for place, body in enumerate(wish.jobs):
             body["metadata"] |= {"op": str(operation.op), "place": str(place)}
         more = {"Idempotency-Key": f"key-{operation.op}"} if keyed else {}
         with anyio.move_on_after(GIVES_UP_AFTER):
-            while not await self._sent(operation, bodies, more, batch=batch) and keyed:
+            while not await self._sent(operation, wish, more) and keyed:
                 await anyio.sleep(self.random.uniform(0.1, 0.5))
             if keyed and self.random.random() < 0.05:
-                await self._sent(operation, bodies, more, batch=batch)
+                await self._sent(operation, wish, more)
 
-    async def _sent(
-        self, operation: Operation, bodies: Sequence[Body], more: dict[str, str], *, batch: bool
-    ) -> bool:
-        path, body = ("/jobs/batch", {"jobs": list(bodies)}) if batch else ("/jobs", bodies[0])
-        status, told = await self.ask("POST", path, body, **more)
+    async def _sent(self, operation: Operation, wish: Wish, more: dict[str, str]) -> bool:
+        status, told = await self.ask("POST", wish.path, wish.body, **more)
         if status in (200, 201):
-            jobs = [one["id"] for one in (told["items"] if batch else [told])]
+            jobs = [one["id"] for one in told.get("items", [told])]
             self.diary.told(operation, "ok", jobs)
             self.accepted += jobs
             return True

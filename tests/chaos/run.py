@@ -23,7 +23,7 @@ from tests.audits.report import Report
 from tests.invariants import check
 
 from .causes import Causes
-from .client import Client
+from .client import Client, Wish, batch, lone
 from .diary import Diary
 from .ends import Ends
 from .injury import Injury, Surgeon
@@ -120,27 +120,27 @@ class Run:
             free = anyio.Semaphore(CLIENTS)
             for _ in range(self.plan.poison):
                 await free.acquire()
-                bodies = [of_kind("Poison", random, number)]
-                group.start_soon(self._submit, free, client, bodies, True)
+                wish = lone(of_kind("Poison", random, number))
+                group.start_soon(self._submit, free, client, wish, True)
             while number < self.plan.jobs:
-                size = 1 if random.random() < 0.6 else random.randint(2, self._largest())
-                bodies = [drawn(random, number + n) for n in range(size)]
-                number += size
+                wish = self._wish(random, number)
+                number += len(wish.jobs)
                 due = begun + self.plan.seconds * 0.95 * number / self.plan.jobs
                 await anyio.sleep(max(0.0, due - time.monotonic()))
                 await free.acquire()
-                group.start_soon(self._submit, free, client, bodies, random.random() < 0.9)
+                group.start_soon(self._submit, free, client, wish, random.random() < 0.9)
 
-    def _largest(self) -> int:
-        """Of a batch: so that there are requests enough, and not too many."""
-        return max(10, min(500, self.plan.jobs // 400))
+    def _wish(self, random: Random, number: int) -> Wish:
+        """The next request, from job `number` on; batches are so large that there are enough."""
+        if random.random() < 0.6:
+            return lone(drawn(random, number))
+        size = random.randint(2, max(10, min(500, self.plan.jobs // 400)))
+        return batch([drawn(random, number + n) for n in range(size)])
 
-    async def _submit(
-        self, free: anyio.Semaphore, client: Client, bodies: list[Any], keyed: bool
-    ) -> None:
+    async def _submit(self, free: anyio.Semaphore, client: Client, wish: Wish, keyed: bool) -> None:
         try:
-            await client.submit(bodies, keyed=keyed, batch=len(bodies) > 1)
-            self._submitted += len(bodies)
+            await client.submit(wish, keyed=keyed)
+            self._submitted += len(wish.jobs)
         finally:
             free.release()
 
@@ -151,7 +151,7 @@ class Run:
             of_kind("Delayed", random, number) | {"tags": ["calm"], "delay": random.uniform(0, 2)}
             for number in range(CALM_JOBS)
         ]
-        await client.submit(bodies, keyed=True, batch=True)
+        await client.submit(batch(bodies), keyed=True)
 
     async def _drained(self, stage: Stage) -> None:
         """Wait until no job lives and the tables have caught up; what does not end is told."""
