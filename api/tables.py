@@ -55,6 +55,11 @@ class Tables:
         with _told():
             return await queries.schedule_events(self._pool, name, before, limit)
 
+    async def lost_workers(self, since: int) -> dict[str, int]:
+        """Workers lost since then (ms) that did not come back: when, by name."""
+        with _told():
+            return await queries.lost_workers(self._pool, since)
+
     async def attempts(self, job: str, after: int, limit: int) -> list[Attempt]:
         """Attempts at a job whose fence is above `after`, in order."""
         with _told():

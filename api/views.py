@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from ..core.codec import NULL, Data
 from ..core.events import Fault, Record
 from ..core.hot import HotJob
-from ..core.jobs import Job, JobState
+from ..core.jobs import Job, JobState, Progress
 from ..projections.attempts import Attempt
 from ..projections.queries import Summary
 
@@ -34,9 +34,18 @@ class ErrorView(Struct, gc=False):
     traceback: str
 
 
+class ProgressView(Struct, gc=False):
+    """How far the job has come, from 0 to 1, as its handler told it at a time."""
+
+    value: float
+    message: str
+    at: Time
+
+
 class JobView(Struct, gc=False):
     """A job.
 
+    progress     what its last attempt told of it; 1 once it succeeded; null: it told nothing
     blocked_on   the limit it waits for while it is blocked
     schedule     the schedule that submitted it; `occurrence`: the instant it stands for
     fingerprint  of a failed one, as in the dead letters; `discarded`: it is in them no more
@@ -55,7 +64,7 @@ class JobView(Struct, gc=False):
     payload: msgspec.Raw
     result: msgspec.Raw | None
     error: ErrorView | None
-    progress: msgspec.Raw | None
+    progress: ProgressView | None
     submitted_at: Time
     run_at: Time | None
     started_at: Time | None
@@ -155,7 +164,7 @@ def view_of(job: Job) -> JobView:
         payload=_value(job.payload),
         result=None if job.result is None else _value(job.result),
         error=_error(job.error, job.failure),
-        progress=None,
+        progress=_progress(job.progress),
         submitted_at=time_of(job.submitted_at),
         run_at=time_or_null(job.run_at),
         started_at=time_or_null(job.started_at),
@@ -174,6 +183,12 @@ def view_of(job: Job) -> JobView:
         version=job.version,
         position=job.position,
     )
+
+
+def _progress(progress: Progress | None) -> ProgressView | None:
+    if progress is None:
+        return None
+    return ProgressView(progress.value, progress.message, time_of(progress.at))
 
 
 def view_of_hot(job: HotJob, partition: str) -> JobView:

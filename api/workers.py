@@ -1,24 +1,28 @@
 """GET /workers and /job-types: who works, and what can be submitted."""
 
-from typing import Any
+import time
+from typing import Any, Literal
 
 import msgspec
 from litestar import Request, get
 from litestar.response.base import ASGIResponse
 from msgspec import Struct
 
-from ..core.workers import Condition, Seen
+from ..core.workers import KEPT, Condition, Seen
 from .answers import answer
 from .parameters import NoParameters, read
+from .problems import Problem
 from .resources import resources_of
-from .views import Time, time_of
+from .views import Time, time_of, time_or_null
 
 
 class WorkerView(Struct):
     """A worker process by its last report, which is `reported_ago` seconds old.
 
-    state       serving; draining; stalled: it has free slots and does not look for jobs; silent: it
-                died, was cut off, or a handler blocks its event loop
+    state       serving; draining; stalled: it has free slots and does not look for jobs, or a
+                handler blocks its event loop; silent: it does not report; lost: it is gone for
+                good, as far as the others can tell
+    lost_at     when they said so
     version     of the code it runs, as `MILLSTREAM_CODE_VERSION` tells it
     started_at  by its own clock
     running     jobs in hand; `jobs`: the first hundred
@@ -27,7 +31,7 @@ class WorkerView(Struct):
     """
 
     name: str
-    state: Condition
+    state: Condition | Literal["lost"]
     host: str
     pid: int
     version: str
@@ -40,6 +44,7 @@ class WorkerView(Struct):
     loop_lag: float
     memory: int | None
     reported_ago: float
+    lost_at: Time | None
 
 
 class JobTypeView(Struct):
@@ -82,9 +87,11 @@ class _Announced(Struct):
 
 @get("/workers")
 async def list_workers(request: Request[Any, Any, Any]) -> ASGIResponse:
-    """All workers that reported within an hour and did not leave, by name."""
+    """All workers that reported within a day and did not leave, by name."""
     read(request, NoParameters)
-    return answer(WorkerList([_view_of(seen) for seen in await _seen(request)], None))
+    found = await _seen(request)
+    lost = await _lost(request) if any(seen.condition == "silent" for seen in found) else {}
+    return answer(WorkerList([_view_of(seen, lost) for seen in found], None))
 
 
 @get("/job-types")
@@ -101,11 +108,21 @@ async def _seen(request: Request[Any, Any, Any]) -> list[Seen]:
     return await resources_of(request).workers.all()
 
 
-def _view_of(seen: Seen) -> WorkerView:
+async def _lost(request: Request[Any, Any, Any]) -> dict[str, int]:
+    """Who was lost lately, and when; while PostgreSQL is down they are only silent."""
+    since = time.time_ns() // 1_000_000 - round(KEPT * 1000)
+    try:
+        return await resources_of(request).tables.lost_workers(since)
+    except Problem:
+        return {}
+
+
+def _view_of(seen: Seen, lost: dict[str, int]) -> WorkerView:
     report = seen.report
+    lost_at = lost.get(report.name) if seen.condition == "silent" else None
     return WorkerView(
         name=report.name,
-        state=seen.condition,
+        state=seen.condition if lost_at is None else "lost",
         host=report.host,
         pid=report.pid,
         version=report.version,
@@ -118,6 +135,7 @@ def _view_of(seen: Seen) -> WorkerView:
         loop_lag=report.loop_lag,
         memory=report.memory or None,
         reported_ago=round(seen.age, 1),
+        lost_at=time_or_null(lost_at),
     )
 
 

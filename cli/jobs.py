@@ -147,11 +147,12 @@ def _print_table(jobs: list[Any]) -> None:
     for column in ("type", "queue", "error") if console.width >= _WIDE else ("type",):
         table.add_column(column, overflow="fold")
     for job in jobs:
-        state = job["state"]
+        state, progress = job["state"], job["progress"]
+        share = f" {progress['value']:.0%}" if progress and state == "running" else ""
         error = job["error"]["message"].splitlines()[:1] if job["error"] else []
         cells = (
             job["id"],
-            Text(state, style=_STYLES.get(state, "")),
+            Text(state + share, style=_STYLES.get(state, "")),
             f"{job['attempt']}/{job['max_attempts']}",
             job["submitted_at"][:19],
             Text(job["type"]),

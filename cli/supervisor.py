@@ -10,6 +10,7 @@ import structlog
 
 from ..core.embedded.process import EmbeddedError, ServerProcess
 from ..core.errors import MillstreamError
+from ..core.ready import RECYCLED, STALLED
 from .child import Child, Lifeline
 
 _log = structlog.get_logger(__name__)
@@ -18,6 +19,9 @@ _WATCH_SECONDS = 0.25
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 10.0
 _STEADY_SECONDS = 30.0  # a role that ran this long starts again with the first pause
+
+
+_ENDINGS = {RECYCLED: "it took too much memory", STALLED: "it had stopped working"}
 
 
 class RoleError(MillstreamError):
@@ -78,10 +82,23 @@ class Supervisor:
                 return
             if time.monotonic() - since > _STEADY_SECONDS:
                 pause = _FIRST_PAUSE
-            _log.error("role ended, starting it again", child=child.name, code=code, pause=pause)
+            child.kill()  # of its group: processes that its handlers left behind
+            tell = _log.info if code == RECYCLED else _log.error
+            tell("role ended, starting it again", child=child.name, code=code,
+                 why=_ENDINGS.get(code), pause=pause)  # fmt: skip
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
-            await child.start(self._lifeline)
+            await self._start_again(child)
+
+    async def _start_again(self, child: Child) -> None:
+        while True:
+            try:
+                await child.start(self._lifeline)
+            except OSError as error:  # no memory or no process to be had: there may be later
+                _log.error("role cannot be started", child=child.name, error=str(error))
+                await asyncio.sleep(_LONGEST_PAUSE)
+            else:
+                return
 
     async def _watch(self, server: ServerProcess) -> None:
         pause = _FIRST_PAUSE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import rich_click as click
@@ -28,6 +29,10 @@ def command(
     the API. On SIGTERM it takes no more jobs, lets the running ones finish within
     MILLSTREAM_GRACE seconds and hands back the rest, which costs them no attempt.
 
+    It does the same, and exits with 75, when it takes more memory than MILLSTREAM_MAX_MEMORY; and
+    with 70 when it did nothing any more for MILLSTREAM_STALL_TIMEOUT seconds. Whoever supervises it
+    is to start it again.
+
     \b
     millstream worker --app shop/jobs.py
     millstream worker --app shop.jobs --queue emails --queue default --concurrency 20
@@ -36,4 +41,4 @@ def command(
     with options.role("worker", settings, data) as found:
         from ..consumers.service import serve
 
-        serve(found, apps)
+        sys.exit(serve(found, apps))

@@ -11,7 +11,13 @@ import rich_click as click
 from .client import Api, url_option
 from .output import print_line
 
-_STYLES = {"serving": "green", "draining": "cyan", "stalled": "yellow", "silent": "red"}
+_STYLES = {
+    "serving": "green",
+    "draining": "cyan",
+    "stalled": "yellow",
+    "silent": "red",
+    "lost": "red",
+}
 
 
 class _Items(msgspec.Struct):
@@ -24,7 +30,7 @@ class _Items(msgspec.Struct):
 def command(as_json: bool, url: str) -> None:
     """Workers and how they do: a table on a terminal, JSON lines when piped.
 
-    `silent` is one that died, was cut off, or whose event loop a handler blocks.
+    `silent` is one that does not report; `lost` one that the others take for dead.
 
     \b
     millstream workers

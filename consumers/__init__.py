@@ -9,7 +9,7 @@ async def greet(ctx: Context, name: str) -> str:
 
 from ..core.retry import Backoff
 from .context import Context
-from .errors import AppError, HandlerError, LeaseLost, StepError
+from .errors import AppError, HandlerError, LeaseLost, ProgressError, StepError
 from .handlers import Handler, Registry, job
 from .verdicts import Fail, Retry, Snooze
 
@@ -21,6 +21,7 @@ __all__ = [
     "Handler",
     "HandlerError",
     "LeaseLost",
+    "ProgressError",
     "Registry",
     "Retry",
     "Snooze",

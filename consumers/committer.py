@@ -49,6 +49,10 @@ class Committer:
         """Return once nothing waits and nothing is on its way."""
         await self._idle.wait()
 
+    def given(self) -> list[Given]:
+        """The verdicts not answered yet, but those of a call on its way; from a thread, too."""
+        return list(self._waiting)
+
     @property
     def waiting(self) -> int:
         """Verdicts not answered yet, but those of a call on its way."""

@@ -190,6 +190,14 @@ class Context:
         """
         return self._awaited("submit").submit(type, payload, options, name)
 
+    def progress(self, done: float, total: float = 1.0, *, message: str = "") -> None:
+        """Tell how far the job has come: `done` of `total`; `message` is for people.
+
+        Never waits, and may be called as often as one likes, also from threads: the latest word is
+        told, at most once a second. Raises ProgressError for what is out of range or too long.
+        """
+        self._begun().progress(done, total, message)
+
     @property
     def sync(self) -> Blocking:
         """`step`, `sleep` and `submit` for a handler that is a plain function."""

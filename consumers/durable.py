@@ -13,6 +13,7 @@ from ..core.queue import Directory, PartitionQueue
 from .attempts import Attempt
 from .blocking import Blocking
 from .handlers import Registry
+from .progress import ProgressTeller
 from .recorder import Recorder, Told
 from .steps import Steps
 from .submissions import Submissions
@@ -29,6 +30,7 @@ class Durable:
         self.max_bytes = settings.max_step_bytes
         self._directory = directory
         self._told = told
+        self.progress = ProgressTeller(directory.queue, told)
         self._threads = Threads(settings.concurrency)
         self._recorders: dict[str, Recorder] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -38,11 +40,13 @@ class Durable:
         """Note the loop that handlers run on: this one."""
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
+        self.progress.start()
 
     async def stop(self) -> None:
         """Stop at once: what was not kept by now is lost."""
         for recorder in self._recorders.values():
             await recorder.stop()
+        await self.progress.stop()
         self._threads.stop()
 
     @property

@@ -31,6 +31,13 @@ class StepError(Fail):
         super().__init__(f"{step}: expected {expected}, got {given}")
 
 
+class ProgressError(MillstreamError, ValueError):
+    """What a handler told is no progress: says what was expected, and what was given."""
+
+    def __init__(self, expected: str, given: object) -> None:
+        super().__init__(f"progress: expected {expected}, got {repr(given)[:100]}")
+
+
 class LeaseLost(MillstreamError):
     """The job is no longer this attempt's to run: another worker has it, or it has ended."""
 

@@ -44,6 +44,7 @@ class Executor:
         stats: Stats,
         handler_missing_after: float,
         durable: Durable | None = None,
+        elsewhere: Callable[[str], bool | None] | None = None,
     ) -> None:
         self._registry = registry
         self._deliver = deliver
@@ -51,6 +52,7 @@ class Executor:
         self._stats = stats
         self._handler_missing_after = handler_missing_after
         self._durable = durable
+        self._elsewhere = elsewhere
 
     async def execute(self, attempt: Attempt, task: "asyncio.Task[None]") -> None:
         """Run an attempt, in `task`, to its verdict. Never raises for what a job can do wrong."""
@@ -191,7 +193,10 @@ class Executor:
         return asyncio.get_running_loop().call_later(timeout, self.stop, attempt, Stop.TIMEOUT)
 
     def _not_mine(self, attempt: Attempt, fault: str) -> Finish:
-        return outcomes.not_mine(attempt, fault, self._handler_missing_after)
+        elsewhere = False
+        if self._elsewhere is not None and attempt.spec is not None:
+            elsewhere = self._elsewhere(attempt.spec.type)
+        return outcomes.not_mine(attempt, fault, self._handler_missing_after, elsewhere)
 
     def _settle(self, attempt: Attempt, finish: Finish) -> None:
         if not attempt.settled:

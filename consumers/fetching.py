@@ -23,7 +23,8 @@ _log = structlog.stdlib.get_logger("millstream.worker")
 
 FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
 
-LONGEST_IDLE = 60.0
+LONGEST_IDLE = 1.0
+"""Seconds after which the loop goes round whatever it waits for, which shows that it can."""
 
 
 class Source:

@@ -63,7 +63,7 @@ class LeaseKeeper:
     def _renew_all(self) -> None:
         before = time.monotonic() - self._tick
         by_partition: dict[str, list[Attempt]] = defaultdict(list)
-        for attempt in _snapshot(self._held):
+        for attempt in snapshot(self._held):
             if attempt.since <= before:
                 by_partition[attempt.lease.partition].append(attempt)
         for partition, attempts in by_partition.items():
@@ -83,7 +83,8 @@ class LeaseKeeper:
             _log.warning("a connection could not be closed", error=str(error))
 
 
-def _snapshot(held: set[Attempt]) -> list[Attempt]:
+def snapshot(held: set[Attempt]) -> list[Attempt]:
+    """The attempts in hand, from a thread."""
     while True:
         try:
             return list(held)

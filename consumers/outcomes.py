@@ -32,6 +32,9 @@ _NON_RETRYABLE = body_of(JobFailed("non_retryable"))
 MIN_RELEASE, MAX_RELEASE = 1_000, 60_000
 """Bounds (ms) of the wait before a job without a handler here is offered again."""
 
+ELSEWHERE_RELEASE = 2_000
+"""The upper one if another worker has a handler: sooner or later that one is given the job."""
+
 
 def returned(attempt: Attempt, value: Any) -> Finish:
     """The handler returned `value`."""
@@ -120,21 +123,25 @@ def stopped(attempt: Attempt, timeout: float | None) -> Finish:
             return Finish(lease.id, lease.fence, "released", _DRAINED)
 
 
-def not_mine(attempt: Attempt, fault: str, give_up_after: float) -> Finish:
+def not_mine(
+    attempt: Attempt, fault: str, give_up_after: float, elsewhere: bool | None = False
+) -> Finish:
     """No handler here can run it: offer it again later, or give up after seconds of waiting.
 
     The wait is half of the job's age, so that a deployment finds it soon and a forgotten job
     costs little. Its age counts from when it could first run, by the server's clock.
+
+    `elsewhere`: whether another worker can run it; None: not known, so it is not given up.
     """
     lease, spec = attempt.lease, attempt.spec
     since = int(lease.id[:8] + lease.id[9:13], 16)  # the ms in its UUIDv7
     if spec is not None:
         since = max(since + (spec.delay_ms or 0), spec.run_at or 0)
     age = lease.now - since
-    if age >= give_up_after * 1000:
+    if elsewhere is False and age >= give_up_after * 1000:
         end = body_of(JobFailed("handler_missing", Fault("HandlerMissing", fault)))
         return Finish(lease.id, lease.fence, "failed", b"", 0, end)
-    delay = max(MIN_RELEASE, min(age // 2, MAX_RELEASE))
+    delay = max(MIN_RELEASE, min(age // 2, ELSEWHERE_RELEASE if elsewhere else MAX_RELEASE))
     return _finish(attempt, "released", JobReleased("handler_missing", delay), delay)
 
 

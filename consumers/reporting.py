@@ -4,14 +4,15 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable, Collection, Iterable
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 import structlog
 
-from ..core.errors import Unavailable
-from ..core.workers import MOST_JOBS, REPORT_EVERY, Report, Workers
+from ..core.errors import LogLost, Unavailable
+from ..core.workers import MOST_JOBS, REPORT_EVERY, SILENT_AFTER, Report, Workers
 from .attempts import Attempt
+from .leases import snapshot
+from .memory import resident
 from .slots import Slots
 from .stats import Stats
 
@@ -25,7 +26,10 @@ TICK = 0.25
 
 
 class Reporter:
-    """Reports on one worker until it is stopped; `leave` takes the report back."""
+    """Reports on one worker until it is stopped; `leave` takes the report back.
+
+    `back` is called when it could be heard of again after a silence, and at first.
+    """
 
     def __init__(
         self,
@@ -36,10 +40,13 @@ class Reporter:
         queues: Callable[[], Collection[str]],
         types: Iterable[str],
         version: str,
+        back: Callable[[], Awaitable[None]],
     ) -> None:
         self._workers = workers
         self._slots = slots
         self._stats = stats
+        self._back = back
+        self._missed = False
         self._queues = queues
         self._told = Report(
             name=name,
@@ -64,11 +71,15 @@ class Reporter:
 
     async def report(self) -> None:
         """Report once; a server that cannot be reached hears it the next time."""
-        told = self._now()
+        told = self.now()
         self._lag = 0.0
         try:
-            await self._workers.report(told)
-        except Unavailable as error:
+            before = await self._workers.report(told)
+            self._missed = self._missed or before > SILENT_AFTER
+            if self._missed:
+                await self._back()
+                self._missed = False
+        except (Unavailable, LogLost) as error:
             self._lag = max(self._lag, told.loop_lag)
             _log.debug("no report could be made", error=str(error))
         except Exception as error:
@@ -90,8 +101,9 @@ class Reporter:
                 _log.warning("the event loop was held up: a handler blocks it",
                              seconds=round(late, 3), running=running[:10])  # fmt: skip
 
-    def _now(self) -> Report:
-        told, held = self._told, self._slots.held
+    def now(self, blocked: float = 0.0) -> Report:
+        """What there is to say, also from a thread while the loop is `blocked` (seconds)."""
+        told, held = self._told, snapshot(self._slots.held)
         idle = time.monotonic() - self._stats.progress if self._slots.free > 0 else 0.0
         return Report(
             name=told.name,
@@ -104,20 +116,12 @@ class Reporter:
             version=told.version,
             running=len(held),
             jobs=sorted(attempt.lease.id for attempt in held)[:MOST_JOBS],
-            loop_lag=round(max(0.0, self._lag), 3),
+            loop_lag=round(max(0.0, self._lag, blocked), 3),
+            blocked_for=round(blocked, 3),
             idle_for=round(idle, 3),
             memory=resident(),
             draining=self.draining,
         )
-
-
-def resident() -> int:
-    """Bytes of this process in memory; 0 where the system does not tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _type_of(attempt: Attempt) -> str:

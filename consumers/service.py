@@ -15,15 +15,17 @@ from ..core.ready import follow_supervisor, notify_ready
 from .errors import AppError
 from .handlers import Registry
 from .loading import load_apps
-from .worker import Worker, end
+from .parts import end
+from .worker import Worker
 
 _log = structlog.stdlib.get_logger("millstream.worker")
 
 
-def serve(settings: Settings, apps: Sequence[str]) -> None:
+def serve(settings: Settings, apps: Sequence[str]) -> int:
     """Run a worker with the handlers of `apps` until SIGTERM or SIGINT, then drain it.
 
-    A second signal ends the process at once. Raises AppError, HandlerError, ServerUnfit.
+    The same when it should not go on, see `health`. A second signal ends the process at once.
+    Returns the exit code. Raises AppError, HandlerError, ServerUnfit, ConfigError.
     """
     follow_supervisor()
     registry = load_apps(apps)
@@ -32,10 +34,10 @@ def serve(settings: Settings, apps: Sequence[str]) -> None:
     gc.collect()
     gc.freeze()  # what was imported stays: no collection need look at it again
     gc.set_threshold(50_000, 20, 50)
-    uvloop.run(_serve(settings, registry))
+    return uvloop.run(_serve(settings, registry))
 
 
-async def _serve(settings: Settings, registry: Registry) -> None:
+async def _serve(settings: Settings, registry: Registry) -> int:
     worker = Worker(settings, registry)
     asked = asyncio.Event()
     _on_signals(asyncio.get_running_loop(), asked)
@@ -45,7 +47,7 @@ async def _serve(settings: Settings, registry: Registry) -> None:
     if not starting.done():  # Redis was never reached: there is nothing to drain
         await end([starting])
         await worker.close()
-        return
+        return 0
     try:
         await starting
     except BaseException:
@@ -53,9 +55,13 @@ async def _serve(settings: Settings, registry: Registry) -> None:
         await worker.close()
         raise
     notify_ready()
-    await waiting
+    due = asyncio.ensure_future(worker.health.due.wait())
+    await asyncio.wait({waiting, due}, return_when=asyncio.FIRST_COMPLETED)
     await worker.drain()
-    _log.info("stopped", worker=worker.name)
+    retirement = worker.health.retirement
+    code = 0 if retirement is None else retirement.code
+    _log.info("stopped", worker=worker.name, code=code)
+    return code
 
 
 def _on_signals(loop: asyncio.AbstractEventLoop, asked: asyncio.Event) -> None:

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..core.codec import Data, encode
-from ..core.events import JobCheckpointed
+from ..core.events import JobCheckpointed, JobProgressed
 from ..core.stepping import MAX_STEP_NAME, MAX_STEPS
 from .attempts import Attempt
 from .errors import LeaseLost, StepError
 from .patience import patiently
+from .progress import progress_of
 from .verdicts import Asleep
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Steps:
         self._reached: set[str] = set()
         self._unnamed: Counter[str] = Counter()
         self._unsure: dict[str, JobCheckpointed] = {}
+        self._progress: JobProgressed | None = None
 
     @property
     def job_id(self) -> str:
@@ -120,6 +122,13 @@ class Steps:
             job = await submissions.submit(attempt, name, type, payload, options)
         await self._keep(JobCheckpointed(name, job_id=job))
         return job
+
+    def progress(self, done: float, total: float, message: str) -> None:
+        """Have it told how far the attempt is, unless that is known already."""
+        event = progress_of(done, total, message)
+        if event != self._progress:
+            self._progress = event
+            self.durable.progress.tell(self._attempt, event)
 
     @contextmanager
     def attempted(self, name: str) -> Generator[None]:

@@ -21,12 +21,16 @@ from .bells import BLOCK, Bells
 from .committer import Committer
 from .declared import declare
 from .durable import Durable
+from .elsewhere import Elsewhere
 from .executor import Executor
 from .fetching import Fetcher
 from .handlers import Registry
+from .health import FETCHES_NO_MORE, Health
 from .identity import worker_name
 from .leases import TO_CANCEL, LeaseKeeper
+from .lookout import Lookout
 from .maintenance import Maintenance
+from .parts import begin, end
 from .reporting import Reporter
 from .runners import Runners
 from .scheduling import Scheduling
@@ -65,9 +69,12 @@ class Worker:
         self.slots = Slots(settings.concurrency)
         self._threads = Threads(settings.concurrency)
         self._durable = Durable(self.directory, registry, settings, self._told)
+        workers = Workers(self._redis, self._keys)
+        self._started = WorkerStarted(self.name, sorted(handler.type for handler in registry))
+        self._elsewhere = Elsewhere(workers, self.name, lambda: self.queues)
         self._executor = Executor(
             registry, self._deliver, self._threads, self.stats, settings.handler_missing_after,
-            self._durable,
+            self._durable, self._elsewhere.knows,
         )  # fmt: skip
         self._runners = Runners(self.slots, self._executor.execute)
         self._fetcher = Fetcher(
@@ -78,15 +85,21 @@ class Worker:
         self._maintenance = Maintenance(
             sweep=settings.sweep, lease=settings.lease, max_crashes=settings.max_crashes
         )
+        self._lookout = Lookout(workers, self.directory, lambda: self.queues, self._started)
         self._reporter = Reporter(
-            Workers(self._redis, self._keys), self.name, self.slots, self.stats,
-            lambda: self.queues, (handler.type for handler in registry), settings.code_version,
+            workers, self.name, self.slots, self.stats, lambda: self.queues, self._started.types,
+            settings.code_version, self._lookout.back,
+        )  # fmt: skip
+        self.health = Health(
+            settings, self.name, self.slots, self.stats, self._reporter.now,
+            lambda: [given for one in list(self._committers.values()) for given in one.given()],
         )  # fmt: skip
         self._committers: dict[str, Committer] = {}
         self._keeper: LeaseKeeper | None = None
         self._fetching: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._committing: list[asyncio.Task[None]] = []
+        self._telling: list[asyncio.Task[None]] = []
 
     @property
     def queues(self) -> list[str]:
@@ -94,7 +107,8 @@ class Worker:
         return list(self._committers)
 
     async def start(self) -> None:
-        """Serve. Waits while Redis cannot be reached; raises ServerUnfit."""
+        """Serve. Waits while Redis cannot be reached; raises ServerUnfit, ConfigError."""
+        self.health.check()
         self._durable.start()
         await _until_reached(self._prepare)
         client = connect_sync(self.settings.redis_url, timeout=self.settings.command_timeout)
@@ -105,13 +119,20 @@ class Worker:
             lambda news: loop.call_soon_threadsafe(self._told, news),
         )  # fmt: skip
         self._keeper.start()
-        self._fetching = loop.create_task(self._supervise("fetch", self._fetcher.run))
-        self._spawn("bells", self._bells.run)
-        self._spawn("maintenance", self._maintenance.run)
-        self._spawn("schedules", self._scheduling.run)
-        self._spawn("reports", self._reporter.run)
+        self._fetching = begin("fetch", self._fetcher.run)
+        parts = {
+            "bells": self._bells.run,
+            "maintenance": self._maintenance.run,
+            "schedules": self._scheduling.run,
+            "health": self.health.run,
+            "lookout": self._lookout.run,
+            "elsewhere": self._elsewhere.run,
+        }
         if "*" in self.settings.queues:
-            self._spawn("queues", self._find_queues)
+            parts["queues"] = self._find_queues
+        self._tasks += [begin(name, run) for name, run in parts.items()]
+        self._telling.append(begin("reports", self._reporter.run))
+        self.health.start()
         _log.info("serving", worker=self.name, queues=sorted(self.queues),
                   types=len(self.registry), concurrency=self.settings.concurrency)  # fmt: skip
 
@@ -123,6 +144,7 @@ class Worker:
         """
         grace = self.settings.grace if grace is None else grace
         _log.info("draining", worker=self.name, running=self.slots.taken, grace=grace)
+        self.health.drains()
         self._reporter.draining = True
         await self._politely(self._reporter.report)
         await self._stop_fetching()
@@ -133,15 +155,17 @@ class Worker:
                 for attempt in list(self.slots.held):
                     self._executor.settle_stopped(attempt)
         await self._flush()
+        await end(self._telling)  # until now: a drain may take long, and is no silence
         await self._leave()
         await self.close()
 
     async def close(self) -> None:
         """Stop at once: what runs is left to the expiry of its lease."""
+        self.health.stop()
         if self._keeper is not None:
             self._keeper.stop()
-        tasks = [*self._tasks, *self._committing, *([self._fetching] if self._fetching else [])]
-        await end(tasks)
+        fetching = [self._fetching] if self._fetching else []
+        await end([*self._tasks, *self._committing, *self._telling, *fetching])
         await self._runners.stop()
         await self._durable.stop()
         self._threads.stop()
@@ -174,9 +198,9 @@ class Worker:
         queue = self.directory.queue(partition)
         await self.directory.register(partition)
         types = {handler.type: handler.announcement() for handler in self.registry}
-        await queue.announce(WorkerStarted(self.name, sorted(types)), types)
+        await queue.announce(self._started, types)
         committer = self._committers[partition] = Committer(queue, self.slots, self.stats)
-        self._committing.append(self._task(f"committer {partition}", committer.run))
+        self._committing.append(begin(f"committer {partition}", committer.run))
         self._maintenance.add(queue)
         self._bells.add(partition)
         self._fetcher.add(queue, self.settings.weights.get(partition, 1))
@@ -211,7 +235,11 @@ class Worker:
         await end(self._tasks)
         self._fetcher.stop()
         if self._fetching is not None:
-            await self._fetching
+            # What a claim on its way gives is handed back, too; but one that hangs is given up.
+            hangs = self.health.retirement == FETCHES_NO_MORE
+            patience = 0.0 if hangs else 4 * self.settings.command_timeout
+            await asyncio.wait({self._fetching}, timeout=patience)
+            await end([self._fetching])
         if listening:
             # The read we broke off may have taken a token somebody else should have.
             await self._politely(lambda: self._each_queue("ring"))
@@ -241,7 +269,8 @@ class Worker:
                        count=len(self.slots.held))  # fmt: skip
 
     async def _leave(self) -> None:
-        event = WorkerStopped(self.name)
+        retirement = self.health.retirement
+        event = WorkerStopped(self.name, retirement.reason if retirement else "asked")
         await self._politely(lambda: self._each_queue("announce", event))
         await self._politely(self._reporter.leave)
 
@@ -256,31 +285,6 @@ class Worker:
                 await call()
         except (MillstreamError, TimeoutError) as error:
             _log.warning("left without a word", worker=self.name, error=str(error))
-
-    def _spawn(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        self._tasks.append(self._task(name, run))
-
-    def _task(self, name: str, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
-        return asyncio.get_running_loop().create_task(self._supervise(name, run), name=name)
-
-    async def _supervise(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        """Keep a part going: whatever it dies of, it is started again."""
-        while True:
-            try:
-                return await run()
-            except Exception as error:
-                _log.error("a part of the worker failed and begins again", part=name,
-                           exc_info=error)  # fmt: skip
-                await asyncio.sleep(1)
-
-
-async def end(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel tasks until they end: redis-py drops a cancellation that meets it connecting."""
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=0.1)
 
 
 async def _until_reached(call: Callable[[], Awaitable[None]]) -> None:

@@ -57,6 +57,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     grace: float = 10.0  #: how long a drain waits for handlers
     max_crashes: int = 3
     fetch_batch: int = 125  #: most jobs one claim takes; what costs Redis least per job
+    max_memory: int | None = None  #: bytes above which a worker is replaced
+    stall_timeout: float = 300.0  #: a worker that stopped working for so long ends; 0: never
     code_version: str = ""  #: what operators call the code a worker runs
     command_timeout: float = 5.0
     sweep: float = 1.0  #: between two safety sweeps
@@ -108,6 +110,8 @@ _READERS: dict[str, values.Reader] = {
     "grace": values.seconds(0),
     "max_crashes": values.integer(0),
     "fetch_batch": values.integer(1, 10_000),
+    "max_memory": values.optional(values.size(1)),
+    "stall_timeout": values.seconds(0),
     "code_version": values.label,
     "command_timeout": values.seconds(0.1),
     "sweep": values.seconds(0.05),
@@ -197,6 +201,17 @@ def _checked(settings: Settings) -> Settings:
             "more than twice MILLSTREAM_COMMAND_TIMEOUT (a lease must outlive one renewal that "
             f"times out and one that succeeds), that is more than {2 * settings.command_timeout:g}",
             settings.lease,
+        )
+    least = max(5.0, 6 * settings.command_timeout)
+    if "stall_timeout" not in settings.explicit:
+        longer = max(settings.stall_timeout, least)
+        settings = msgspec.structs.replace(settings, stall_timeout=longer)
+    if 0 < settings.stall_timeout < least:
+        raise ConfigError(
+            f"{PREFIX}STALL_TIMEOUT",
+            "0 (never), or at least 5 and six times MILLSTREAM_COMMAND_TIMEOUT (a wait for Redis "
+            f"is no stall), that is {least:g}",
+            settings.stall_timeout,
         )
     if "*" in settings.queues and len(settings.queues) > 1:
         raise ConfigError(

@@ -137,6 +137,10 @@ class Keys:
         """Hash of the partition itself: epoch, seq, archived, lanes, mode."""
         return f"{self.base(partition)}:meta"
 
+    def serving(self, partition: str) -> str:
+        """Set of workers that came to this partition, and neither left nor were lost."""
+        return f"{self.base(partition)}:serving"
+
     def limits(self, partition: str) -> str:
         """Hash: limit → its bound; the fields are in lua/includes/gates.lua."""
         return f"{self.base(partition)}:limits"

@@ -10,13 +10,15 @@ from typing import Any, Literal, NamedTuple
 
 from redis import exceptions
 
+from .announcing import Announcing
 from .codec import encode
 from .connection import call, translated
-from .events import Command, Event, WorkerStarted, WorkerStopped, body_of
+from .events import Command, Event, body_of
 from .hot import HotJob, Lease, read_job, read_lease
 from .ids import code_of
 from .keys import Keys, partition_code
 from .operating import Operating
+from .progressing import Progressing
 from .scripts import Script, script
 from .stepping import Stepping
 from .submitting import NewJob, Receipt, read_receipt, submit_args
@@ -65,7 +67,7 @@ def _text(value: bytes) -> str:
     return value.decode()
 
 
-class PartitionQueue(Operating, Stepping):
+class PartitionQueue(Operating, Stepping, Progressing, Announcing):
     """All verbs of one partition, over one client for commands."""
 
     __slots__ = ("_base", "_keys", "_redis", "partition")
@@ -145,15 +147,6 @@ class PartitionQueue(Operating, Stepping):
         """Make lost consumer groups again; how many jobs were entered anew."""
         return await self._run("mend", [])
 
-    async def announce(
-        self, event: WorkerStarted | WorkerStopped, types: Mapping[str, Any] | None = None
-    ) -> None:
-        """Say that a worker begins or ends to serve this partition; `types`: name → defaults."""
-        args: list[Any] = [event.name, body_of(event), event.worker]
-        for name, defaults in (types or {}).items():
-            args += (name, encode(defaults))
-        await self._run("announce", args)
-
     async def trim(self, archived: int, epoch: int, entry: str = "") -> int:
         """Note how far the archive is, and cut the log off below `entry`."""
         return await self._run("trim", [archived, epoch, entry])
@@ -195,7 +188,8 @@ def finish_args(verdicts: Iterable[Finish]) -> list[Any]:
 
 
 class LeaseRenewer:
-    """The verb `renew`, for the thread that keeps leases alive while handlers run."""
+    """The verbs for threads: `renew` keeps leases alive while handlers run, and `finish` is there
+    for a worker whose event loop is dead."""
 
     def __init__(self, redis: Any, keys: Keys, worker: str) -> None:
         self._redis = redis
@@ -209,11 +203,22 @@ class LeaseRenewer:
             replies += self._renew(partition, leases[first : first + MAX_BATCH])
         return replies
 
+    def finish(self, partition: str, verdicts: Sequence[Finish]) -> list[bool]:
+        """As `PartitionQueue.finish`."""
+        accepted: list[bool] = []
+        for first in range(0, len(verdicts), MAX_BATCH):
+            args = finish_args(verdicts[first : first + MAX_BATCH])
+            accepted += [reply == 1 for reply in self._run("finish", partition, args)]
+        return accepted
+
     def _renew(self, partition: str, leases: Sequence[tuple[str, int]]) -> list[int]:
-        loaded = script("renew")
         args: list[Any] = [self._worker]
         for lease in leases:
             args += lease
+        return self._run("renew", partition, args)
+
+    def _run(self, verb: str, partition: str, args: Sequence[Any]) -> Any:
+        loaded = script(verb)
         command = ("EVALSHA", loaded.sha, 1, self._keys.base(partition), *args)
         with translated():
             try:

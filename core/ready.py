@@ -1,4 +1,5 @@
-"""The two lines between a role and whoever supervises it, both plain pipes.
+"""The two lines between a role and whoever supervises it, both plain pipes; and its last word,
+the exit code.
 
 - `MILLSTREAM_NOTIFY_FD`: the role writes `ready` to it once it serves (as with sd_notify).
 - `MILLSTREAM_LIFELINE_FD`: the supervisor holds the other end and never writes. When it dies,
@@ -11,6 +12,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
+
+RECYCLED = 75
+"""Exit code of a worker that is to be replaced, for it took too much memory (EX_TEMPFAIL)."""
+
+STALLED = 70
+"""Exit code of a worker that no longer worked, and ended itself (EX_SOFTWARE)."""
 
 NOTIFY_FD = "MILLSTREAM_NOTIFY_FD"
 LIFELINE_FD = "MILLSTREAM_LIFELINE_FD"

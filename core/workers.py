@@ -20,10 +20,10 @@ SILENT_AFTER = 10.0
 """Seconds without a report after which a worker is silent."""
 
 STALLED_AFTER = 30.0
-"""Seconds a worker with free slots may go without looking for jobs."""
+"""Seconds a worker with free slots may go without looking for jobs, or its loop be blocked."""
 
-KEPT = 3600.0
-"""Seconds for which the last report of a silent worker is kept."""
+KEPT = 86400.0
+"""Seconds for which the last report of a worker that fell silent is kept."""
 
 MOST_JOBS = 100
 """Most running jobs that a report names."""
@@ -39,6 +39,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     running     jobs in hand; `jobs`: the first of them
     loop_lag    seconds its event loop was late at worst since the report before
     idle_for    seconds since it last looked for jobs, 0 while all its slots are taken
+    blocked_for seconds its event loop has been blocked by now: a thread tells this in its stead
     memory      bytes of its process that are in memory; 0: not known
     """
 
@@ -54,6 +55,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     jobs: list[str] = []
     loop_lag: float = 0.0
     idle_for: float = 0.0
+    blocked_for: float = 0.0
     memory: int = 0
     draining: bool = False
 
@@ -71,7 +73,8 @@ class Seen(NamedTuple):
             return "silent"
         if self.report.draining:
             return "draining"
-        return "stalled" if self.report.idle_for > STALLED_AFTER else "serving"
+        hung = max(self.report.idle_for, self.report.blocked_for)
+        return "stalled" if hung > STALLED_AFTER else "serving"
 
 
 class Workers:
@@ -81,14 +84,28 @@ class Workers:
         self._redis = redis
         self._keys = keys
 
-    async def report(self, report: Report) -> None:
-        """Say how a worker does."""
-        body = msgspec.json.encode(report)
+    async def report(self, report: Report) -> float:
+        """Say how a worker does; how many seconds ago it last did, KEPT if that is not known."""
         pipeline = self._redis.pipeline(transaction=False)
-        pipeline.set(self._keys.worker(report.name), body, px=round(KEPT * 1000))
-        pipeline.sadd(self._keys.workers, report.name)
+        pipeline.pttl(self._keys.worker(report.name))
+        _put(pipeline, self._keys, report)
         with translated():
-            await pipeline.execute()
+            left, *_ = await pipeline.execute()
+        return KEPT - max(0.0, left / 1000)
+
+    async def present(self) -> set[str]:
+        """The workers that are not silent."""
+        with translated():
+            names = [name.decode() for name in await self._redis.smembers(self._keys.workers)]
+            pipeline = self._redis.pipeline(transaction=False)
+            for name in names:
+                pipeline.pttl(self._keys.worker(name))
+            replies = await pipeline.execute()
+        return {
+            name
+            for name, left in zip(names, replies, strict=True)
+            if KEPT - left / 1000 <= SILENT_AFTER
+        }
 
     async def leave(self, name: str) -> None:
         """Take a worker's report away."""
@@ -120,6 +137,20 @@ class Workers:
         pipeline.unlink(*map(self._keys.worker, names))
         with translated():
             await pipeline.execute()
+
+
+def report_from_thread(redis: Any, keys: Keys, report: Report) -> None:
+    """Say how a worker does, over a client for threads. Raises Unavailable."""
+    pipeline = redis.pipeline(transaction=False)
+    _put(pipeline, keys, report)
+    with translated():
+        pipeline.execute()
+
+
+def _put(pipeline: Any, keys: Keys, report: Report) -> None:
+    body = msgspec.json.encode(report)
+    pipeline.set(keys.worker(report.name), body, px=round(KEPT * 1000))
+    pipeline.sadd(keys.workers, report.name)
 
 
 def _read(body: bytes) -> Report | None:

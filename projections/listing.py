@@ -18,7 +18,7 @@ from ..core.jobs import JobState
 _COLUMNS = """id, queue, type, state, priority, attempt, max_attempts, crashes, payload,
  payload_codec, result, result_codec, error, failure, submitted_at, run_at, ready_at, started_at,
  finished_at, expires_at, worker, cancel_requested, tags, metadata, blocked_on, concurrency_key,
- rate_key, schedule, occurrence, fingerprint, discarded, command, version, epoch, seq"""
+ rate_key, schedule, occurrence, fingerprint, discarded, command, progress, version, epoch, seq"""
 
 MAX_MS = (1 << 48) - 1
 

@@ -112,6 +112,12 @@ async def schedule_events(
     return [read_record(row) for row in rows]
 
 
+async def lost_workers(pool: asyncpg.Pool, since: int, limit: int = 1000) -> dict[str, int]:
+    """Workers lost since then (ms) that did not come back: when, by name."""
+    rows = await _fetch(pool, statement("lost_workers"), since, limit)
+    return {row["worker"]: row["time"] for row in rows}
+
+
 async def archived_events(
     pool: asyncpg.Pool, partition: str, after_seq: int = 0, limit: int = 1000
 ) -> list[Record]:

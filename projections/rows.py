@@ -7,7 +7,7 @@ import msgspec
 
 from ..core.codec import Data, encode
 from ..core.events import Fault, Record
-from ..core.jobs import Job, JobState
+from ..core.jobs import Job, JobState, Progress
 
 EVENT_COLUMNS = (
     "time", "seq", "epoch", "version", "job", "partition", "entry", "type", "body", "raw",
@@ -18,7 +18,7 @@ NEW_COLUMNS = (
     "epoch", "version", "attempt", "max_attempts", "crashes", "priority", "cancel_requested",
     "queue", "type", "state", "worker", "failure", "error_text", "payload_codec", "result_codec",
     "payload", "result", "error", "metadata", "tags", "blocked_on", "concurrency_key", "rate_key",
-    "schedule", "occurrence", "fingerprint", "discarded", "command",
+    "schedule", "occurrence", "fingerprint", "discarded", "command", "progress",
 )  # fmt: skip
 """Columns of `jobs` in the order of `new_row`."""
 
@@ -26,12 +26,14 @@ CHANGED_COLUMNS = (
     "id", "state", "version", "epoch", "seq", "attempt", "crashes", "cancel_requested", "run_at",
     "ready_at", "started_at", "finished_at", "expires_at", "worker", "failure", "error_text",
     "error", "result", "result_codec", "blocked_on", "fingerprint", "discarded", "command",
+    "progress",
 )  # fmt: skip
 """Columns of `jobs` that can change, in the order of `changed_row`."""
 
 ERROR_TEXT_MAX = 2000
 
 _fault = msgspec.json.Decoder(Fault).decode
+_progress = msgspec.json.Decoder(Progress).decode
 _metadata = msgspec.json.Decoder(dict[str, str]).decode
 _record = msgspec.json.Decoder(Record).decode
 
@@ -103,6 +105,7 @@ def new_row(job: Job) -> tuple[Any, ...]:
         job.fingerprint,
         job.discarded,
         job.command,
+        None if job.progress is None else encode(job.progress),
     )
 
 
@@ -133,6 +136,7 @@ def changed_row(job: Job) -> tuple[Any, ...]:
         job.fingerprint,
         job.discarded,
         job.command,
+        None if job.progress is None else encode(job.progress),
     )
 
 
@@ -170,7 +174,7 @@ def read_job(row: Any) -> Job:
 
 def read_slim_job(row: Any) -> Job:
     """The job of a row without payload, metadata and tags."""
-    result, error = row["result"], row["error"]
+    result, error, progress = row["result"], row["error"], row["progress"]
     return Job(
         id=str(row["id"]),
         queue=row["queue"],
@@ -194,6 +198,7 @@ def read_slim_job(row: Any) -> Job:
         fingerprint=row["fingerprint"],
         discarded=row["discarded"],
         command=row["command"],
+        progress=None if progress is None else _progress(progress),
         version=row["version"],
         epoch=row["epoch"],
         seq=row["seq"],

@@ -91,6 +91,7 @@ def next_events(job: Job, tries: int, last: ev.Event) -> st.SearchStrategy[ev.Ev
         _cancelled,
         st.builds(ev.JobCheckpointed, step=st.just(f"step-{job.version}"), result=data,
                   wake_at=st.none() | times),
+        st.builds(ev.JobProgressed, value=st.floats(0, 1), message=names),
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from .job import (
     JobDiscarded,
     JobFailed,
     JobLeaseExpired,
+    JobProgressed,
     JobQueued,
     JobRedriven,
     JobReleased,
@@ -31,6 +32,7 @@ from .queue import (
     QueuePaused,
     QueuePurged,
     QueueResumed,
+    WorkerLost,
     WorkerStarted,
     WorkerStopped,
 )
@@ -58,6 +60,7 @@ __all__ = [
     "JobDiscarded",
     "JobFailed",
     "JobLeaseExpired",
+    "JobProgressed",
     "JobQueued",
     "JobRedriven",
     "JobReleased",
@@ -80,6 +83,7 @@ __all__ = [
     "ScheduleResumed",
     "ScheduleSkipped",
     "ScheduleUpdated",
+    "WorkerLost",
     "WorkerStarted",
     "WorkerStopped",
     "body_of",
@@ -121,6 +125,8 @@ KINDS: dict[str, type[Event]] = {
         WorkerStopped,
         JobCheckpointed,
         JobDiscarded,
+        JobProgressed,
+        WorkerLost,
     )
 }
 """Every event there is, by name."""

@@ -116,7 +116,7 @@ class JobSnoozed(Event, frozen=True):
 class JobReleased(Event, frozen=True):
     """A worker handed the job back unfinished; that costs no attempt.
 
-    `reason`: drain, handler_missing.
+    `reason`: drain, handler_missing, stalled (of a worker whose event loop another job blocked).
     """
 
     name = "job.released"
@@ -168,6 +168,14 @@ class JobCheckpointed(Event, frozen=True):
     result: Data = Data()
     wake_at: int | None = None
     job_id: str | None = None
+
+
+class JobProgressed(Event, frozen=True):
+    """How far a running job has come, from 0 to 1, and what its handler says of it."""
+
+    name = "job.progressed"
+    value: float
+    message: str = ""
 
 
 class JobDiscarded(Command, frozen=True):

@@ -45,8 +45,19 @@ class WorkerStarted(Event, frozen=True):
     types: list[str] = []
 
 
+class WorkerLost(Event, frozen=True):
+    """A worker process of this queue is gone without a word; its jobs run elsewhere.
+
+    Should it come back after all, another worker.started follows.
+    """
+
+    name = "worker.lost"
+    worker: str
+
+
 class WorkerStopped(Event, frozen=True):
-    """A worker process left this queue in good order."""
+    """A worker process left this queue in good order. `reason`: asked, memory, stalled."""
 
     name = "worker.stopped"
     worker: str
+    reason: str = "asked"

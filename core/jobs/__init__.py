@@ -14,7 +14,7 @@ The same function folds live batches, rebuilds tables and checks histories.
 """
 
 from .evolve import ALLOWED, advance, begin, evolve, fold
-from .state import LIVE, TERMINAL, WAITING, Job, JobState
+from .state import LIVE, TERMINAL, WAITING, Job, JobState, Progress
 
 __all__ = [
     "ALLOWED",
@@ -23,6 +23,7 @@ __all__ = [
     "WAITING",
     "Job",
     "JobState",
+    "Progress",
     "advance",
     "begin",
     "evolve",

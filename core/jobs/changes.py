@@ -5,7 +5,7 @@ from typing import Any
 
 from .. import events as ev
 from ..fingerprint import fingerprint_of
-from .state import Job, JobState
+from .state import Job, JobState, Progress
 
 
 def specified(job: Job, event: ev.JobSubmitted, time: int) -> None:
@@ -50,11 +50,14 @@ def _started(job: Job, event: ev.JobStarted, time: int) -> None:
     job.attempt = event.attempt
     job.worker = event.worker
     job.started_at = time
+    job.progress = None
 
 
 def _succeeded(job: Job, event: ev.JobSucceeded, time: int) -> None:
     job.result = event.result
     job.error = None
+    if job.progress is not None:  # its last word may have been too late to be told
+        job.progress = Progress(1.0, "", time)
     _end(job, JobState.SUCCEEDED, time)
 
 
@@ -109,6 +112,7 @@ def _redriven(job: Job, event: ev.JobRedriven, time: int) -> None:
     job.discarded = False
     job.command = event.command or None
     job.result = None
+    job.progress = None
     job.error = None
     job.failure = None
     job.finished_at = None
@@ -124,6 +128,10 @@ def _discarded(job: Job, event: ev.JobDiscarded, time: int) -> None:
 
 def _checkpointed(job: Job, event: ev.JobCheckpointed, time: int) -> None:
     """What a step gave is for the job's later attempts alone; its history tells it."""
+
+
+def _progressed(job: Job, event: ev.JobProgressed, time: int) -> None:
+    job.progress = Progress(event.value, event.message, time)
 
 
 def _end(job: Job, state: JobState, time: int) -> None:
@@ -148,5 +156,6 @@ CHANGES: dict[type[ev.Event], Callable[[Job, Any, int], None]] = {
     ev.JobRedriven: _redriven,
     ev.JobCheckpointed: _checkpointed,
     ev.JobDiscarded: _discarded,
+    ev.JobProgressed: _progressed,
 }
 """Event → what it does to a job, given the event's body and its time."""

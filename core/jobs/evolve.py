@@ -26,6 +26,7 @@ ALLOWED: dict[type[ev.Event], frozenset[JobState | None]] = {
     ev.JobRedriven: frozenset(TERMINAL),
     ev.JobCheckpointed: frozenset({JobState.RUNNING}),
     ev.JobDiscarded: frozenset({JobState.FAILED}),
+    ev.JobProgressed: frozenset({JobState.RUNNING}),
 }
 """Event → the states it may follow; None stands for «no such job yet»."""
 

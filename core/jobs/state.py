@@ -26,6 +26,14 @@ LIVE = frozenset(JobState) - TERMINAL
 WAITING = LIVE - {JobState.RUNNING}
 
 
+class Progress(msgspec.Struct, frozen=True):
+    """How far a job has come, from 0 to 1, as its handler told it at a time (ms since 1970)."""
+
+    value: float
+    message: str
+    at: int
+
+
 class Job(msgspec.Struct):
     """A job as its events tell it. Times are ms since 1970 by the log's clock.
 
@@ -35,6 +43,7 @@ class Job(msgspec.Struct):
     fingerprint  of a failed job: stands for all that failed alike
     discarded    it failed, and is no dead letter any more
     command      the action on many jobs that ran it again
+    progress     what its last attempt told of it; see `Progress`
     """
 
     id: str
@@ -67,6 +76,7 @@ class Job(msgspec.Struct):
     fingerprint: str | None = None
     discarded: bool = False
     command: str | None = None
+    progress: Progress | None = None
     version: int = 0
     epoch: int = 0
     seq: int = 0

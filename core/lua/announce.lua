@@ -22,7 +22,10 @@ close_log()
 if #ARGV > 3 then
   redis.call('HSET', P .. ':types', unpack(ARGV, 4))
 end
-if ARGV[1] == 'worker.stopped' then
+if ARGV[1] == 'worker.started' then
+  redis.call('SADD', SERVING, ARGV[3])
+else
+  redis.call('SREM', SERVING, ARGV[3])
   for priority in string.gmatch(lanes, '.') do
     dismiss(priority, ARGV[3])
   end

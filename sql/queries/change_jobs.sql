@@ -9,6 +9,6 @@ UPDATE :table AS old
        failure = new.failure, error_text = new.error_text, error = new.error,
        result = new.result, result_codec = new.result_codec,
        blocked_on = new.blocked_on, fingerprint = new.fingerprint, discarded = new.discarded,
-       command = new.command
+       command = new.command, progress = new.progress
   FROM staged_jobs AS new
  WHERE old.id = new.id AND old.version < new.version

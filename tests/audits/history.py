@@ -57,6 +57,7 @@ class History:
         self.fired = Fired()
         self._last: dict[str, ev.Record] = {}
         self.late: set[str] = set()
+        self._serving: set[tuple[str, str]] = set()
 
     def take(self, record: ev.Record) -> None:
         """Audit one more record."""
@@ -72,6 +73,7 @@ class History:
             return
         if record.job:
             self._apply(record, event)
+        self._check_worker(record, event)
         if record.partition not in self.late:
             self.fired.take(record, event, self.report)
         for other in self._others:
@@ -122,6 +124,20 @@ class History:
         self.tracks[record.job] = Track(job, record.body)
         self.report.jobs[record.job] = job
 
+    def _check_worker(self, record: ev.Record, event: ev.Event) -> None:
+        match event:
+            case ev.WorkerStarted(worker=worker):
+                self._serving.add((record.partition, worker))
+            case ev.WorkerStopped(worker=worker):
+                self._serving.discard((record.partition, worker))
+            case ev.WorkerLost(worker=worker):
+                known = (record.partition, worker) in self._serving
+                if not known and record.partition not in self.late:
+                    self.report.add("worker-lost-twice", record.position, f"{worker} had gone")
+                self._serving.discard((record.partition, worker))
+            case _:
+                pass
+
     def _check_counts(self, track: Track, record: ev.Record, event: ev.Event) -> None:
         add, at, job = self.report.add, record.position, track.job
         if isinstance(event, ev.JobStarted):
@@ -131,6 +147,8 @@ class History:
                 add("too-many-attempts", at, f"expected {job.max_attempts}, got {event.attempt}")
         elif isinstance(event, ev.JobCheckpointed) and event.step in track.steps:
             add("step-twice", at, f"expected step {event.step!r} once")
+        elif isinstance(event, ev.JobProgressed) and not 0 <= event.value <= 1:
+            add("wrong-progress", at, f"expected 0 to 1, got {event.value}")
         elif isinstance(event, ev.JobLeaseExpired) and event.crashes != job.crashes + 1:
             add("wrong-crashes", at, f"expected {job.crashes + 1}, got {event.crashes}")
 

@@ -50,7 +50,7 @@ async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
     """Read it; the partition must be at rest meanwhile."""
     hot, base = Hot(), keys.base(partition)
     known = {
-        "log", "meta", "due", "bell", "types", "limits", "gates", "blocked", "timers",
+        "log", "meta", "due", "bell", "types", "limits", "serving", "gates", "blocked", "timers",
         "schedule_due",
     }  # fmt: skip
     jobs: list[str] = []

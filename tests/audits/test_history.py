@@ -60,6 +60,23 @@ BROKEN: dict[str, tuple[list[Record], set[str]]] = {
         life(SUBMITTED, STARTED, ev.JobCheckpointed("a"), ev.JobCheckpointed("a"), DONE),
         {"step-twice"},
     ),
+    "a job is further than its end": (
+        life(SUBMITTED, STARTED, ev.JobProgressed(1.1), DONE),
+        {"wrong-progress"},
+    ),
+    "progress of a job that does not run": (
+        life(SUBMITTED, ev.JobProgressed(0.5), STARTED),
+        {"illegal-transition"},
+    ),
+    "a worker is lost twice": (
+        [
+            record_of(event, job="", version=0, seq=n, time=START_MS + n)
+            for n, event in enumerate(
+                (ev.WorkerStarted("w1"), ev.WorkerLost("w1"), ev.WorkerLost("w1")), 1
+            )
+        ],
+        {"worker-lost-twice"},
+    ),
     "an event nobody knows": (changed(WHOLE, 1, type="job.exploded"), {"unknown-event"}),
     "a body nobody can read": (changed(WHOLE, 1, body=b"{"), {"unreadable-event"}),
     "a version is passed over": (changed(WHOLE, 2, version=4), {"version-gap"}),

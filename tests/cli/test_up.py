@@ -11,7 +11,9 @@ import sys
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import psutil
 import pytest
@@ -20,7 +22,7 @@ import pytest
 class Up:
     """One run of the command; `url` once it has said `ready`."""
 
-    def __init__(self, data: Path, *options: str) -> None:
+    def __init__(self, data: Path, *options: str, **environ: str) -> None:
         self.data = data
         self.log = data.parent / "up.log"
         with self.log.open("ab") as log:
@@ -32,7 +34,7 @@ class Up:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env={**os.environ, "MILLSTREAM_GRACE": "1"},
+                env={**os.environ, "MILLSTREAM_GRACE": "1", **environ},
             )  # fmt: skip
         assert self.process.stdout is not None
         self._out = self.process.stdout
@@ -57,6 +59,16 @@ class Up:
         code = self.process.wait(60)
         self._out.close()
         return code
+
+    def get(self, path: str) -> Any:
+        with urlopen(f"{self.url}/api/v1{path}", timeout=40) as answer:
+            return json.load(answer)
+
+    def post(self, path: str, body: Any) -> Any:
+        headers = {"content-type": "application/json"}
+        request = Request(f"{self.url}/api/v1{path}", json.dumps(body).encode(), headers)
+        with urlopen(request, timeout=40) as answer:
+            return json.load(answer)
 
     def readyz(self) -> int:
         address = urlsplit(self.url)
@@ -109,6 +121,22 @@ def test_a_role_that_dies_is_started_again(up: Up) -> None:
     _await_log(up, "role ended, starting it again")
     assert before - set(up.roles()) == {victim}
     assert up.readyz() == 200
+
+
+def test_a_worker_that_grows_too_large_is_replaced(data: Path) -> None:
+    """Four jobs of 60 MB that stay: more than one worker may hold."""
+    app = Path(__file__).parents[1] / "consumers" / "health_app.py"
+    bound = {"MILLSTREAM_MAX_MEMORY": "250MiB"}
+    up = Up(data, "--workers", "1", "--app", f"{app}:registry", **bound)
+    try:
+        leaks = [{"type": "leak", "payload": {"notes": "", "go": ""}, "max_attempts": 1}] * 6
+        ids = [one["id"] for one in up.post("/jobs/batch", {"jobs": leaks})["items"]]
+        for id in ids:
+            assert up.get(f"/jobs/{id}?wait=30")["state"] == "succeeded"
+        _await_log(up, "it took too much memory")
+        assert up.readyz() == 200
+    finally:
+        up.stop()
 
 
 def test_roles_notice_when_up_itself_is_killed(up: Up, data: Path) -> None:

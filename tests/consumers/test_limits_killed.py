@@ -14,7 +14,8 @@ from millstream.core.log import LogReader
 from millstream.core.upcast import decode
 from tests.invariants import check
 
-from .test_process import Workers, workers
+from .processes import Workers
+from .test_process import workers
 
 __all__ = ["workers"]
 

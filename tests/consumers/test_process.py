@@ -3,89 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from millstream.core.config import as_environ
 from millstream.core.embedded import Valkey
-from millstream.core.ready import NOTIFY_FD
 from tests.invariants import check
 
-from .conftest import Bench, until
-from .process_app import Task
+from .conftest import Bench
+from .processes import Workers, exit_code
 from .test_scheduling import Planner
 
 APP = str(Path(__file__).with_name("process_app.py")) + ":registry"
-RUN = f"""
-from millstream.core import logs
-logs.configure()
-from millstream.core.config import load
-from millstream.consumers.service import serve
-serve(load(), [{APP!r}])
-"""
-
-
-class Workers:
-    """Worker processes of one test, all ended after it."""
-
-    def __init__(self, bench: Bench, folder: Path) -> None:
-        self.bench = bench
-        self.notes = folder / "notes"
-        self.go = folder / "go"
-        self.task = Task(str(self.notes), str(self.go))
-        self.processes: list[subprocess.Popen[bytes]] = []
-
-    async def start(self, *, ready: bool = True, **settings: object) -> subprocess.Popen[bytes]:
-        notice, word = os.pipe()
-        given = {"lease": 2.5, "sweep": 0.1, "grace": 0.5} | settings
-        environ = {k: v for k, v in os.environ.items() if not k.startswith("MILLSTREAM_")}
-        environ |= as_environ(self.bench.settings(**given)) | {NOTIFY_FD: str(word)}
-        process = subprocess.Popen(  # noqa: ASYNC220 (quick, and the test waits for it)
-            [sys.executable, "-c", RUN], env=environ, pass_fds=(word,), stderr=subprocess.PIPE
-        )
-        os.close(word)
-        self.processes.append(process)
-        with os.fdopen(notice, "rb") as pipe:
-            if ready:
-                async with asyncio.timeout(20):
-                    assert await asyncio.to_thread(pipe.readline) == b"ready\n"
-        return process
-
-    async def submit(self, type: str, **spec: object) -> str:
-        return await self.bench.submit(type, self.task, **spec)
-
-    def begun(self) -> list[list[int]]:
-        """Per start of a handler: pid, attempt, crashes, fence."""
-        if not self.notes.exists():
-            return []
-        lines = self.notes.read_text().splitlines()
-        return [[int(number) for number in line.split()] for line in lines]
-
-    async def until_begun(self, count: int = 1, seconds: float = 15) -> list[list[int]]:
-        await until(lambda: len(self.begun()) >= count, seconds)
-        return self.begun()
 
 
 @pytest.fixture
 def workers(bench: Bench, tmp_path: Path) -> Iterator[Workers]:
-    workers = Workers(bench, tmp_path)
+    workers = Workers(bench, tmp_path, APP)
     yield workers
-    for process in workers.processes:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-async def exit_code(process: subprocess.Popen[bytes], seconds: float = 10) -> int:
-    return await asyncio.to_thread(process.wait, seconds)
+    workers.end()
 
 
 @pytest.mark.parametrize("type", ["proc.wait", "proc.thread"])

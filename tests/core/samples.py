@@ -57,6 +57,8 @@ FULL: list[ev.Event] = [
         job_id="0197a5c0-0000-7000-8000-000000000001",
     ),
     ev.JobDiscarded("ada", "old news", "0f343b0931126a20f133d67c2b018a3b"),
+    ev.JobProgressed(0.4, "2 of 5 “pages”"),
+    ev.WorkerLost("host-1-abc"),
 ]
 
 # Fields that later releases added to an event: a body with them is a golden file of its own.
@@ -76,6 +78,7 @@ ADDED: dict[str, ev.Event] = {
         actor="ada",
         reason="the report is needed now",
     ),
+    "worker.stopped.1.why": ev.WorkerStopped("host-1-abc", "memory"),
     "job.redriven.1.later": ev.JobRedriven(
         actor="ada",
         reason="mail server is back",
@@ -109,6 +112,7 @@ LEAST: list[ev.Event] = [
     ev.WorkerStarted("w"),
     ev.JobCheckpointed("é"),
     ev.JobDiscarded(),
+    ev.JobProgressed(0.0),
 ]
 
 SAMPLES: dict[str, ev.Event] = {

@@ -63,6 +63,8 @@ def test_values_are_read(variable: str, given: str, value: object) -> None:
         ("QUEUES", "a:2:3", "after the colon of a queue its weight"),
         ("QUEUES", "*:2", "queues separated by commas"),
         ("QUEUES", "a:2,b,a:3", "each queue once"),
+        ("MAX_MEMORY", "much", "a size in bytes, or like 8MiB, of 1 bytes or more"),
+        ("STALL_TIMEOUT", "-1", "a number of seconds, 0 or more"),
         ("MAX_BODY", "8 furlongs", "a size in bytes, or like 8MiB"),
         ("TRUST_NETWORK", "perhaps", "true or false"),
         ("UNKNOWN_TYPES", "ignore", "one of refuse, accept"),
@@ -88,6 +90,16 @@ def test_an_unknown_key_of_the_file_suggests_the_nearest(tmp_path: Path) -> None
     file.write_text("leese = 3\n")
     with pytest.raises(ConfigError, match="did you mean lease"):
         config.load({}, file)
+
+
+def test_a_worker_that_waits_for_redis_has_not_stalled() -> None:
+    with pytest.raises(ConfigError, match=r"STALL_TIMEOUT.*COMMAND_TIMEOUT.*that is 30, got: 29"):
+        config.load({"MILLSTREAM_STALL_TIMEOUT": "29"})
+    assert config.load({"MILLSTREAM_STALL_TIMEOUT": "0"}).stall_timeout == 0
+    given = {"MILLSTREAM_STALL_TIMEOUT": "5", "MILLSTREAM_COMMAND_TIMEOUT": "0.5"}
+    assert config.load(given).stall_timeout == 5
+    patient = {"MILLSTREAM_COMMAND_TIMEOUT": "60", "MILLSTREAM_LEASE": "150"}
+    assert config.load(patient).stall_timeout == 360, "nobody said 300"
 
 
 @pytest.mark.parametrize("content", [None, "port =", b"\xff\xfe"])

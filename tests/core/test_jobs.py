@@ -20,6 +20,7 @@ from millstream.core.jobs import (
     TERMINAL,
     Job,
     JobState,
+    Progress,
     advance,
     begin,
     evolve,
@@ -45,6 +46,7 @@ SAMPLES: list[ev.Event] = [
     ev.JobRedriven("ada"),
     ev.WorkerStarted("w1"),
     ev.WorkerStopped("w1"),
+    ev.WorkerLost("w1"),
     ev.JobCheckpointed("charge"),
     ev.JobDiscarded("ada"),
 ]
@@ -62,6 +64,7 @@ def record_at(number: int, event: ev.Event) -> ev.Record:
     return record_of(event, job=ID, version=number + 1, seq=number + 10, time=time)
 
 
+DONE = ev.JobSucceeded(wrap(7))
 SUBMITTED = ev.JobSubmitted("mail", payload=wrap({"to": "ada"}), priority=3, tags=["a"])
 RUNNING = (SUBMITTED, ev.JobStarted(1, "w1"))
 
@@ -163,6 +166,27 @@ def test_cancel_requested_goes_on_running() -> None:
 def test_checkpointed_goes_on_running() -> None:
     job = told(*RUNNING, ev.JobCheckpointed("charge", wrap({"receipt": 7})))
     assert (job.state, job.attempt, job.result) == (JobState.RUNNING, 1, None)
+
+
+def test_progressed_tells_how_far_the_attempt_is() -> None:
+    half = (*RUNNING, ev.JobProgressed(0.5, "page 2 of 4"))
+    job = told(*half)
+    assert job.state is JobState.RUNNING
+    assert job.progress == Progress(0.5, "page 2 of 4", START_MS + 2000)
+    failed = told(*half, ev.JobAttemptFailed(FAULT, 500))
+    assert failed.progress == job.progress, "it tells how far the attempt came"
+    again = told(*half, ev.JobAttemptFailed(FAULT, 500), ev.JobQueued("retry"),
+                 ev.JobStarted(2, "w2"))  # fmt: skip
+    assert again.progress is None
+
+
+def test_a_job_that_told_its_progress_and_succeeded_is_through() -> None:
+    assert told(*RUNNING, ev.JobProgressed(0.5, "page 2"), DONE).progress == Progress(
+        1.0, "", START_MS + 3000
+    )
+    assert told(*RUNNING, DONE).progress is None
+    redriven = told(*RUNNING, ev.JobProgressed(0.5), ev.JobCancelled(), ev.JobRedriven())
+    assert redriven.progress is None
 
 
 def test_cancelled() -> None:

@@ -39,6 +39,8 @@ def test_its_settings_exist() -> None:
 
 
 def _sample(name: str) -> str:
+    if name == "MILLSTREAM_MAX_MEMORY":
+        return "1GiB"
     default = getattr(load({}), name.removeprefix("MILLSTREAM_").lower())
     if isinstance(default, tuple):
         return "default"

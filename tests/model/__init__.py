@@ -28,8 +28,8 @@ of limits in any log, however the verbs came to it.
 A new verb is a method in the file of its callers, one of the same name on the stage, and a rule. A
 new reason why a job waits is a room of its own: give it to `Rooms`, to `State`, and to what
 `World.look` reads; its times must move with `World.step`. Not here yet: schedules, which are to be
-a room and a file of verbs, and the steps of jobs (`checkpoint`). `test_any_order.py` of the verbs
-drives those, against the audits alone.
+a room and a file of verbs, and the steps and the progress of jobs (`checkpoint`, `progress`).
+`test_any_order.py` of the verbs drives those, against the audits alone.
 
 Time. The model's time has two parts, `Instant(minute, tick)`. The minute moves only when a test
 says so (`Model.step`). The tick moves with every call: it orders what happens within one minute.

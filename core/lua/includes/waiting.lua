@@ -3,6 +3,7 @@ local GROUP = 'workers'
 local DUE = P .. ':due'
 local BELL = P .. ':bell'
 local TIMERS = P .. ':timers'
+local SERVING = P .. ':serving'  -- workers that came, and neither left nor were lost
 
 local function ready_key(priority)
   return P .. ':ready:' .. priority

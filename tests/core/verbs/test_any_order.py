@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from millstream.core.codec import wrap
 from millstream.core.errors import GroupLost, QueueDraining
-from millstream.core.events import JobCheckpointed, JobSubmitted, QueueConfigured
+from millstream.core.events import JobCheckpointed, JobProgressed, JobSubmitted, QueueConfigured
 from millstream.core.hot import Lease
 from millstream.core.ids import new_id
 from millstream.core.jobs import JobState
 from millstream.core.operating import PURGEABLE, Mode
+from millstream.core.progressing import new_told
 from millstream.core.queue import Verdict
 from millstream.core.stepping import new_checkpoint
 from millstream.core.submitting import Policy, Scope, new_job
@@ -65,6 +66,7 @@ steps = st.one_of(
     step("finish", verdicts),
     step("finish", verdicts),
     step("checkpoint", st.lists(st.tuples(numbers, st.sampled_from("abc")), max_size=3)),
+    step("progress", st.lists(st.tuples(numbers, st.floats(0, 1)), max_size=3)),
     step("cancel", st.lists(numbers, max_size=3)),
     step("expire", st.integers(1, 3), few),
     step("promote", few),
@@ -156,6 +158,17 @@ class Play:
                 [
                     new_checkpoint(lease.id, lease.fence, JobCheckpointed(name, wrap(lease.fence)))
                     for lease, (_, name) in zip(leases, picks, strict=True)
+                ]
+            )
+
+    async def progress(self, picks: list[tuple[int, float]]) -> None:
+        """How far jobs of any lease have come, stale ones too."""
+        if self.leases:
+            leases = [self.leases[at % len(self.leases)] for at, _ in picks]
+            await self.mill.queue.progress(
+                [
+                    new_told(lease.id, lease.fence, JobProgressed(value))
+                    for lease, (_, value) in zip(leases, picks, strict=True)
                 ]
             )
 
