@@ -54,7 +54,9 @@ async def quick(ctx: Context, payload: Any) -> dict[str, int]:
 async def slow(ctx: Context, payload: float) -> dict[str, int]:
     """Take as many seconds as the payload says."""
     began(ctx)
-    await asyncio.sleep(payload)
+    for part in range(5):
+        ctx.progress(part, 5, message=f"part {part}")
+        await asyncio.sleep(payload / 5)
     return done(ctx)
 
 
