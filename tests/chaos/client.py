@@ -63,7 +63,8 @@ class Client:
         """One request; no answer in time is one of its outcomes."""
         try:
             answer = await self._http.request(method, path, json=body, headers=headers)
-        except httpx2.TransportError:
+        except (httpx2.TransportError, AttributeError):
+            # AttributeError: anyio's, of a connection that was reset as it was made.
             return Answer(0)
         if answer.status_code >= 500 and answer.status_code != 503:
             self.diary.unexpected.append(f"{method} {path}: {answer.status_code} {answer.text}")
