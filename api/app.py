@@ -10,6 +10,7 @@ from litestar.datastructures import State
 from ..core.config import Settings
 from . import (
     actions,
+    as_of,
     commands,
     counting,
     dead_letters,
@@ -23,6 +24,7 @@ from . import (
     schedules,
     stats,
     submissions,
+    why,
     workers,
 )
 from .hosts import Hosts, refuse_host
@@ -95,6 +97,11 @@ def create_app(settings: Settings) -> Litestar:
             jobs.get_job,
             jobs.get_events,
             jobs.get_attempts,
+            as_of.get_job_diff,
+            as_of.get_counts,
+            as_of.get_queue_diff,
+            why.get_why,
+            why.get_schedule_why,
             commands.cancel,
             commands.retry,
             commands.discard,

@@ -14,7 +14,7 @@ from ..core.errors import InvalidCursor
 from ..core.ids import is_id
 from ..core.jobs import JobState
 from ..projections.listing import JobFilter
-from . import lookup
+from . import as_of, lookup
 from .answers import answer
 from .parameters import EventParameters, JobParameters, ListParameters, read
 from .problems import DRAINING, INVALID, Fault, Problem, status_of
@@ -82,8 +82,12 @@ async def list_jobs(request: Request[Any, Any, Any]) -> ASGIResponse:
         discarded=given.discarded,
         command=given.command,
     )
+    resources = resources_of(request)
     try:
-        page = await resources_of(request).tables.jobs(wanted, given.cursor, given.limit)
+        if given.at is None:
+            page = await resources.tables.jobs(wanted, given.cursor, given.limit)
+        else:
+            page = await as_of.jobs_at(resources, wanted, given.at, given.cursor, given.limit)
     except InvalidCursor as error:
         raise _bad_cursor(str(error)) from None
     return answer(Page([view_of(job) for job in page.items], page.next_cursor))
@@ -91,9 +95,15 @@ async def list_jobs(request: Request[Any, Any, Any]) -> ASGIResponse:
 
 @get("/jobs/{job_id:str}")
 async def get_job(request: Request[Any, Any, Any], job_id: FromPath[str]) -> ASGIResponse:
-    """One job; with `wait` once it has ended, with `after` not older than that position."""
+    """One job; with `wait` once it has ended, with `after` not older than that position, with `at`
+    as it was then."""
     given = read(request, JobParameters)
     resources = resources_of(request)
+    if given.at is not None:
+        if given.wait or given.after:
+            message = "expected either at, or wait and after: what was does not change any more"
+            raise Problem(INVALID, f"{message}.", [Fault("$.at", message, "query")])
+        return answer(await as_of.job_at(resources, job_id, given.at))
     if given.wait and is_id(job_id):
         found = await lookup.find_ended(resources, job_id, given.wait, given.after)
     elif given.after:

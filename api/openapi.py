@@ -96,12 +96,13 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
 def _query_parameters(shape: type[msgspec.Struct]) -> list[dict[str, Any]]:
     _, components = msgspec.json.schema_components([shape], ref_template=_REF)
     properties = components[shape.__name__].get("properties", {})
+    required = components[shape.__name__].get("required", ())
     assert len(components) == 1, "query parameters are plain values"
     return [
         {
             "name": name,
             "in": "query",
-            "required": False,
+            "required": name in required,
             "schema": _without_null(found),
             **({"style": "form", "explode": True} if found.get("type") == "array" else {}),
         }

@@ -7,6 +7,7 @@ from msgspec import Struct
 from ..core.schedules import Schedule
 from . import parameters
 from .actions import Action, ActionResult
+from .as_of import CountsDifference, CountsView, JobDifference
 from .commands import By, Outcome, Reschedule
 from .dead_letters import DeadLettersView
 from .health import Health
@@ -23,6 +24,7 @@ from .schedule_views import (
 from .submission import Accepted, Batch, LoneSubmission
 from .submissions import Receipts
 from .views import AttemptView, EventView, JobView, SummaryView
+from .why import ScheduleWhy, Why
 from .workers import JobTypeList, WorkerList
 
 
@@ -97,13 +99,19 @@ OPERATIONS = (
         keyed=True,
     ),
     Operation(
-        "get", "/jobs", "listJobs", "jobs", "List jobs, newest first", JobList,
-        query=parameters.ListParameters, problems=(400, 503),
+        "get", "/jobs", "listJobs", "jobs",
+        "List jobs, newest first; with `at` those of then, as they were", JobList,
+        query=parameters.ListParameters, problems=(400, 410, 422, 503),
     ),
     Operation(
         "get", "/jobs/{job_id}", "getJob", "jobs",
-        "One job; with `wait` when it has ended", JobView,
-        query=parameters.JobParameters, problems=(400, 404, 422, 503),
+        "One job; with `wait` when it has ended, with `at` as it was", JobView,
+        query=parameters.JobParameters, problems=(400, 404, 410, 422, 503),
+    ),
+    Operation(
+        "get", "/jobs/{job_id}/diff", "diffJob", "jobs",
+        "What changed in a job between two instants", JobDifference,
+        query=parameters.BetweenParameters, problems=(400, 404, 410, 422, 503),
     ),
     Operation(
         "get", "/jobs/{job_id}/events", "listJobEvents", "jobs", "The history of a job", EventList,
@@ -113,6 +121,11 @@ OPERATIONS = (
         "get", "/jobs/{job_id}/attempts", "listJobAttempts", "jobs",
         "Every attempt at a job: its worker, times, outcome and error", AttemptList,
         query=parameters.EventParameters, problems=(400, 404, 503),
+    ),
+    Operation(
+        "get", "/jobs/{job_id}/why", "explainJob", "jobs",
+        "Why it waits, ran more than once, was delayed, replaced, cancelled or given up", Why,
+        problems=(400, 404, 410, 503),
     ),
     Operation(
         "post", "/jobs/{job_id}/cancel", "cancelJob", "jobs",
@@ -162,6 +175,16 @@ OPERATIONS = (
         example={"concurrency_per_key": 1,
                  "types": {"email.send": {"rate": {"limit": 100, "per": 60}}}},
     ),
+    Operation(
+        "get", "/queues/{queue}/counts", "countQueue", "queues",
+        "How many of its jobs were in which state at an instant", CountsView,
+        query=parameters.CountsParameters, problems=(400, 404, 410, 422, 503),
+    ),
+    Operation(
+        "get", "/queues/{queue}/diff", "diffQueue", "queues",
+        "How its counts differ between two instants", CountsDifference,
+        query=parameters.BetweenParameters, problems=(400, 404, 410, 422, 503),
+    ),
     *(
         Operation(
             "post", f"/queues/{{queue}}/{verb}", f"{verb}Queue", "queues", summary, ModeChange,
@@ -210,6 +233,11 @@ OPERATIONS = (
         "get", "/schedules/{name}/events", "listScheduleEvents", "schedules",
         "What became of a schedule, newest first", EventList,
         query=parameters.EventParameters, problems=(400, 404, 503),
+    ),
+    Operation(
+        "get", "/schedules/{name}/why", "explainSchedule", "schedules",
+        "Why its latest occurrences became jobs, or were skipped", ScheduleWhy,
+        problems=(400, 404, 503),
     ),
     Operation(
         "patch", "/schedules/{name}", "changeSchedule", "schedules",

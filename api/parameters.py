@@ -1,5 +1,6 @@
 """Query parameters, read into structs: unknown, repeated and malformed ones are refused by name."""
 
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -30,6 +31,10 @@ _CURSOR = "`next_cursor` of the answer before."
 Cursor = Annotated[str, Meta(min_length=1, max_length=512, pattern=NO_NUL, description=_CURSOR)]
 Position = Annotated[str, Meta(max_length=200, description="The answer must include this event.")]
 
+At = Annotated[
+    datetime, Meta(tz=True, description="As it was then, by the time of the log; not in future.")
+]
+
 
 class JobParameters(Struct, forbid_unknown_fields=True):
     """Of GET /jobs/{id}."""
@@ -38,6 +43,7 @@ class JobParameters(Struct, forbid_unknown_fields=True):
         float, Meta(ge=0, le=MAX_WAIT, description="Seconds to wait for the job to end.")
     ] = 0
     after: Position | None = None
+    at: At | None = None
 
 
 class ListParameters(Struct, forbid_unknown_fields=True):
@@ -55,8 +61,22 @@ class ListParameters(Struct, forbid_unknown_fields=True):
         Annotated[bool, Meta(description="Failed jobs: no dead letters any more?")] | None
     ) = None
     command: CommandText | None = None
+    at: At | None = None
     cursor: Cursor | None = None
     limit: Limit = 50
+
+
+class BetweenParameters(Struct, forbid_unknown_fields=True):
+    """Of what changed between two instants; without the second, up to now."""
+
+    from_: Instant = msgspec.field(name="from")
+    to: Instant | None = None
+
+
+class CountsParameters(Struct, forbid_unknown_fields=True):
+    """Of GET /queues/{queue}/counts; without an instant, now."""
+
+    at: At | None = None
 
 
 class EventParameters(Struct, forbid_unknown_fields=True):

@@ -11,7 +11,16 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.response.base import ASGIResponse
 
-from ..core.errors import LogLost, MemoryFull, MillstreamError, QueueDraining, Unavailable
+from ..core.errors import (
+    Behind,
+    HistoryLost,
+    LogLost,
+    MemoryFull,
+    MillstreamError,
+    QueueDraining,
+    TablesUnavailable,
+    Unavailable,
+)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -69,6 +78,7 @@ REDIS_DOWN = Kind("redis-unavailable", 503, "Redis does not answer", 2)
 TABLES_DOWN = Kind("postgresql-unavailable", 503, "PostgreSQL does not answer", 5)
 BEHIND = Kind("projection-behind", 503, "The tables have not caught up", 2)
 BUSY = Kind("too-many-waiting", 503, "Too many submissions wait for Redis", 1)
+HISTORY_LOST = Kind("history-lost", 410, "The events that would tell are not kept")
 MEMORY_FULL = Kind("memory-full", 503, "No memory for new jobs", 10)
 LOG_LOST = Kind("log-lost", 503, "The event log of a queue is lost", 60)
 DRAINING = Kind("draining", 503, "This server is shutting down", 1)
@@ -140,6 +150,12 @@ def problem_of(error: MillstreamError) -> Problem:
         case QueueDraining():
             detail = str(error).partition("DRAINING queue ")[2]
             return Problem(QUEUE_DRAINING, f"Queue {detail}.")
+        case TablesUnavailable():
+            return Problem(TABLES_DOWN, f"{error}. Submissions are taken all the same.")
+        case Behind():
+            return Problem(BEHIND, f"{error}.")
+        case HistoryLost():
+            return Problem(HISTORY_LOST, f"{error}.")
         case Unavailable():
             return Problem(REDIS_DOWN, f"{error}. What was asked may have been done.")
         case _:

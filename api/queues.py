@@ -108,7 +108,7 @@ async def get_queue(request: Request[Any, Any, Any], queue: FromPath[str]) -> AS
     """One queue."""
     read(request, NoParameters)
     resources = resources_of(request)
-    await _known(resources, queue)
+    await known_queue(resources, queue)
     (view,) = await _views(resources, [queue])
     return answer(view)
 
@@ -137,7 +137,7 @@ async def purge(request: Request[Any, Any, Any], queue: FromPath[str]) -> ASGIRe
     read(request, NoParameters)
     given = await read_command(request, Purge)
     resources = resources_of(request)
-    found = await _known(resources, queue)
+    found = await known_queue(resources, queue)
     states = PURGEABLE if given.states is None else frozenset(map(JobState, given.states))
     if given.dry_run:
         return answer(PurgeResult(queue, True, await found.purgeable(states), 0, None))
@@ -155,11 +155,11 @@ ROUTES = (list_queues, get_queue, pause, resume, drain, purge)
 async def _set_mode(request: Request[Any, Any, Any], queue: str, mode: Mode) -> ASGIResponse:
     read(request, NoParameters)
     by = await read_command(request, By)
-    found = await _known(resources_of(request), queue)
+    found = await known_queue(resources_of(request), queue)
     return answer(ModeChange(queue, mode, await found.set_mode(mode, by.event())))
 
 
-async def _known(resources: Resources, queue: str) -> PartitionQueue:
+async def known_queue(resources: Resources, queue: str) -> PartitionQueue:
     """The queue, if it was ever used. Raises Problem."""
     try:
         known = await resources.directory.has(check_queue(queue))

@@ -17,6 +17,7 @@ from ..core.queue import Directory
 from ..core.requests import Requests
 from ..core.schedule_index import Schedules
 from ..core.workers import Workers
+from ..projections.as_of import JobPast
 from ..projections.changes import Changes
 from .acknowledgements import Acknowledgements
 from .catalog import Catalog
@@ -44,6 +45,7 @@ class Resources:
     acknowledgements: Acknowledgements
     tables: Tables
     changes: Changes
+    past: JobPast
     metrics: Metrics
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -74,7 +76,7 @@ async def lifespan(app: Litestar) -> AsyncGenerator[None]:
     settings: Settings = app.state.settings
     redis = connection.connect(settings.redis_url, timeout=settings.command_timeout)
     keys = Keys(settings.namespace)
-    directory = Directory(redis, keys)
+    directory, logs = Directory(redis, keys), LogReader(redis, keys)
     waiting = connection.connect_blocking(
         settings.redis_url, block=settings.ack_timeout, timeout=settings.command_timeout
     )
@@ -89,7 +91,7 @@ async def lifespan(app: Litestar) -> AsyncGenerator[None]:
                 workers=Workers(redis, keys),
                 directory=directory,
                 schedules=Schedules(redis, keys, directory),
-                logs=LogReader(redis, keys),
+                logs=logs,
                 catalog=Catalog(directory, settings.unknown_types),
                 submitter=Submitter(directory),
                 idempotency=Idempotency(Requests(redis, keys), settings.idempotency_ttl),
@@ -98,6 +100,7 @@ async def lifespan(app: Litestar) -> AsyncGenerator[None]:
                 ),
                 tables=tables,
                 changes=changes,
+                past=JobPast(tables.pool, logs, directory),
                 metrics=Metrics(),
             )
             yield

@@ -23,6 +23,11 @@ class Tables:
     def __init__(self, pool: Any) -> None:
         self._pool = pool
 
+    @property
+    def pool(self) -> Any:
+        """The pool itself, for reads whose errors `problems` tells apart."""
+        return self._pool
+
     @classmethod
     @asynccontextmanager
     async def opened(cls, settings: Settings) -> AsyncGenerator["Tables"]:

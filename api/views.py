@@ -1,7 +1,6 @@
 """The contract's JSON of jobs, events and statistics, made from what core and projections know."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -11,6 +10,7 @@ from ..core.codec import NULL, Data
 from ..core.events import Fault, Record
 from ..core.hot import HotJob
 from ..core.jobs import Job, JobState, Progress
+from ..core.times import time_of as time_of
 from ..projections.attempts import Attempt
 from ..projections.queries import Summary
 
@@ -138,11 +138,6 @@ class SummaryView(Struct):
     success_rate: float | None
     wait_ms: Percentiles
     run_ms: Percentiles
-
-
-def time_of(ms: int) -> str:
-    """RFC 3339 in UTC with milliseconds."""
-    return f"{datetime.fromtimestamp(ms // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
 
 
 def time_or_null(ms: int | None) -> str | None:

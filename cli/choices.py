@@ -37,6 +37,18 @@ _BY = (
     ),
 )
 
+_BETWEEN = (
+    click.option("--from", "from", metavar="TIME", required=True, help="The first instant."),
+    click.option("--to", "to", metavar="TIME", help="The second one.  [default: now]"),
+)
+
+
+def between_options(command: Command) -> Command:
+    """Two instants."""
+    for option in reversed(_BETWEEN):
+        command = option(command)
+    return command
+
 
 def filter_options(command: Command) -> Command:
     """Which jobs: the filters of the list."""

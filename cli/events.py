@@ -6,7 +6,6 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,16 +13,17 @@ import msgspec
 import rich_click as click
 
 from ..core.config import Settings
-from ..core.connection import connect, connect_blocking
 from ..core.errors import MillstreamError, Unavailable
 from ..core.events import Record, parse_position
 from ..core.ids import is_id
-from ..core.keys import Keys
 from ..core.log import LogReader
 from ..core.queue import Directory
 from . import options
 from .client import REFUSED, UNREACHABLE, fail
+from .export import export
+from .jobs import ListByDefault
 from .output import print_line
+from .sources import log_sources
 
 if TYPE_CHECKING:
     from ..projections.history import History
@@ -35,7 +35,20 @@ class Refused(MillstreamError):
     """What was asked for cannot be there."""
 
 
-@click.command("events")
+@click.group("events", cls=ListByDefault)
+def command() -> None:
+    """The event log: list or follow it (what it does without a word after it), or export it.
+
+    \b
+    millstream events --queue emails --follow
+    millstream events export --format parquet --out audit-2027-01
+    """
+
+
+command.add_command(export)
+
+
+@command.command("list")
 @click.option("--job", metavar="ID", help="Only the events of this job.")
 @click.option("--queue", "queues", multiple=True, help="Only these queues; default: all.")
 @click.option(
@@ -47,7 +60,7 @@ class Refused(MillstreamError):
 )
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @options.data_option
-def command(
+def list_(
     job: str | None,
     queues: tuple[str, ...],
     positions: tuple[str, ...],
@@ -87,7 +100,7 @@ async def _tell(
 ) -> None:
     from ..projections.history import History
 
-    async with _sources(settings) as (pool, reader, directory):
+    async with log_sources(settings, block_ms=_BLOCK_MS) as (pool, reader, directory):
         history = History(pool, reader, block_ms=_BLOCK_MS)
         if job is None:
             wanted = await _starts(directory, reader, queues, positions)
@@ -108,23 +121,6 @@ async def _tell(
                 for partition in set(await directory.partitions()) - known:
                     known.add(partition)
                     await history.start(partition)
-
-
-@asynccontextmanager
-async def _sources(settings: Settings) -> AsyncGenerator[tuple[object, LogReader, Directory]]:
-    from ..projections import queries
-
-    keys = Keys(settings.namespace)
-    timeout = settings.command_timeout
-    redis = connect(settings.redis_url, timeout=timeout)
-    blocking = connect_blocking(settings.redis_url, block=_BLOCK_MS / 1000, timeout=timeout)
-    pool = await queries.connect(settings)
-    try:
-        yield pool, LogReader(blocking, keys), Directory(redis, keys)
-    finally:
-        pool.terminate()
-        await blocking.aclose()
-        await redis.aclose()
 
 
 async def _starts(

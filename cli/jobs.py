@@ -10,6 +10,7 @@ import msgspec
 import rich_click as click
 
 from .actions import COMMANDS
+from .choices import between_options
 from .client import Api, url_option
 from .output import one_line, print_json, print_line
 
@@ -68,6 +69,7 @@ for _command in COMMANDS:
 @click.option("--error", metavar="TEXT", help="Only jobs whose error holds this text.")
 @click.option("--fingerprint", metavar="HEX", help="Only jobs that failed so; see `dead`.")
 @click.option("--command", metavar="ID", help="Only jobs that were run again by this command.")
+@click.option("--at", metavar="TIME", help="As they were then.")
 @click.option("--discarded/--not-discarded", default=None, help="Failed jobs: as said of them.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, as when piped.")
@@ -90,18 +92,28 @@ def list_(limit: int, as_json: bool, url: str, **filters: Any) -> None:
 
 @command.command("show")
 @click.argument("job")
+@click.option("--at", metavar="TIME", help="As it was then, such as 2027-01-31T08:00:00Z.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on one line, as when piped.")
 @url_option
-def show(job: str, as_json: bool, url: str) -> None:
-    """One job, on a terminal with its history."""
+def show(job: str, at: str | None, as_json: bool, url: str) -> None:
+    """One job, on a terminal with its history; with --at as it was."""
     api = Api(url)
-    found = api.get(f"/jobs/{job}")
-    if as_json or not sys.stdout.isatty():
+    found = api.get(f"/jobs/{job}", at=at)
+    if as_json or at or not sys.stdout.isatty():
         print_line(found)
         return
     print_json(found)
     history = api.get(f"/jobs/{job}/events", limit=_PAGE)
     _print_history(msgspec.json.decode(history, type=_Events).items)
+
+
+@command.command("diff")
+@click.argument("job")
+@between_options
+@url_option
+def diff(job: str, url: str, **between: Any) -> None:
+    """What changed in a job between two instants."""
+    print_json(Api(url).get(f"/jobs/{job}/diff", **between))
 
 
 @command.command("attempts")

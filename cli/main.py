@@ -18,6 +18,7 @@ COMMANDS = {
     "migrate": "migrate",
     "submit": "submit",
     "jobs": "jobs",
+    "why": "why",
     "dead": "dead",
     "queues": "queues",
     "schedules": "schedules",

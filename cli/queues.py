@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import rich_click as click
 
-from .choices import by_options
+from .choices import between_options, by_options
 from .client import Api, url_option
 from .jobs import ListByDefault
 from .limits import limit
@@ -57,10 +57,21 @@ def list_(as_json: bool, url: str) -> None:
 
 @command.command("show")
 @click.argument("queue")
+@click.option("--at", metavar="TIME", help="Its counts as they were, 2027-01-31T08:00:00Z.")
 @url_option
-def show(queue: str, url: str) -> None:
-    """One queue."""
-    print_json(Api(url).get(f"/queues/{queue}"))
+def show(queue: str, at: str | None, url: str) -> None:
+    """One queue; with --at how many of its jobs were in which state then."""
+    api = Api(url)
+    print_json(api.get(f"/queues/{queue}/counts", at=at) if at else api.get(f"/queues/{queue}"))
+
+
+@command.command("diff")
+@click.argument("queue")
+@between_options
+@url_option
+def diff(queue: str, url: str, **between: Any) -> None:
+    """How the counts of a queue differ between two instants."""
+    print_json(Api(url).get(f"/queues/{queue}/diff", **between))
 
 
 @command.command("pause")

@@ -47,6 +47,10 @@ class Unavailable(MillstreamError):
     """A server could not be reached or did not answer; what was asked may have been done."""
 
 
+class TablesUnavailable(Unavailable):
+    """The same of PostgreSQL, whose tables tell the past; jobs are taken and run without it."""
+
+
 class LogLost(MillstreamError):
     """The log of a partition is gone or has gone back: nothing may be appended before a restore."""
 
@@ -103,6 +107,14 @@ class IllegalTransition(MillstreamError):
 
     def __init__(self, position: str, job: str, found: str, event: str) -> None:
         super().__init__(f"event at {position}: {event} cannot follow {found} of job {job}")
+
+
+class Behind(MillstreamError):
+    """Too much is not archived yet for what was asked; it will be, if a projector runs."""
+
+
+class HistoryLost(MillstreamError):
+    """Events that would tell what was asked are not kept (any more)."""
 
 
 class LogGap(MillstreamError):

@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 
-from ..core.errors import Unavailable
+from ..core.errors import TablesUnavailable
 
 CONNECT_TIMEOUT = 5
 
@@ -74,11 +74,11 @@ _TROUBLE = (
 
 @contextmanager
 def translated() -> Generator[None]:
-    """Turn connection trouble into Unavailable; other errors of the driver pass as they are."""
+    """Turn connection trouble into TablesUnavailable; other errors of the driver pass."""
     try:
         yield
     except _TROUBLE as error:
-        raise Unavailable(f"PostgreSQL cannot do this now: {_text(error)}") from error
+        raise TablesUnavailable(f"PostgreSQL cannot do this now: {_text(error)}") from error
 
 
 def _text(error: BaseException) -> str:

@@ -60,6 +60,7 @@ class Effect(msgspec.Struct):
     letters   group → how many more dead letters
     parked    events that were not applied
     raw       seq of those that the columns of the archive may not be able to hold
+    noted     the queue's counts at the end of this batch are to be kept
     """
 
     records: Sequence[ev.Record]
@@ -73,6 +74,7 @@ class Effect(msgspec.Struct):
     raw: set[int] = set()
     failures: dict[Group, Failures] = {}
     letters: dict[Group, int] = {}
+    noted: bool = False
 
 
 def is_job_id(text: str) -> bool:

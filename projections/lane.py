@@ -9,6 +9,10 @@ from ..core.codec import Data
 from ..core.jobs import TERMINAL, Job
 from .fold import Effect
 
+SNAPSHOT_EVENTS = 2000
+SNAPSHOT_MS = 60_000
+"""A partition's counts are noted after so many events, or so long after the last time they were."""
+
 REMEMBERED = 100_000
 """Most live jobs remembered of one partition (some 60 MB); those of others are read when needed."""
 
@@ -38,6 +42,7 @@ class Lane:
         self._jobs: dict[str, Job] = {}
         self._latest: dict[str, Job] = {}
         self._misses = 0
+        self._noted = (0, 0)
 
     def known(self, ids: Collection[str]) -> dict[str, Job]:
         """Those of the jobs that are remembered, as of the last batch folded."""
@@ -73,6 +78,14 @@ class Lane:
                 jobs.pop(job.id, None)
             elif len(jobs) < REMEMBERED or job.id in jobs:
                 jobs[job.id] = _slim(job)
+
+    def note_due(self, seq: int, time: int) -> bool:
+        """Whether counts are to be noted with the batch that ends at this event; they then are."""
+        noted_seq, noted_at = self._noted
+        due = seq >= noted_seq + SNAPSHOT_EVENTS or time >= noted_at + SNAPSHOT_MS
+        if due:
+            self._noted = (seq, time)
+        return due
 
     def commit(self, seq: int, entry: str) -> None:
         """The events up to `seq`, at stream id `entry`, are archived."""

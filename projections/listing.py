@@ -54,13 +54,12 @@ def listing(
     `columns` must include the id.
     """
     args: list[Any] = [limit]
-    conditions = list(_conditions(wanted, before, args))
+    found = conditions(wanted, before, args)
     # One branch per state: each reads its own index in the order of the page, which a list of
     # states could not. Literals, since a plan for any state cannot use an index for some.
     branches = [
-        _page([*conditions, f"state = '{JobState(state).value}'"], columns)
-        for state in wanted.states
-    ] or [_page(conditions, columns)]
+        _page([*found, f"state = '{JobState(state).value}'"], columns) for state in wanted.states
+    ] or [_page(found, columns)]
     if len(branches) == 1:
         return branches[0], args
     union = " UNION ALL ".join(f"({branch})" for branch in branches)
@@ -72,7 +71,8 @@ def _page(conditions: list[str], columns: str) -> str:
     return f"SELECT {columns} FROM jobs{where} ORDER BY id DESC LIMIT $1"  # noqa: S608
 
 
-def _conditions(wanted: JobFilter, before: str | None, args: list[Any]) -> list[str]:
+def conditions(wanted: JobFilter, before: str | None, args: list[Any]) -> list[str]:
+    """What `wanted` says but for the states, as SQL; appends to `args` what it refers to."""
     found: list[str] = []
 
     def add(condition: str, value: object) -> None:

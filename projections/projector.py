@@ -138,6 +138,7 @@ class Projector:
     def _write(self, lane: Lane, effect: Effect) -> None:
         last = effect.records[-1]
         step = Step(lane.partition, lane.epoch, lane.seq, last.seq, last.entry)
+        effect.noted = lane.note_due(last.seq, last.time)
         lane.advance(effect)
         self._written = lane, step
         self._writing = asyncio.create_task(self._tables.apply(effect, step))

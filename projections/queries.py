@@ -118,6 +118,12 @@ async def lost_workers(pool: asyncpg.Pool, since: int, limit: int = 1000) -> dic
     return {row["worker"]: row["time"] for row in rows}
 
 
+async def queue_modes(pool: asyncpg.Pool, queue: str, until: int, limit: int) -> list[Record]:
+    """The last archived pauses, drains and resumptions of a queue until an instant, in order."""
+    rows = await _fetch(pool, statement("queue_modes"), queue, until, limit)
+    return [read_record(row) for row in reversed(rows)]
+
+
 async def archived_events(
     pool: asyncpg.Pool, partition: str, after_seq: int = 0, limit: int = 1000
 ) -> list[Record]:

@@ -145,6 +145,10 @@ async def _write(connection: Any, effect: Effect, step: Step) -> bool:
             sql = statement("replace_spec").replace(":table", jobs_table(job_day(job.id)))
             await connection.fetch(sql, *spec_row(job))
         await _add(connection, effect)
+        if effect.noted:
+            last = effect.records[-1]
+            place = last.partition, last.epoch, last.seq, last.time
+            await connection.fetch(statement("note_counts"), *place)
         if effect.parked:
             await connection.fetch(statement("park_events"), *columns(map(_parked, effect.parked)))
     return True

@@ -15,6 +15,7 @@ The same function folds live batches, rebuilds tables and checks histories.
 
 from .evolve import ALLOWED, advance, begin, evolve, fold
 from .state import LIVE, TERMINAL, WAITING, Job, JobState, Progress
+from .states import state_after, state_before
 
 __all__ = [
     "ALLOWED",
@@ -28,4 +29,6 @@ __all__ = [
     "begin",
     "evolve",
     "fold",
+    "state_after",
+    "state_before",
 ]

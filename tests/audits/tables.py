@@ -32,6 +32,8 @@ class Stored:
     letters: dict[Group, tuple[str, int, int, str]]
     """Group → label, first_at, last_at, sample."""
     letter_counts: dict[Group, int]
+    snapshots: dict[tuple[str, int], dict[str, int]]
+    """Partition and seq → time, and jobs by state."""
 
 
 async def read_stored(dsn: str, partitions: Sequence[str]) -> Stored:
@@ -84,6 +86,10 @@ async def _read(connection: Any, partitions: list[str]) -> Stored:
             for row in letters
         },
         letter_counts=sums(letters, *group),
+        snapshots={
+            (row["partition"], row["seq"]): {n: row[n] for n in ("time", *JobState)}
+            for row in await rows("queue_snapshots", "partition", "ORDER BY partition, seq")
+        },
     )
 
 
@@ -127,6 +133,29 @@ def audit_tables(report: Report, stored: Stored, tracks: Mapping[str, Track]) ->
     _compare(report, "counts-differ", grouped, stored.counts)
     _compare(report, "letters-differ", letters_of(stored.jobs.values()), stored.letter_counts)
     _audit_statistics(report, stored)
+    _audit_snapshots(report, stored)
+
+
+def _audit_snapshots(report: Report, stored: Stored) -> None:
+    """Each snapshot holds the counts of the fold up to its event."""
+    told: dict[tuple[str, int], dict[str, int]] = {}
+    batch: list[Record] = []
+    jobs: dict[str, Job] = {}
+    parked: set[str] = set()
+    counts: Counter[tuple[str, str]] = Counter()
+    for record in stored.archive:
+        batch.append(record)
+        place = (record.partition, record.seq)
+        if place in stored.snapshots:
+            effect = fold(batch, jobs, parked)
+            batch = []
+            jobs |= {job.id: job for job in [*effect.created, *effect.changed]}
+            parked |= {one.record.job for one in effect.parked}
+            for (queue, _, state), count in effect.counts.items():
+                counts[queue, state] += count
+            states = {state.value: counts[record.partition, state] for state in JobState}
+            told[place] = {"time": record.time, **states}
+    _compare(report, "snapshots-differ", told, stored.snapshots)
 
 
 def letters_of(jobs: Iterable[Job]) -> Counter[Group]:

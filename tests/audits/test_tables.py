@@ -39,6 +39,8 @@ TABLES: dict[str, tuple[str, set[str]]] = {
         {"row-differs", "letters-differ"},
     ),
     "a count lost": ("DELETE FROM job_counts WHERE state = 'failed'", {"counts-differ"}),
+    "a snapshot": ("UPDATE queue_snapshots SET failed = failed + 1", {"snapshots-differ"}),
+    "a snapshot of nothing": ("UPDATE queue_snapshots SET seq = seq + 99", {"snapshots-differ"}),
     "a minute": ("UPDATE job_minutes SET started = started + 1", {"minutes-differ"}),
     "a duration": ("UPDATE job_minute_durations SET count = count + 1", {"durations-differ"}),
     "a sum of durations": ("UPDATE job_durations SET count = count + 1", {"durations-differ"}),
@@ -50,7 +52,7 @@ TABLES: dict[str, tuple[str, set[str]]] = {
     ),
     "an archived event lost": (
         UNLOCK + "DELETE FROM job_events WHERE type = 'worker.started'",
-        {"checkpoint-differs"},
+        {"checkpoint-differs", "snapshots-differ"},
     ),
     "a parked event": (
         "INSERT INTO parked_events (partition, epoch, seq, version, time, entry, job, type, body,"

@@ -16,6 +16,7 @@ from millstream.core.errors import InvalidCursor, MillstreamError, Unavailable
 from millstream.core.events import Record
 from millstream.core.jobs import JobState
 from millstream.projections import queries
+from millstream.projections.as_of.page import candidates
 from millstream.projections.fold import fold
 from millstream.projections.histogram import ERROR
 from millstream.projections.listing import JobFilter, listing, next_cursor, read_cursor
@@ -232,12 +233,35 @@ async def test_each_filter_has_its_index(many: Any, wanted: JobFilter, index: st
         assert "Sort" not in plan or "Merge" in plan, plan
 
 
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (JobFilter(), "pkey"),
+        (JobFilter(states=(JobState.FAILED,), error="disk"), "pkey"),
+        (JobFilter(queue="none"), "queue_id_idx"),
+        (JobFilter(type="rare"), "type_id_idx"),
+    ],
+)
+async def test_jobs_as_they_were_are_read_in_order(
+    many: Any, wanted: JobFilter, index: str
+) -> None:
+    sql, args = candidates(wanted, 2**47, None)
+    plan = "\n".join(row[0] for row in await many.fetch(f"EXPLAIN {sql}", *args))
+    assert index in plan, plan
+    assert "Seq Scan" not in plan, plan
+    assert "Sort" not in plan or "Merge" in plan, plan
+
+
 async def test_history_and_log_have_their_indexes(many: Any) -> None:
     for name, args, index in (
         ("job_history", (job_id(5), 0, 10), "job_version_idx"),
         ("partition_events", ("default", 100, 10), "partition_epoch_seq_time"),
         ("archived_entry", ("default", 1, 5), "partition_epoch_seq_time"),
         ("job_specs", ([job_id(5), job_id(7)],), "job_version_idx"),
+        ("job_past", (job_id(5), 0, 2**62, 10), "job_version_idx"),
+        ("jobs_past", ([job_id(5), job_id(7)], 0, 2**62), "job_version_idx"),
+        ("events_of_versions", ([job_id(5)], [1], 2**62), "job_version_idx"),
+        ("queue_modes", ("default", 2**62, 10), "partition_time_idx"),
         ("schedule_history", ("nightly", 2**63 - 1, "", 0, 10), "substring_time_partition_seq_idx"),
         ("lost_workers", (1_000_000, 100), "time_idx|substring_partition_epoch_seq_idx"),
         ("jobs_by_id", ([job_id(1)], job_id(1), job_id(1)), "pkey"),

@@ -1,0 +1,51 @@
+"""How things stand around a live job, as far as a reason to wait may lie in them."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from ..operating import Mode
+from ..workers import Condition
+
+
+class Gate(Struct, frozen=True):
+    """The limit a blocked job waits for.
+
+    running   jobs that have passed it and count against it; `holders`: some of them
+    bound     how many may; None: a rate
+    ahead     jobs that wait for it before this one; None: not known
+    opens_at  of a rate, when the next job is let in (ms since 1970)
+    """
+
+    running: int = 0
+    holders: Sequence[str] = ()
+    bound: int | None = None
+    ahead: int | None = None
+    opens_at: int | None = None
+
+
+class Server(Struct, frozen=True):
+    """A worker that serves the job's queue; `busy`: all its slots are taken."""
+
+    name: str
+    condition: Condition
+    types: Sequence[str]
+    busy: bool = False
+
+
+class Facts(Struct, frozen=True):
+    """How the job's queue stands. `now`: ms since 1970 by the server's clock.
+
+    queued, running  jobs of the queue that may run, and that run
+    concurrency      most jobs of the queue that may run at once; None: no such limit
+    rated            starts of the whole queue are limited by a rate
+    """
+
+    now: int
+    mode: Mode = "open"
+    queued: int = 0
+    running: int = 0
+    concurrency: int | None = None
+    rated: bool = False
+    servers: Sequence[Server] = ()
+    gate: Gate | None = None

@@ -1,0 +1,224 @@
+"""Commands that ask what was, and why, as they are run; and the examples of their pages."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import httpx2
+import pytest
+
+from millstream.core import config
+from millstream.core.config import Settings
+from millstream.core.embedded import Postgres, Valkey
+from millstream.core.embedded.ports import free_port
+from millstream.core.export import FileEntry, load, read_export
+
+from .pages import run_script, scripts
+from .roles import running
+from .test_client_commands import HANDLERS, Commands, on_terminal
+from .test_operating_commands import said, until
+
+FAR = "2999-01-01T00:00:00Z"
+
+
+@pytest.fixture(scope="module")
+def millstream(
+    valkey_server: Valkey,
+    postgres_server: Postgres,
+    migrated_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Commands]:
+    valkey_server.start()
+    postgres_server.start()
+    postgres_server.execute(f"CREATE DATABASE audit TEMPLATE {migrated_template}")
+    given = {
+        "redis_url": valkey_server.url,
+        "postgres_dsn": postgres_server.dsn_of("audit"),
+        "namespace": "audit",
+        "port": free_port(),
+        "sweep": 0.2,
+    }
+    settings = config.override(Settings(), given)
+    with running(settings, tmp_path_factory.mktemp("roles"), str(HANDLERS)):
+        commands = Commands(settings)
+        commands.environ["USER"] = "ada"
+        yield commands
+    postgres_server.execute("DROP DATABASE audit WITH (FORCE)")
+
+
+def test_jobs_and_queues_as_they_were(millstream: Commands) -> None:
+    job = millstream.submit("flaky", {"failures": 1}, "--queue", "was", "--wait", "20")
+    begun, ended = job["submitted_at"], job["finished_at"]
+    then = said(millstream, "jobs", "show", job["id"], "--at", begun)
+    assert (then["state"], then["version"]) == ("queued", 1)
+    assert said(millstream, "jobs", "show", job["id"], "--at", ended)["result"] == job["result"]
+    listed = millstream.lines("jobs", "list", "--queue", "was", "--at", begun)
+    assert [(one["id"], one["state"]) for one in listed] == [(job["id"], "queued")]
+    assert millstream.lines("jobs", "--queue", "was", "--state", "failed", "--at", ended) == []
+    counts = said(millstream, "queues", "show", "was", "--at", begun)
+    assert (counts["total"], counts["by_state"]["queued"]) == (1, 1)
+    found = said(millstream, "queues", "diff", "was", "--from", begun, "--to", ended)
+    assert found["by_state"]["succeeded"] == {"before": 0, "after": 1, "change": 1}
+    found = said(millstream, "jobs", "diff", job["id"], "--from", begun)
+    assert found["changes"]["state"] == {"before": "queued", "after": "succeeded"}
+    assert found["events"][-1]["type"] == "job.succeeded"
+
+
+def test_instants_that_cannot_be(millstream: Commands) -> None:
+    job = millstream.submit("hello")["id"]
+    done = millstream("jobs", "show", job, "--at", FAR)
+    assert done.returncode == 2
+    assert "expected a time that has passed" in done.stderr
+    done = millstream("jobs", "show", job, "--at", "2020-01-01T00:00:00Z")
+    assert done.returncode == 2
+    assert "did not exist at 2020-01-01" in done.stderr
+    assert millstream("queues", "diff", "default").returncode == 2
+
+
+def test_the_example_of_time_travel(millstream: Commands, tmp_path: Path) -> None:
+    (script,) = scripts("time-travel.md")
+    job = millstream.submit("hello", {}, "--wait", "20")["id"]
+    until(lambda: said(millstream, "jobs", "show", job)["position"])
+    lines = run_script(script, tmp_path, millstream.environ | {"JOB": job}).splitlines()
+    at, diff, *listed, counts, change = map(json.loads, lines)
+    assert (at["state"], diff["changes"]["state"]["after"]) == ("queued", "succeeded")
+    assert job in [one["id"] for one in listed]
+    assert counts["by_state"]["queued"] >= 1
+    assert change["by_state"]["succeeded"]["change"] >= 1
+
+
+def codes(found: Any) -> list[str]:
+    return [one["code"] for one in found["sentences"]]
+
+
+def test_why_on_the_command_line(millstream: Commands) -> None:
+    job = millstream.submit("flaky", {"failures": 1}, "--wait", "20")["id"]
+    found = said(millstream, "why", job)
+    assert found["id"] == job
+    assert codes(found) == ["submitted", "ran_again.failed", "succeeded"]
+    shown = on_terminal(millstream, "why", job)
+    assert "attempt 1 had failed" in shown
+    assert found["sentences"][0]["events"][0] in shown
+    for args in ([], [job, "--schedule", "nightly"]):
+        done = millstream("why", *args)
+        assert (done.returncode, "expected either a job or --schedule" in done.stderr) == (2, True)
+
+
+def test_why_occurrences_are_skipped(millstream: Commands) -> None:
+    plan = ("busy", "hello", "--every", "1", "--overlap", "skip", "--payload", '{"after": 30}')
+    assert millstream("schedules", "create", *plan).returncode == 0
+    until(lambda: "schedule.skipped" in codes(said(millstream, "why", "--schedule", "busy")))
+    found = said(millstream, "why", "--schedule", "busy")
+    skipped = next(one for one in found["sentences"] if one["code"] == "schedule.skipped")
+    assert "a job of an earlier occurrence had not ended" in skipped["text"]
+    assert len(skipped["events"]) == 1
+    assert millstream("schedules", "delete", "busy").returncode == 0
+
+
+def test_the_example_of_why(millstream: Commands, tmp_path: Path) -> None:
+    (script,) = scripts("why.md")
+    lines = run_script(script, tmp_path, millstream.environ).splitlines()
+    answers = [json.loads(line) for line in lines if line.startswith("{")]
+    paused, again = [answer for answer in answers if "sentences" in answer]
+    assert codes(paused)[0] == "waits.paused"
+    assert paused["sentences"][0]["text"].endswith("(a bad release): nothing of it is started.")
+    assert "redriven" in codes(again)
+
+
+def exported(folder: Path, queue: str) -> list[dict[str, Any]]:
+    """An export in JSON lines, as `millstream events` would tell it."""
+    return [
+        {"seq": r.seq, "type": r.type, "job_id": r.job or None, "body": json.loads(r.body)}
+        for r in read_export(folder, queue)
+    ]
+
+
+def told(millstream: Commands, queue: str) -> list[dict[str, Any]]:
+    events = millstream.lines("events", "--queue", queue)
+    return [{name: one[name] for name in ("seq", "type", "job_id", "body")} for one in events]
+
+
+def test_an_export_is_the_log(millstream: Commands, tmp_path: Path) -> None:
+    millstream.submit("flaky", {"failures": 1}, "--queue", "out", "--wait", "20")
+    for format_ in ("jsonl", "csv", "parquet"):
+        out = tmp_path / format_
+        found = said(
+            millstream, "events", "export", "--format", format_, "--out", str(out), "--queue", "out"
+        )
+        events = told(millstream, "out")
+        assert exported(out, "out") == events
+        assert (found["events"], found["complete"], found["missing"]) == (len(events), True, 0)
+        again = said(
+            millstream, "events", "export", "--format", format_, "--out", str(out), "--queue", "out"
+        )
+        assert again == found
+
+
+def test_an_export_that_is_killed_goes_on(millstream: Commands, tmp_path: Path) -> None:
+    jobs = [{"type": "hello", "queue": "killed", "delay": 86400}] * 3000
+    answer = httpx2.post(f"{millstream.url}/api/v1/jobs/batch", json={"jobs": jobs}, timeout=30)
+    assert answer.status_code == 201, answer.text
+    count = len(told(millstream, "killed"))
+    out = tmp_path / "out"
+    args = ("events", "export", "--out", str(out), "--queue", "killed", "--part", "20")
+    process = subprocess.Popen(millstream.command(*args), env=millstream.environ)
+    until(lambda: len(files_of(out)) >= 5)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    kept = files_of(out)
+    assert len(kept) < 150, "it was not broken off"
+    assert len(exported(out, "killed")) == 20 * len(kept)
+    found = said(millstream, *args)
+    assert (found["events"], found["complete"]) == (count, True)
+    assert files_of(out)[: len(kept)] == kept
+    assert exported(out, "killed") == told(millstream, "killed")[:count]
+
+
+def files_of(out: Path) -> list[FileEntry]:
+    manifest = load(out)
+    return [] if manifest is None else manifest.files
+
+
+def test_a_terminal_gets_a_bar(millstream: Commands, tmp_path: Path) -> None:
+    millstream.submit("hello", {}, "--queue", "bar", "--wait", "20")
+    shown = on_terminal(millstream, "events", "export", "--out", str(tmp_path), "--queue", "bar")
+    assert "events" in shown
+    assert re.search(r" (\d+)/\1 ", shown), shown
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--queue", "nobody-used-it"], "--queue: expected a used queue"),
+        (["--from", "yesterday"], "--from: expected a time such as"),
+        (["--to", "2027-01-31T08:00:00"], "--to: expected a time such as"),
+        (["--format", "csv"], "of other events or in another format"),
+    ],
+)
+def test_exports_that_cannot_be(
+    millstream: Commands, tmp_path: Path, args: list[str], said: str
+) -> None:
+    millstream.submit("hello", {}, "--queue", "was")
+    assert millstream("events", "export", "--out", str(tmp_path), "--queue", "was").returncode == 0
+    done = millstream("events", "export", "--out", str(tmp_path), *args)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_the_example_of_audit(millstream: Commands, tmp_path: Path) -> None:
+    (script,) = scripts("audit.md")
+    job = millstream.submit("hello", {}, "--wait", "20")["id"]
+    run_script(f"cd {tmp_path}\n{script}", tmp_path, millstream.environ | {"JOB": job})
+    for folder in ("audit", "table"):
+        found = list(read_export(tmp_path / folder))
+        assert job in {record.job for record in found}
+    with duckdb.connect() as duck:
+        duck.execute(f"SELECT count(*) FROM '{tmp_path}/table/*.parquet'")
+        assert duck.fetchone() == (len(found),)
