@@ -59,13 +59,13 @@ class Slow(Kind):
 
 
 class VerySlow(Kind):
-    """Longer than a lease."""
+    """About as long as a lease: who is overtaken comes back while another is at it."""
 
     type = "chaos.slow"
-    weight = 4
+    weight = 20
 
     def body(self, random: Random, number: int) -> Body:
-        return {"payload": 5.0}
+        return {"payload": round(random.uniform(1, 5), 3)}
 
 
 class Threaded(Kind):

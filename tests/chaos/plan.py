@@ -43,7 +43,7 @@ class Shape(msgspec.Struct, frozen=True):
 
 KINDS: dict[str, Shape] = {
     "kill": Shape(6, ROLES, 0.0, 1.0),
-    "freeze": Shape(5, WORKERS, 0.3, 7.0),
+    "freeze": Shape(6, WORKERS, 1.5, 7.0),
     "freeze-role": Shape(2, ("api", "projector", "valkey"), 0.3, 3.0),
     "deploy": Shape(3, ROLES, 0.0, 0.5),
     "kill-server": Shape(3, SERVERS, 0.0, 2.0),
