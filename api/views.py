@@ -87,9 +87,9 @@ class JobView(Struct, gc=False):
 class AttemptView(Struct, gc=False):
     """One attempt at a job. `number` begins again when the job is run again; `fence` does not.
 
-    `outcome`: succeeded, failed, snoozed, released, cancelled, crashed (its worker did not renew
-    the lease), lost (the consumer group was), or null while it runs. `retry_at`: when a failed one
-    is tried again.
+    `outcome`: succeeded, failed, snoozed, released, cancelled, crashed (its process died, or its
+    worker did not renew the lease), lost (the consumer group was), or null while it runs.
+    `retry_at`: when a failed one is tried again.
     """
 
     number: int

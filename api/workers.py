@@ -48,13 +48,17 @@ class WorkerView(Struct):
 
 
 class JobTypeView(Struct):
-    """A job type as workers announced it last; the schemas are JSON Schema, null: anything."""
+    """A job type as workers announced it last; the schemas are JSON Schema, null: anything.
+
+    `executor`: where its handler runs, `loop`, `thread` or `process`.
+    """
 
     type: str
     queue: str | None = None
     max_attempts: int | None = None
     backoff: dict[str, Any] | None = None
     timeout: float | None = None
+    executor: str | None = None
     payload_schema: dict[str, Any] | None = None
     result_schema: dict[str, Any] | None = None
     workers: int = 0  #: that serve it now
@@ -81,6 +85,7 @@ class _Announced(Struct):
     max_attempts: int | None = None
     backoff: dict[str, Any] | None = None
     timeout: float | None = None
+    executor: str | None = None
     payload_schema: dict[str, Any] | None = None
     result_schema: dict[str, Any] | None = None
 

@@ -19,9 +19,16 @@ from . import options
     help='A queue to serve, or queue:weight; "*": all. Repeatable.',
 )
 @click.option("--concurrency", type=int, help="Most jobs at once in this process (default 100).")
+@click.option(
+    "--processes", type=int, help="Most processes for jobs that run in one (default: processors)."
+)
 @options.data_option
 def command(
-    apps: tuple[str, ...], queues: tuple[str, ...], concurrency: int | None, data: Path | None
+    apps: tuple[str, ...],
+    queues: tuple[str, ...],
+    concurrency: int | None,
+    processes: int | None,
+    data: Path | None,
 ) -> None:
     """Run jobs.
 
@@ -36,8 +43,9 @@ def command(
     \b
     millstream worker --app shop/jobs.py
     millstream worker --app shop.jobs --queue emails --queue default --concurrency 20
+    millstream worker --app shop.jobs --queue reports --concurrency 4 --processes 4
     """
-    settings = options.load(queues=queues, concurrency=concurrency)
+    settings = options.load(queues=queues, concurrency=concurrency, processes=processes)
     with options.role("worker", settings, data) as found:
         from ..consumers.service import serve
 

@@ -28,6 +28,7 @@ class Attempt(msgspec.Struct, eq=False):
     since     when the lease was given, `time.monotonic`
     task      the task that runs its handler, only while an async handler runs
     stop      why it is to stop
+    apart     it runs in a process of its own
     ended     its handler has returned or raised in a thread
     settled   its verdict was given (or will never be): whatever else comes is dropped
     """
@@ -41,6 +42,7 @@ class Attempt(msgspec.Struct, eq=False):
     task: asyncio.Task[None] | None = None
     stop: Stop | None = None
     in_thread: bool = False
+    apart: bool = False
     ended: bool = False
     settled: bool = False
 

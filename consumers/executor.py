@@ -22,6 +22,8 @@ from .context import Context
 from .durable import Durable
 from .faults import MAX_MESSAGE, bounded, fault_of
 from .handlers import Handler, Registry
+from .outcomes import MAX_RESULT
+from .processes import Processes
 from .stats import Stats
 from .threads import Threads
 
@@ -44,6 +46,8 @@ class Executor:
         stats: Stats,
         handler_missing_after: float,
         durable: Durable | None = None,
+        processes: Processes | None = None,
+        max_result_bytes: int = MAX_RESULT,
         elsewhere: Callable[[str], bool | None] | None = None,
     ) -> None:
         self._registry = registry
@@ -52,6 +56,8 @@ class Executor:
         self._stats = stats
         self._handler_missing_after = handler_missing_after
         self._durable = durable
+        self._processes = processes if processes is not None and processes.available else None
+        self._max_result_bytes = max_result_bytes
         self._elsewhere = elsewhere
 
     async def execute(self, attempt: Attempt, task: "asyncio.Task[None]") -> None:
@@ -59,7 +65,12 @@ class Executor:
         if attempt.settled:
             return
         try:
-            finish = self.resolve(attempt) or self.decode(attempt) or await self.run(attempt, task)
+            finish = self.resolve(attempt)
+            if finish is None:
+                if attempt.apart:
+                    finish = await self.isolate(attempt, task)
+                else:
+                    finish = self.decode(attempt) or await self.run(attempt, task)
         except GeneratorExit:
             raise
         except BaseException as error:
@@ -79,11 +90,13 @@ class Executor:
         except msgspec.MsgspecError as error:
             # A later release wrote it: a worker of that release may be there, or come.
             return self._not_mine(attempt, f"this release cannot read the job: {error}")
-        attempt.handler = self._registry.get(spec.type)
-        if attempt.handler is None:
+        handler = attempt.handler = self._registry.get(spec.type)
+        if handler is None:
             return self._not_mine(
                 attempt, f"no worker of this queue has a handler for {spec.type!r}"
             )
+        if attempt.lease.crashes or handler.executor == "process":
+            attempt.apart = self._processes is not None
         return None
 
     def decode(self, attempt: Attempt) -> Finish | None:
@@ -112,7 +125,10 @@ class Executor:
         timeout = handler.timeout if spec.timeout_ms is None else spec.timeout_ms / 1000
         if not handler.is_async:
             return await self._run_in_thread(attempt, handler, context, timeout)
-        timer = None if timeout is None else self._start_clock(attempt, context, timeout)
+        timer = None
+        if timeout is not None:
+            context.deadline = time.monotonic() + timeout
+            timer = self.watch(attempt, timeout)
         attempt.task = task
         try:
             value = await handler.function(context, attempt.payload)
@@ -128,7 +144,29 @@ class Executor:
                 timer.cancel()
         if attempt.stop is not None:
             return outcomes.stopped(attempt, timeout)
-        return outcomes.returned(attempt, value)
+        return outcomes.returned(attempt, value, self._max_result_bytes)
+
+    async def isolate(self, attempt: Attempt, task: "asyncio.Task[None]") -> Finish:
+        """Have a process of its own decode the payload, call the handler and judge."""
+        assert self._processes is not None
+        timeout = _timeout_of(attempt)
+        timers: list[asyncio.TimerHandle | None] = []
+
+        def begun() -> None:
+            if timeout is not None:
+                timers.append(self.watch(attempt, timeout))
+
+        attempt.task = task
+        try:
+            finish = await self._processes.run(attempt, begun)
+        except asyncio.CancelledError as error:
+            finish = outcomes.raised(attempt, error)
+        finally:
+            attempt.task = None
+            for timer in timers:
+                if timer is not None:
+                    timer.cancel()
+        return finish if attempt.stop is None else outcomes.stopped(attempt, timeout)
 
     def stop(self, attempt: Attempt, why: Stop) -> None:
         """Have an attempt end: an async handler is interrupted, one in a thread is told.
@@ -162,14 +200,16 @@ class Executor:
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
         variables = copy_context()
-        timers: list[asyncio.TimerHandle] = []
+        timers: list[asyncio.TimerHandle | None] = []
 
         def begin() -> None:
             if timeout is not None and not outcome.done():
-                timers.append(self._start_clock(attempt, context, timeout))
+                timers.append(self.watch(attempt, timeout))
 
         def call() -> None:
-            _from_thread(loop, begin)  # the clock starts with the thread, not in its queue
+            if timeout is not None:  # the clock starts with the thread, not in its queue
+                context.deadline = time.monotonic() + timeout
+                _from_thread(loop, begin)
             value, error = None, None
             try:
                 if attempt.stop is None:  # it may have been stopped while it waited for a thread
@@ -183,14 +223,25 @@ class Executor:
         self._threads.call(call)
         value, error = await outcome
         for timer in timers:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
         if attempt.stop is not None:
             return outcomes.stopped(attempt, timeout)
-        return _judge(attempt, value, error)
+        return self._judge(attempt, value, error)
 
-    def _start_clock(self, attempt: Attempt, context: Context, timeout: float) -> Any:
-        context.deadline = time.monotonic() + timeout
+    def watch(self, attempt: Attempt, timeout: float) -> asyncio.TimerHandle | None:
+        """Stop an attempt after that many seconds."""
         return asyncio.get_running_loop().call_later(timeout, self.stop, attempt, Stop.TIMEOUT)
+
+    def _judge(self, attempt: Attempt, value: Any, error: BaseException | None) -> Finish:
+        """The verdict on what a function in a thread returned or raised."""
+        if error is not None:
+            return outcomes.raised(attempt, error)
+        if inspect.iscoroutine(value):
+            value.close()
+            message = "the handler returned a coroutine: declare it with async def"
+            return outcomes.hopeless(attempt, Fault("InvalidResult", message))
+        return outcomes.returned(attempt, value, self._max_result_bytes)
 
     def _not_mine(self, attempt: Attempt, fault: str) -> Finish:
         elsewhere = False
@@ -202,17 +253,6 @@ class Executor:
         if not attempt.settled:
             attempt.settled = True
             self._deliver(attempt, finish)
-
-
-def _judge(attempt: Attempt, value: Any, error: BaseException | None) -> Finish:
-    """The verdict on what a function in a thread returned or raised."""
-    if error is not None:
-        return outcomes.raised(attempt, error)
-    if inspect.iscoroutine(value):
-        value.close()
-        message = "the handler returned a coroutine: declare it with async def"
-        return outcomes.hopeless(attempt, Fault("InvalidResult", message))
-    return outcomes.returned(attempt, value)
 
 
 def _timeout_of(attempt: Attempt) -> float | None:

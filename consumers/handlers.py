@@ -4,7 +4,7 @@ import builtins
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -19,6 +19,7 @@ from .verdicts import Verdict
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Exceptions = tuple[type[BaseException], ...]
+Executor = Literal["loop", "thread", "process"]
 
 
 class Handler(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +33,7 @@ class Handler(msgspec.Struct, frozen=True, kw_only=True):
     decode        payload bytes → payload
     where         file and line, for people
     schedule      when such jobs are submitted by themselves
+    executor      where it runs: on the event loop, in a thread, or in a process
     """
 
     type: str
@@ -47,10 +49,12 @@ class Handler(msgspec.Struct, frozen=True, kw_only=True):
     where: str
     schedule: Schedule | None = None
     non_retryable: Exceptions = ()
+    executor: Executor = "loop"
 
     def announcement(self) -> dict[str, Any]:
         """What whoever submits such jobs should know (JSON values; durations in seconds)."""
         told: dict[str, Any] = {"queue": self.queue, "max_attempts": self.max_attempts}
+        told["executor"] = self.executor
         if self.backoff is not None:
             told["backoff"] = msgspec.to_builtins(self.backoff)
         if self.timeout is not None:
@@ -76,6 +80,7 @@ class Registry:
         backoff: Backoff | None = None,
         timeout: float | None = None,
         non_retryable: Sequence[type[BaseException]] = (),
+        executor: Executor | None = None,
         cron: str | None = None,
         every: float | None = None,
         timezone: str = "UTC",
@@ -85,9 +90,10 @@ class Registry:
 
         It takes (ctx, payload): what msgspec can decode into payload's annotation is accepted,
         everything else fails the job at once. An `async def` runs on the event loop, a plain
-        function in a thread. Exceptions of the kinds in `non_retryable` fail the job at once, as
-        `Fail` does. With `cron` (in `timezone`) or `every` (seconds) such jobs are submitted by
-        themselves; `schedule` says more, in the words of the API. Raises HandlerError.
+        function in a thread; with `executor="process"` either runs in a process of its own.
+        Exceptions of the kinds in `non_retryable` fail the job at once, as `Fail` does. With `cron`
+        (in `timezone`) or `every` (seconds) such jobs are submitted by themselves; `schedule` says
+        more, in the words of the API. Raises HandlerError.
         """
         scope = sys._getframe(1).f_locals  # annotations may name what is local to the caller
 
@@ -95,6 +101,7 @@ class Registry:
             signature = read_signature(type, function, scope)
             options = _checked(type, queue, max_attempts, timeout)
             options["non_retryable"] = _exceptions(type, non_retryable)
+            options["executor"] = _executor(type, function, executor)
             times = {"cron": cron, "every": every, "timezone": timezone}
             planned = declared(type, queue, max_attempts, times, schedule)
             self.add(
@@ -151,6 +158,17 @@ def _checked(type: str, queue: str, max_attempts: int, timeout: float | None) ->
     if timeout is not None and not 0 < timeout <= 366 * 86400:
         raise HandlerError(type, "a timeout of more than 0 seconds, at most 366 days", timeout)
     return {"queue": queue, "max_attempts": max_attempts, "timeout": timeout}
+
+
+def _executor(type: str, function: Any, given: Executor | None) -> Executor:
+    """Where a handler runs: where it says, if it can; else where it must."""
+    own: Executor = "loop" if inspect.iscoroutinefunction(function) else "thread"
+    if given is None or given == own or given == "process":
+        return given or own
+    if given not in get_args(Executor):
+        raise HandlerError(type, "executor loop, thread or process", repr(given))
+    can = "an async def" if given == "loop" else "a plain function"
+    raise HandlerError(type, f"{can} for executor={given!r}", f"executor {own!r} by its kind")
 
 
 def _exceptions(type: str, given: Any) -> Exceptions:

@@ -11,6 +11,7 @@ from ..core.events import (
     Fault,
     JobAttemptFailed,
     JobCancelled,
+    JobCrashed,
     JobFailed,
     JobReleased,
     JobSnoozed,
@@ -32,12 +33,15 @@ _NON_RETRYABLE = body_of(JobFailed("non_retryable"))
 MIN_RELEASE, MAX_RELEASE = 1_000, 60_000
 """Bounds (ms) of the wait before a job without a handler here is offered again."""
 
+MAX_RESULT = 8 * 2**20
+"""Bytes of a result, unless settings say otherwise."""
+
 ELSEWHERE_RELEASE = 2_000
 """The upper one if another worker has a handler: sooner or later that one is given the job."""
 
 
-def returned(attempt: Attempt, value: Any) -> Finish:
-    """The handler returned `value`."""
+def returned(attempt: Attempt, value: Any, most: int = MAX_RESULT) -> Finish:
+    """The handler returned `value`, which may have `most` bytes as JSON."""
     lease = attempt.lease
     if attempt.context is not None and attempt.context.asleep is not None:
         return asleep(attempt, attempt.context.asleep)
@@ -52,6 +56,12 @@ def returned(attempt: Attempt, value: Any) -> Finish:
             f"expected a result that can be written as JSON, got {type(value).__name__}: {error}"
         )
         return hopeless(attempt, Fault("InvalidResult", bounded(message, MAX_MESSAGE)))
+    if len(body) > most:
+        message = (
+            f"expected a result of at most {most} bytes (MILLSTREAM_MAX_RESULT_BYTES), "
+            f"got {len(body)}"
+        )
+        return hopeless(attempt, Fault("InvalidResult", message))
     return Finish(lease.id, lease.fence, "succeeded", body)
 
 
@@ -133,16 +143,43 @@ def not_mine(
 
     `elsewhere`: whether another worker can run it; None: not known, so it is not given up.
     """
+    lease = attempt.lease
+    age = _age(attempt)
+    if elsewhere is False and age >= give_up_after * 1000:
+        end = body_of(JobFailed("handler_missing", Fault("HandlerMissing", fault)))
+        return Finish(lease.id, lease.fence, "failed", b"", 0, end)
+    most = ELSEWHERE_RELEASE if elsewhere else MAX_RELEASE
+    return _later(attempt, "handler_missing", age, most)
+
+
+def no_process(attempt: Attempt) -> Finish:
+    """No process was free for it here, or could be started: offer it again later, to others too."""
+    return _later(attempt, "no_process", _age(attempt))
+
+
+def crashed(attempt: Attempt, cause: str, worker: str, max_crashes: int) -> Finish:
+    """The process that ran it alone died: it runs again, or has crashed too often."""
+    lease = attempt.lease
+    crashes = lease.crashes + 1
+    end = b""
+    if crashes >= max_crashes:
+        end = body_of(JobFailed("poison", Fault("Crashed", cause)))
+    body = body_of(JobCrashed(worker, crashes, cause))
+    return Finish(lease.id, lease.fence, "crashed", body, 0, end)
+
+
+def _age(attempt: Attempt) -> int:
+    """For how long (ms) it could have run."""
     lease, spec = attempt.lease, attempt.spec
     since = int(lease.id[:8] + lease.id[9:13], 16)  # the ms in its UUIDv7
     if spec is not None:
         since = max(since + (spec.delay_ms or 0), spec.run_at or 0)
-    age = lease.now - since
-    if elsewhere is False and age >= give_up_after * 1000:
-        end = body_of(JobFailed("handler_missing", Fault("HandlerMissing", fault)))
-        return Finish(lease.id, lease.fence, "failed", b"", 0, end)
-    delay = max(MIN_RELEASE, min(age // 2, ELSEWHERE_RELEASE if elsewhere else MAX_RELEASE))
-    return _finish(attempt, "released", JobReleased("handler_missing", delay), delay)
+    return lease.now - since
+
+
+def _later(attempt: Attempt, reason: str, age: int, most: int = MAX_RELEASE) -> Finish:
+    delay = max(MIN_RELEASE, min(age // 2, most))
+    return _finish(attempt, "released", JobReleased(reason, delay), delay)
 
 
 def _finish(attempt: Attempt, verdict: Any, event: Event, delay: int) -> Finish:

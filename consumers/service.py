@@ -34,11 +34,11 @@ def serve(settings: Settings, apps: Sequence[str]) -> int:
     gc.collect()
     gc.freeze()  # what was imported stays: no collection need look at it again
     gc.set_threshold(50_000, 20, 50)
-    return uvloop.run(_serve(settings, registry))
+    return uvloop.run(_serve(settings, registry, apps))
 
 
-async def _serve(settings: Settings, registry: Registry) -> int:
-    worker = Worker(settings, registry)
+async def _serve(settings: Settings, registry: Registry, apps: Sequence[str]) -> int:
+    worker = Worker(settings, registry, apps)
     asked = asyncio.Event()
     _on_signals(asyncio.get_running_loop(), asked)
     starting = asyncio.ensure_future(worker.start())

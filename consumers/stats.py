@@ -11,7 +11,7 @@ class Stats(msgspec.Struct):
 
     claimed     leases taken, among them `recovered`: those of a claim whose reply was lost
     verdicts    given (not yet accepted), by name: succeeded, retry, failed, snoozed, released,
-                cancelled
+                cancelled, crashed
     accepted    verdicts the log took
     refused     verdicts that came from an overtaken lease
     unsure      refused when sent again after an unknown outcome: most were accepted before

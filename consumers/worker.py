@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -31,6 +31,7 @@ from .leases import TO_CANCEL, LeaseKeeper
 from .lookout import Lookout
 from .maintenance import Maintenance
 from .parts import begin, end
+from .processes import Processes
 from .reporting import Reporter
 from .runners import Runners
 from .scheduling import Scheduling
@@ -51,10 +52,11 @@ class Worker:
     """Runs the jobs of its queues with the handlers of a registry.
 
     `await start()`, then `await drain()`; `stats` counts what happened. One per event loop task
-    that starts it; all its work is done in tasks of its own.
+    that starts it; all its work is done in tasks of its own. `apps`: where the registry came from,
+    for processes to load; without them no job runs in one.
     """
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
+    def __init__(self, settings: Settings, registry: Registry, apps: Sequence[str] = ()) -> None:
         self.name = worker_name()
         self.stats = Stats()
         self.settings = settings
@@ -69,12 +71,13 @@ class Worker:
         self.slots = Slots(settings.concurrency)
         self._threads = Threads(settings.concurrency)
         self._durable = Durable(self.directory, registry, settings, self._told)
+        self._processes = Processes(settings, registry, apps, self.name)
         workers = Workers(self._redis, self._keys)
         self._started = WorkerStarted(self.name, sorted(handler.type for handler in registry))
         self._elsewhere = Elsewhere(workers, self.name, lambda: self.queues)
         self._executor = Executor(
             registry, self._deliver, self._threads, self.stats, settings.handler_missing_after,
-            self._durable, self._elsewhere.knows,
+            self._durable, self._processes, settings.max_result_bytes, self._elsewhere.knows,
         )  # fmt: skip
         self._runners = Runners(self.slots, self._executor.execute)
         self._fetcher = Fetcher(
@@ -152,6 +155,7 @@ class Worker:
         if not await self._until_settled(grace):
             self._stop_all(list(self.slots.held))
             if not await self._until_settled(GIVE_IN):
+                self._processes.kill()  # before another worker can be given what runs in them
                 for attempt in list(self.slots.held):
                     self._executor.settle_stopped(attempt)
         await self._flush()
@@ -166,7 +170,9 @@ class Worker:
             self._keeper.stop()
         fetching = [self._fetching] if self._fetching else []
         await end([*self._tasks, *self._committing, *self._telling, *fetching])
+        self._processes.kill()
         await self._runners.stop()
+        await self._processes.stop()
         await self._durable.stop()
         self._threads.stop()
         await self._blocking.aclose()

@@ -63,6 +63,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     command_timeout: float = 5.0
     sweep: float = 1.0  #: between two safety sweeps
     handler_missing_after: float = 86400.0
+    max_result_bytes: int = 8 * 2**20  #: size of what a handler returns, as JSON
+    processes: int = values.processors()  #: most processes of a worker for jobs
+    process_max_jobs: int = 1000  #: after so many a process is renewed; 0: never
+    process_max_memory: int = 0  #: bytes above which it is renewed after a job; 0: no bound
     max_step_bytes: int = 256 * 1024  #: size of what one step of a job gives, as JSON
 
     projector_batch: int = 5000
@@ -116,6 +120,10 @@ _READERS: dict[str, values.Reader] = {
     "command_timeout": values.seconds(0.1),
     "sweep": values.seconds(0.05),
     "handler_missing_after": values.seconds(0),
+    "max_result_bytes": values.size(1),
+    "processes": values.integer(1, 1000),
+    "process_max_jobs": values.integer(0),
+    "process_max_memory": values.size(0),
     "max_step_bytes": values.size(1),
     "projector_batch": values.integer(1, 100_000),
     "log_margin": values.integer(0),

@@ -7,6 +7,7 @@ A reader takes what was given and returns the value, or raises `Unfit` saying wh
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -135,6 +136,13 @@ def size(least: int) -> Reader:
         return value
 
     return read
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def boolean(given: object) -> bool:

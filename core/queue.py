@@ -31,7 +31,7 @@ CHEAP_BATCH = 125
 """Jobs of a call that cost the server least each (measured): the objects a script makes for many
 more do not fit the processor's cache, and far fewer do not share the cost of the call."""
 
-Verdict = Literal["succeeded", "retry", "failed", "snoozed", "released", "cancelled"]
+Verdict = Literal["succeeded", "retry", "failed", "snoozed", "released", "cancelled", "crashed"]
 
 
 class Claim(NamedTuple):

@@ -27,6 +27,7 @@ TOLD = frozenset(
         ev.JobSnoozed,
         ev.JobReleased,
         ev.JobLeaseExpired,
+        ev.JobCrashed,
         ev.JobCancelled,
         ev.JobQueued,
     )
@@ -85,6 +86,8 @@ def _end(attempt: Attempt, event: ev.Event, time: int) -> None:
             attempt.outcome = "released"
         case ev.JobLeaseExpired():
             attempt.outcome = "crashed"
+        case ev.JobCrashed(cause=cause):
+            attempt.outcome, attempt.error = "crashed", Fault("Crashed", cause)
         case ev.JobCancelled():
             attempt.outcome = "cancelled"
         case _:  # job.queued in the midst of an attempt: its lease went with the consumer group

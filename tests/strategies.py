@@ -86,6 +86,7 @@ def next_events(job: Job, tries: int, last: ev.Event) -> st.SearchStrategy[ev.Ev
         st.builds(ev.JobSnoozed, delay_ms=delays),
         st.builds(ev.JobReleased, reason=st.just("drain"), delay_ms=st.just(0) | delays),
         st.builds(ev.JobLeaseExpired, worker=names, crashes=st.just(job.crashes + 1)),
+        st.builds(ev.JobCrashed, worker=names, crashes=st.just(job.crashes + 1), cause=names),
         st.builds(ev.JobCancelRequested, **_by),
         st.just(ev.JobQueued("group_lost")),
         _cancelled,

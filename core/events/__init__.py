@@ -12,6 +12,7 @@ from .job import (
     JobCancelled,
     JobCancelRequested,
     JobCheckpointed,
+    JobCrashed,
     JobDiscarded,
     JobFailed,
     JobLeaseExpired,
@@ -57,6 +58,7 @@ __all__ = [
     "JobCancelRequested",
     "JobCancelled",
     "JobCheckpointed",
+    "JobCrashed",
     "JobDiscarded",
     "JobFailed",
     "JobLeaseExpired",
@@ -125,6 +127,7 @@ KINDS: dict[str, type[Event]] = {
         WorkerStopped,
         JobCheckpointed,
         JobDiscarded,
+        JobCrashed,
         JobProgressed,
         WorkerLost,
     )

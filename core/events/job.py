@@ -116,7 +116,8 @@ class JobSnoozed(Event, frozen=True):
 class JobReleased(Event, frozen=True):
     """A worker handed the job back unfinished; that costs no attempt.
 
-    `reason`: drain, handler_missing, stalled (of a worker whose event loop another job blocked).
+    `reason`: drain, handler_missing, no_process (none was free for it, or could be started),
+    stalled (of a worker whose event loop another job blocked).
     """
 
     name = "job.released"
@@ -130,6 +131,18 @@ class JobLeaseExpired(Event, frozen=True):
     name = "job.lease_expired"
     worker: str
     crashes: int
+
+
+class JobCrashed(Event, frozen=True):
+    """The process that ran the job alone died: the job is queued again, one crash richer.
+
+    `cause`: how it died (`killed by SIGSEGV`, `exited with 3`).
+    """
+
+    name = "job.crashed"
+    worker: str
+    crashes: int
+    cause: str
 
 
 class JobCancelRequested(Command, frozen=True):

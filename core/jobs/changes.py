@@ -90,7 +90,7 @@ def _released(job: Job, event: ev.JobReleased, time: int) -> None:
         job.ready_at = time
 
 
-def _lease_expired(job: Job, event: ev.JobLeaseExpired, time: int) -> None:
+def _crashed(job: Job, event: ev.JobLeaseExpired | ev.JobCrashed, time: int) -> None:
     job.state = JobState.QUEUED
     job.crashes = event.crashes
     job.ready_at = time
@@ -150,7 +150,8 @@ CHANGES: dict[type[ev.Event], Callable[[Job, Any, int], None]] = {
     ev.JobFailed: _failed,
     ev.JobSnoozed: _snoozed,
     ev.JobReleased: _released,
-    ev.JobLeaseExpired: _lease_expired,
+    ev.JobLeaseExpired: _crashed,
+    ev.JobCrashed: _crashed,
     ev.JobCancelRequested: _cancel_requested,
     ev.JobCancelled: _cancelled,
     ev.JobRedriven: _redriven,

@@ -21,6 +21,7 @@ ALLOWED: dict[type[ev.Event], frozenset[JobState | None]] = {
     ev.JobSnoozed: frozenset({JobState.RUNNING}),
     ev.JobReleased: frozenset({JobState.RUNNING}),
     ev.JobLeaseExpired: frozenset({JobState.RUNNING}),
+    ev.JobCrashed: frozenset({JobState.RUNNING}),
     ev.JobCancelRequested: frozenset({JobState.RUNNING}),
     ev.JobCancelled: frozenset(LIVE),
     ev.JobRedriven: frozenset(TERMINAL),

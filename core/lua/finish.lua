@@ -3,17 +3,18 @@
 --
 -- KEYS[1]  partition prefix
 -- ARGV     per verdict: id, fence, kind, delay (ms), body, body of the end
---          kind  succeeded · retry · failed · snoozed · released · cancelled
+--          kind  succeeded · retry · failed · snoozed · released · cancelled · crashed
 --          body  of the event of that name (retry: of job.attempt_failed; failed: of the last
---                job.attempt_failed, or '' for none, and the second body is that of job.failed)
+--                job.attempt_failed, or '' for none, and the second body is that of job.failed;
+--                crashed: the second body is that of job.failed if it has crashed too often, or '')
 --
 -- Replies  one per verdict: 1 accepted, 0 refused (the lease was lost, or the job has ended, or
 --          the server lost the job.started of that lease in a crash)
 --          LOGLOST …   the log is gone
 --          INVALID …   a kind or delay that is none: nothing was done
 -- Appends  job.succeeded · job.attempt_failed · job.failed · job.snoozed · job.released ·
---          job.cancelled (also after any verdict that would run a job again whose cancellation was
---          requested)
+--          job.crashed, then job.failed or nothing · job.cancelled (also after any verdict that
+--          would run a job again whose cancellation was requested, and after its last crash)
 --@include header
 --@include log
 --@include ending
@@ -23,7 +24,8 @@ local fault = open_log()
 if fault then return fault end
 
 local EVENT = {succeeded = 'job.succeeded', retry = 'job.attempt_failed', failed = 'job.failed',
-  snoozed = 'job.snoozed', released = 'job.released', cancelled = 'job.cancelled'}
+  snoozed = 'job.snoozed', released = 'job.released', cancelled = 'job.cancelled',
+  crashed = 'job.crashed'}
 local keys = {}
 for i = 1, #ARGV, 6 do
   keys[#keys + 1] = job_key(ARGV[i])
@@ -65,6 +67,9 @@ for k = 1, #keys do
           if flags % 2 == CANCEL then
             version = version + 1
             append('job.cancelled', id, version, '{}')
+          elseif kind == 'crashed' and ARGV[at + 6] ~= '' then
+            version = version + 1
+            append('job.failed', id, version, ARGV[at + 6])
           else
             finished = false
           end
@@ -75,7 +80,10 @@ for k = 1, #keys do
       else
         local delay = tonumber(ARGV[at + 4])
         local tries = kind == 'retry' and attempt + 1 or attempt
-        if kind == 'released' and delay == 0 then
+        if kind == 'crashed' or kind == 'released' and delay == 0 then
+          if kind == 'crashed' then
+            crashes = math.min(crashes + 1, 65535)
+          end
           -- It keeps what it has passed: it is the next to run, and those of its key stay behind it.
           entry = enter(priority, id)
           redis.call('SETRANGE', keys[k], 0, pack(QUEUED, priority, flags, crashes, tries,

@@ -14,7 +14,8 @@ from millstream.core.workers import KEPT, Report, Workers
 
 from .conftest import Api, Core, problem, until
 
-MAIL = {"queue": "emails", "max_attempts": 3, "timeout": 30.0, "payload_schema": {"type": "object"}}
+MAIL = {"queue": "emails", "max_attempts": 3, "timeout": 30.0, "payload_schema": {"type": "object"},
+        "executor": "thread"}  # fmt: skip
 
 
 def report(name: str, **fields: Any) -> Report:

@@ -14,7 +14,7 @@ from millstream.core.upcast import decode
 from .report import Report
 from .schedules import Fired
 
-VERDICTS = (ev.JobSucceeded, ev.JobAttemptFailed, ev.JobSnoozed, ev.JobReleased)
+VERDICTS = (ev.JobSucceeded, ev.JobAttemptFailed, ev.JobSnoozed, ev.JobReleased, ev.JobCrashed)
 ENDS = (ev.JobSucceeded, ev.JobFailed, ev.JobCancelled)
 
 
@@ -149,7 +149,10 @@ class History:
             add("step-twice", at, f"expected step {event.step!r} once")
         elif isinstance(event, ev.JobProgressed) and not 0 <= event.value <= 1:
             add("wrong-progress", at, f"expected 0 to 1, got {event.value}")
-        elif isinstance(event, ev.JobLeaseExpired) and event.crashes != job.crashes + 1:
+        elif (
+            isinstance(event, ev.JobLeaseExpired | ev.JobCrashed)
+            and event.crashes != job.crashes + 1
+        ):
             add("wrong-crashes", at, f"expected {job.crashes + 1}, got {event.crashes}")
 
     def _note(self, track: Track, record: ev.Record, event: ev.Event) -> None:
@@ -233,6 +236,8 @@ def _why(event: ev.Event) -> str | None:
             return f"its attempt failed with {error.type}"
         case ev.JobLeaseExpired(worker=worker):
             return f"the lease of {worker} expired"
+        case ev.JobCrashed(worker=worker, cause=cause):
+            return f"its process at {worker} died: {cause}"
         case ev.JobReleased(reason=reason):
             return f"it was released: {reason}"
         case ev.JobSnoozed():

@@ -120,6 +120,15 @@ BROKEN: dict[str, tuple[list[Record], set[str]]] = {
         life(SUBMITTED, STARTED, ev.JobLeaseExpired("w1", 2), STARTED, DONE),
         {"wrong-crashes"},
     ),
+    "the death of a process is not counted": (
+        life(SUBMITTED, STARTED, ev.JobLeaseExpired("w1", 1), STARTED,
+             ev.JobCrashed("w1", 1, "exited with 3"), STARTED, DONE),
+        {"wrong-crashes"},
+    ),
+    "the death of a process whose lease was over": (
+        life(SUBMITTED, STARTED, ev.JobLeaseExpired("w1", 1), ev.JobCrashed("w1", 2, "killed")),
+        {"verdict-without-lease"},
+    ),
 }  # fmt: skip
 
 

@@ -342,6 +342,16 @@ async def test_a_timeout_interrupts_the_loops_handler(registry: Registry) -> Non
     assert "0.01 s" in body(await rig.run("slow", spec=own))["error"]["message"]
 
 
+async def test_a_thread_knows_its_deadline_from_the_first_line(registry: Registry) -> None:
+    @registry.job("quick", timeout=60)
+    def quick(ctx: Context, payload: None) -> bool:
+        return ctx.remaining is not None
+
+    rig = Rig(registry)
+    for _ in range(100):
+        assert body(await rig.run("quick"))["result"]["data"] is True
+
+
 async def test_a_timed_out_thread_keeps_its_slot_until_it_ends(registry: Registry) -> None:
     told, go = threading.Event(), threading.Event()
 

@@ -56,6 +56,7 @@ FULL: list[ev.Event] = [
         wake_at=1_750_000_000_000,
         job_id="0197a5c0-0000-7000-8000-000000000001",
     ),
+    ev.JobCrashed("host-1-abc", 2, "killed by SIGSEGV"),
     ev.JobDiscarded("ada", "old news", "0f343b0931126a20f133d67c2b018a3b"),
     ev.JobProgressed(0.4, "2 of 5 “pages”"),
     ev.WorkerLost("host-1-abc"),

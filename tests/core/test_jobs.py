@@ -49,6 +49,7 @@ SAMPLES: list[ev.Event] = [
     ev.WorkerLost("w1"),
     ev.JobCheckpointed("charge"),
     ev.JobDiscarded("ada"),
+    ev.JobCrashed("w1", 1, "killed by SIGSEGV"),
 ]
 
 
@@ -156,6 +157,12 @@ def test_released() -> None:
 def test_lease_expired_is_queued_one_crash_richer() -> None:
     job = told(*RUNNING, ev.JobLeaseExpired("w1", 1))
     assert (job.state, job.crashes, job.ready_at) == (JobState.QUEUED, 1, START_MS + 2000)
+
+
+def test_crashed_is_queued_one_crash_richer() -> None:
+    job = told(*RUNNING, ev.JobCrashed("w1", 1, "exited with 3"))
+    assert (job.state, job.crashes, job.ready_at) == (JobState.QUEUED, 1, START_MS + 2000)
+    assert job.attempt == 1
 
 
 def test_cancel_requested_goes_on_running() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from .verbs import Model
 
-OVER = ("succeeded", "attempt_failed", "failed", "snoozed", "released", "lease_expired")
+OVER = ("succeeded", "attempt_failed", "failed", "snoozed", "released", "lease_expired", "crashed")
 STOPS = {f"job.{name}" for name in OVER} | {"job.cancelled", "job.queued"}
 MOVES = {"job.rescheduled", "job.replaced"}
 

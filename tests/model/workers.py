@@ -102,7 +102,11 @@ def said(lease: Given, verdict: Verdict, delay: int = 0, off: int = 0) -> Said:
         event = ev.JobSnoozed(ms)
     elif verdict == "released":
         event = ev.JobReleased("drain", ms)
+    elif verdict == "crashed":
+        event = ev.JobCrashed("w1", lease.crashes + 1, "killed by SIGKILL")
     body, end = ev.body_of(event), b""
+    if verdict == "crashed" and delay % 2:
+        end = ev.body_of(ev.JobFailed("poison"))
     if verdict == "failed":
         end = ev.body_of(ev.JobFailed("exhausted"))
         body = body if delay else b""  # it may fail without a failed attempt

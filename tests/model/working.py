@@ -21,6 +21,7 @@ EVENTS: dict[Verdict, str] = {
     "snoozed": "job.snoozed",
     "released": "job.released",
     "cancelled": "job.cancelled",
+    "crashed": "job.crashed",
 }
 
 
@@ -192,16 +193,21 @@ class Working(Partition):
             self.end(job, ran=True)
         elif job.cancel:
             self.cancel_after(job)
+        elif said.verdict == "crashed" and said.end:
+            self.append("job.failed", job, says(said.end))
+            self.end(job, ran=True)
         else:
             self._again(job, said)
         return True
 
     def _again(self, job: Live, said: Said) -> None:
-        """The job runs again: only a retry costs an attempt, only a plain release needs no wait.
+        """The job runs again: a retry costs an attempt, a crash or a plain release needs no wait.
 
         Who does not wait keeps what it has passed.
         """
-        if said.verdict == "released" and not said.delay:
+        if said.verdict == "crashed":
+            job.crashes += 1
+        if said.verdict == "crashed" or (said.verdict == "released" and not said.delay):
             self.enter(job)
             self.bell = True
             return

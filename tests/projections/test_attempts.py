@@ -31,25 +31,27 @@ LIFE: tuple[ev.Event, ...] = (
     ev.JobAttemptFailed(FAULT), ev.JobFailed("exhausted"), ev.JobRedriven("ada"), started(1),
     ev.JobFailed("handler_missing", FAULT), ev.JobRedriven("ada"), started(1),
     ev.JobCancelRequested("ada"), ev.JobCancelled("ada"), ev.JobRedriven("ada"), started(1),
-    ev.JobSucceeded(), ev.JobRedriven("ada"), started(1),
+    ev.JobSucceeded(), ev.JobRedriven("ada"), started(1), ev.JobCrashed("w1", 1, "exited with 3"),
+    started(1),
 )  # fmt: skip
 
 OUTCOMES = [
     "snoozed", "failed", "released", "crashed", "lost", "failed", "failed", "cancelled",
-    "succeeded", None,
+    "succeeded", "crashed", None,
 ]  # fmt: skip
 
 
 def test_every_end_of_an_attempt_is_told() -> None:
     found = attempts_of(life(1, *LIFE))
     assert [one.outcome for one in found] == OUTCOMES
-    assert [one.number for one in found] == [1, 1, 2, 2, 2, 2, 1, 1, 1, 1]
+    assert [one.number for one in found] == [1, 1, 2, 2, 2, 2, 1, 1, 1, 1, 1]
     assert [one.worker for one in found[:3]] == ["w1", "w1", "w2"]
     at = START_MS + 5000
     assert found[1] == Attempt(1, 5, "w1", at, at + 1000, "failed", FAULT, at + 1005)
     assert (found[5].error, found[5].retry_at) == (FAULT, None)
     assert found[6].error == FAULT
-    assert (found[-1].fence, found[-1].ended_at) == (28, None)
+    assert found[-2].error == ev.Fault("Crashed", "exited with 3")
+    assert (found[-1].fence, found[-1].ended_at) == (30, None)
 
 
 def test_what_cannot_be_read_is_passed_over() -> None:

@@ -6,7 +6,7 @@
 --   priority  0-9: which ready stream its entry is in
 --   flags     1: cancellation requested, 2: redriven before, 4: holds the lock its spec names,
 --             8: has steps, see steps_key
---   crashes   leases that expired
+--   crashes   leases that expired, and runs whose process died
 --   attempt   attempts that have ended
 --   version   of the job's last event (but the job.started of a claim, see state)
 --   fence     version of the job.started event of the lease its ready entry gives: who finishes

@@ -25,6 +25,7 @@ BODIES: dict[Verdict, ev.Event] = {
     "snoozed": ev.JobSnoozed(0),
     "released": ev.JobReleased("drain"),
     "cancelled": ev.JobCancelled("w1", "it was asked for"),
+    "crashed": ev.JobCrashed("w1", 1, "killed by SIGSEGV"),
 }
 
 
@@ -39,6 +40,8 @@ def verdict_on(
         event = ev.JobSnoozed(delay_ms)
     elif isinstance(event, ev.JobReleased):
         event = ev.JobReleased("drain", delay_ms)
+    elif isinstance(event, ev.JobCrashed):
+        event = ev.JobCrashed("w1", lease.crashes + 1, "killed by SIGSEGV")
     end = ev.body_of(ev.JobFailed("exhausted")) if verdict == "failed" else b""
     fence = lease.fence if fence is None else fence
     return Finish(lease.id, fence, verdict, ev.body_of(event), delay_ms, end)

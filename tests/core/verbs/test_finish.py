@@ -16,7 +16,7 @@ from millstream.core.queue import Finish, Verdict
 from .mill import FAULT, Mill, verdict_on
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-AGAIN: tuple[Verdict, ...] = ("retry", "snoozed", "released")
+AGAIN: tuple[Verdict, ...] = ("retry", "snoozed", "released", "crashed")
 
 
 async def test_succeeded_ends_the_job(mill: Mill) -> None:
@@ -79,6 +79,47 @@ async def test_released_at_once_is_ready_at_once(mill: Mill) -> None:
     assert await mill.bell() == 1
     (again,) = await mill.claim()
     assert (again.id, again.attempt, again.fence) == (lease.id, 1, 4)
+
+
+async def test_a_crash_is_counted_apart_and_ready_at_once(mill: Mill) -> None:
+    lease = await mill.started()
+    await mill.mute()
+    assert await mill.finish(lease, "crashed")
+    assert await mill.bell() == 1
+    hot = await mill.hot(lease.id)
+    assert (hot.state, hot.attempt, hot.crashes) == (JobState.QUEUED, 0, 1)
+    (again,) = await mill.claim()
+    assert (again.id, again.attempt, again.crashes, again.fence) == (lease.id, 1, 1, 4)
+    assert await mill.story(lease.id) == ["submitted", "started", "crashed", "started"]
+
+
+async def test_a_crash_too_many_ends_the_job(mill: Mill) -> None:
+    lease = await mill.started()
+    said = verdict_on(lease, "crashed")
+    poison = ev.body_of(ev.JobFailed("poison", FAULT))
+    assert await mill.queue.finish([said._replace(end=poison)]) == [True]
+    log = await mill.log(lease.id)
+    assert [one.type for one in log[2:]] == ["job.crashed", "job.failed"]
+    assert (log[2].body, log[3].body) == (said.body, poison)
+    assert not await mill.lives(lease.id)
+
+
+async def test_a_crash_too_many_of_a_job_to_be_cancelled(mill: Mill) -> None:
+    lease = await mill.started()
+    await mill.cancel(lease.id)
+    said = verdict_on(lease, "crashed")._replace(end=ev.body_of(ev.JobFailed("poison")))
+    assert await mill.queue.finish([said]) == [True]
+    assert (await mill.story(lease.id))[-2:] == ["crashed", "cancelled"]
+
+
+async def test_crashes_of_both_kinds_count_together(mill: Mill) -> None:
+    lease = await mill.started()
+    await mill.expire()
+    (again,) = await mill.claim()
+    assert (lease.crashes, again.crashes) == (0, 1)
+    assert await mill.finish(again, "crashed")
+    (last,) = await mill.claim()
+    assert (last.crashes, last.attempt) == (2, 1)
 
 
 async def test_cancelled_by_its_worker(mill: Mill) -> None:
@@ -192,7 +233,7 @@ async def test_large_batches_of_every_verdict(mill: Mill) -> None:
     leases = [*await mill.claim(1000), *await mill.claim(1000)]
     # Priorities are strict, so this takes both lanes in one batch from the middle on.
     leases = leases[::2] + leases[1::2]
-    verdicts = [verdict_on(lease, VERDICTS[n % 6]) for n, lease in enumerate(leases)]
+    verdicts = [verdict_on(lease, VERDICTS[n % len(VERDICTS)]) for n, lease in enumerate(leases)]
     assert await mill.queue.finish(verdicts) == [True] * 2000
     assert await mill.queue.finish(verdicts) == [False] * 2000
     ended = {"succeeded", "failed", "cancelled"}

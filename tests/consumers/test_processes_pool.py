@@ -1,0 +1,191 @@
+"""Which jobs get a process, how many there are, when one is renewed, and when all end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from millstream.consumers import HandlerError, Registry
+from millstream.consumers.processes import pool
+from millstream.consumers.processes.child import Child
+from millstream.consumers.worker import Worker
+from millstream.core.config import Settings
+from millstream.core.embedded.process import is_alive
+
+from .conftest import Bench, until
+from .isolated_app import Task, registry
+from .test_processes import APP, result, serve, task
+
+__all__ = ["task"]
+
+
+async def test_as_many_processes_as_may_run_at_once(bench: Bench, task: Task) -> None:
+    worker = Worker(bench.settings(processes=2), registry, [APP])
+    bench.workers.append(worker)
+    await worker.start()
+    jobs = await bench.submit_many("iso.wait", [task] * 4)
+    await until(lambda: len(task.told()) == 2, 20)
+    await asyncio.sleep(0.2)
+    assert len(set(task.told())) == 2
+    task.let_go()
+    assert {await result(bench, job) for job in jobs} == set(map(int, task.told()))
+
+
+async def test_a_worker_whose_jobs_need_none_starts_none(bench: Bench, task: Task) -> None:
+    worker = await serve(bench)
+    task.let_go()
+    assert await result(bench, await bench.submit("loop.neighbour", task)) == [os.getpid(), 0]
+    assert not worker._processes._all  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_a_process_is_renewed_after_so_many_jobs(bench: Bench) -> None:
+    await serve(bench, process_max_jobs=2)
+    pids = [await result(bench, await bench.submit("iso.pid")) for _ in range(4)]
+    assert pids[0] == pids[1] != pids[2] == pids[3]
+    await until(lambda: not is_alive(pids[0]))
+
+
+async def test_a_process_is_renewed_when_it_has_grown(bench: Bench) -> None:
+    await serve(bench, process_max_memory=300 * 2**20)
+    pids = [await result(bench, await bench.submit("iso.grow", mb)) for mb in (1, 400, 1)]
+    assert pids[0] == pids[1] != pids[2]
+    await until(lambda: not is_alive(pids[0]))
+
+
+async def test_a_process_without_work_ends(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "IDLE_SECONDS", 0.2)
+    await serve(bench)
+    pid = await result(bench, await bench.submit("iso.pid"))
+    await until(lambda: not is_alive(pid))
+    assert await result(bench, await bench.submit("iso.pid")) != pid
+
+
+async def test_an_idle_process_that_died_costs_no_job_a_crash(bench: Bench) -> None:
+    await serve(bench)
+    pid = await result(bench, await bench.submit("iso.pid"))
+    for _ in range(5):  # the worker may hear of it before, during, or after it sends the job
+        os.kill(pid, signal.SIGKILL)
+        job = await bench.submit("iso.pid")
+        former, pid = pid, await result(bench, job)
+        assert pid != former
+        assert await bench.types(job) == ["submitted", "started", "succeeded"]
+
+
+async def test_processes_that_die_before_they_begin(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever kills them, it is not the job: it is handed back, and runs when they live."""
+    start = Child.start
+
+    async def doomed(hello: Any) -> Child:
+        child = await start(hello)
+        os.kill(child.pid, signal.SIGKILL)
+        await child.gone()
+        return child
+
+    monkeypatch.setattr(Child, "start", doomed)
+    await serve(bench)
+    job = await bench.submit("iso.pid")
+
+    async def released() -> bool:
+        return (await bench.types(job))[-1] == "released"
+
+    await until(released, 20)
+    assert (await bench.last(job))["reason"] == "no_process"
+    monkeypatch.setattr(Child, "start", start)
+    assert await result(bench, job)
+    assert "crashed" not in await bench.types(job)
+
+
+async def test_without_a_process_the_job_is_handed_back(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISOLATED_APP", "broken")
+    monkeypatch.setenv("ISOLATED_FLAG", str(tmp_path / "flag"))
+    await serve(bench)
+    (tmp_path / "flag").touch()
+    job = await bench.submit("iso.pid")
+
+    async def released() -> bool:
+        return (await bench.types(job))[-1] == "released"
+
+    await until(released, 20)
+    assert await bench.last(job) == {"reason": "no_process", "delay_ms": 1000}
+    (tmp_path / "flag").unlink()
+    assert await result(bench, job)
+    assert "crashed" not in await bench.types(job)
+
+
+async def test_closing_leaves_no_process(bench: Bench, task: Task) -> None:
+    worker = await serve(bench)
+    job = await bench.submit("iso.stubborn", task)
+    await until(lambda: bool(task.told()), 20)
+    await worker.close()
+    for pid in task.told():
+        await until(lambda pid=pid: not is_alive(int(pid)))
+    assert (await bench.types(job))[-1] == "started", "left to the expiry of its lease"
+
+
+@pytest.mark.parametrize("type", ["iso.wait", "iso.stubborn"])
+async def test_draining_hands_it_back_at_no_cost(bench: Bench, task: Task, type: str) -> None:
+    worker = await serve(bench)
+    job = await bench.submit(type, task, max_attempts=1)
+    waiting = await bench.submit("iso.pid")
+    await until(lambda: bool(task.told()), 20)
+    await worker.drain(0.1)
+    assert (await bench.types(job))[-1] == "released"
+    assert await bench.last(job) == {"reason": "drain"}
+    assert (await bench.types(waiting))[-1] in ("submitted", "released")
+    assert not is_alive(int(task.told()[0]))
+
+
+async def test_a_job_that_may_have_killed_a_worker_runs_apart(bench: Bench, task: Task) -> None:
+    """Of whatever kind its handler is; one that has not runs where it always does."""
+    task.let_go()
+    job = await bench.submit("loop.neighbour", task)
+    (lease,) = (await bench.queue.claim("dead", 1)).leases
+    assert await bench.queue.reap(0, 3) == (1, False)
+    await serve(bench)
+    pid, crashes = await result(bench, job)
+    assert (pid != os.getpid(), crashes, lease.crashes) == (True, 1, 0)
+
+
+async def test_suspects_do_not_take_the_slots_of_all_others(
+    bench: Bench, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "PATIENCE", 0.1)
+    suspects = await bench.submit_many("loop.neighbour", [task] * 2)
+    await bench.queue.claim("dead", 2)
+    assert await bench.queue.reap(0, 3) == (2, False)
+    await serve(bench, concurrency=2)
+    task_of_another = Task(task.notes, task.notes)  # which exists once a suspect runs
+    assert await result(bench, await bench.submit("loop.neighbour", task_of_another))
+    task.let_go()
+    for job in suspects:
+        assert (await bench.ended(job, 20))[-1] == "succeeded"
+    released = [job for job in suspects if "released" in await bench.types(job)]
+    assert len(released) == 1
+
+
+async def test_a_worker_without_apps_runs_it_as_ever(bench: Bench, task: Task) -> None:
+    own = Registry()
+
+    @own.job("loop.neighbour")
+    async def here(ctx: Any, payload: Any) -> int:
+        return os.getpid()
+
+    job = await bench.submit("loop.neighbour", task)
+    await bench.queue.claim("dead", 1)
+    assert await bench.queue.reap(0, 3) == (1, False)
+    await bench.worker(own)
+    assert await result(bench, job) == os.getpid()
+
+
+def test_a_process_handler_needs_a_worker_with_apps() -> None:
+    with pytest.raises(HandlerError, match=r"iso\..*expected a worker that knows the apps"):
+        Worker(Settings(), registry)
