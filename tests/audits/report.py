@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from millstream.core.jobs import Job
 
-_WHO = re.compile(r"(?<=lease of )\S+|(?<=redriven by )\S+")
+_WHO = re.compile(r"(?<=lease of )\S+|(?<=redriven by )\S+|(?<=process at )\S+")
 
 
 @dataclass(frozen=True)

@@ -184,6 +184,7 @@ def test_what_ran_more_than_once_is_told_with_its_reasons() -> None:
     reasons = ["its attempt failed with ValueError", "the lease of w2 expired"]
     assert report.reruns == {job_id(1): reasons}
     assert f"job {job_id(1)} ran 3 times: {'; '.join(reasons)}" in str(report)
+    assert report.causes == {reasons[0]: 1, "the lease of … expired": 1}
     assert audit_history(WHOLE).reruns == {}
 
 

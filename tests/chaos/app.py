@@ -155,6 +155,34 @@ async def parent(ctx: Context, payload: int) -> dict[str, int]:
     return done(ctx)
 
 
+@job("chaos.process", backoff=QUICKLY, executor="process")
+def process(ctx: Context, payload: float) -> dict[str, int]:
+    """Compute in a process of its own, for so many seconds; a step is done there, too."""
+    began(ctx)
+    ctx.sync.step("charge", _plain_step, ctx, "charge")
+    until = time.monotonic() + payload
+    while time.monotonic() < until and not ctx.cancelled:
+        pass
+    return done(ctx)
+
+
+@job("chaos.endless", backoff=QUICKLY, executor="process", timeout=1.0, max_attempts=2)
+def endless(ctx: Context, payload: None) -> None:
+    """Compute until it is killed."""
+    began(ctx)
+    while True:
+        pass
+
+
+@job("chaos.crash", backoff=QUICKLY, executor="process")
+async def crash(ctx: Context, payload: int) -> dict[str, int]:
+    """Take its process with it, as often as the payload says."""
+    began(ctx)
+    if ctx.crashes < payload:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return done(ctx)
+
+
 @job("chaos.poison", backoff=QUICKLY)
 async def poison(ctx: Context, payload: None) -> None:
     """Take its worker with it, each time."""

@@ -193,6 +193,37 @@ class Rated(Kind):
         return {"payload": 0.0}
 
 
+class Processed(Kind):
+    """In a process."""
+
+    type = "chaos.process"
+    weight = 10
+
+    def body(self, random: Random, number: int) -> Body:
+        return {"payload": round(random.uniform(0, 0.1), 3)}
+
+
+class Endless(Kind):
+    """In a process, which is killed at its timeout."""
+
+    type = "chaos.endless"
+    weight = 1
+    ends = frozenset({"exhausted"})
+
+    def body(self, random: Random, number: int) -> Body:
+        return {}
+
+
+class Crashing(Kind):
+    """Its process dies once or twice."""
+
+    type = "chaos.crash"
+    weight = 4
+
+    def body(self, random: Random, number: int) -> Body:
+        return {"payload": random.randint(1, 2)}
+
+
 class Poison(Kind):
     type = "chaos.poison"
     weight = 0  # so many are submitted apart from the rest
@@ -207,7 +238,7 @@ KINDS: dict[str, Kind] = {
     for kind in (
         Immediate, Delayed, Slow, VerySlow, Threaded, Blocking, Flaky, Failing, Fatal, Late,
         Expiring, Snoozing, Stepping, ThreadStepping, Parent, Unique, Replaced, OneByOne, Rated,
-        Poison,
+        Processed, Endless, Crashing, Poison,
     )
 }  # fmt: skip
 

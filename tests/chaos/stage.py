@@ -41,6 +41,7 @@ BOUNDS: dict[str, Any] = {
     "grace": 1.0,
     "concurrency": 40,
     "max_crashes": MAX_CRASHES,
+    "processes": 2,
     "queues": ("*",),
     "log_margin": 2000,
     "projector_batch": 1000,
