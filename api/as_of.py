@@ -94,7 +94,8 @@ async def job_at(resources: Resources, job: str, at: datetime) -> JobView:
     found = await resources.past.job(job, instant)
     if found is None:
         raise await _not_then(resources, job, instant)
-    return view_of(found)
+    (shown,) = await resources.sealing.opened([found])
+    return view_of(shown)
 
 
 async def jobs_at(
@@ -115,7 +116,7 @@ async def get_job_diff(request: Request[Any, Any, Any], job_id: FromPath[str]) -
     found = await resources.past.difference(job_id, before, after)
     if found is None:
         raise await _not_then(resources, job_id, after)
-    return answer(_difference_of(job_id, before, after, found))
+    return answer(_difference_of(job_id, before, after, await _opened(resources, found)))
 
 
 @get("/queues/{queue:str}/counts")
@@ -203,6 +204,13 @@ async def _not_then(resources: Resources, job: str, at: int) -> Problem:
     submitted = time_of(first.time)
     message = f"job {job} did not exist at {time_of(at)}: it was submitted at {submitted}"
     return Problem(NOT_FOUND, f"{message}.", [Fault("$.at", message, "query")])
+
+
+async def _opened(resources: Resources, found: Difference) -> Difference:
+    """The same, with what is sealed opened, or left out where it was erased."""
+    jobs = [found.after] if found.before is None else [found.after, found.before]
+    after, *before = await resources.sealing.opened(jobs)
+    return found._replace(after=after, before=before[0] if before else None)
 
 
 def _difference_of(job: str, before: int, after: int, found: Difference) -> JobDifference:

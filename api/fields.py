@@ -41,6 +41,16 @@ LimitKey = Annotated[
         extra_json_schema={"pattern": "^[a-zA-Z0-9._:/@+-]{1,128}$"},
     ),
 ]
+Subject = Annotated[
+    str,
+    Meta(
+        description="Whom the job is about: payload, result and errors are sealed, to be erased.",
+        examples=["customer-4711"],
+        min_length=1,
+        max_length=200,
+        pattern=NO_NUL,
+    ),
+]
 Ack = Annotated[
     Level,
     Meta(description="Where the job must be before this is answered; see docs/guarantees.md."),

@@ -70,6 +70,7 @@ async def _counted(scope: Any, status: int, work: Coroutine[Any, Any, None]) -> 
 async def list_jobs(request: Request[Any, Any, Any]) -> ASGIResponse:
     """Jobs that match all filters, newest first."""
     given = read(request, ListParameters)
+    resources = resources_of(request)
     wanted = JobFilter(
         states=_states(given.state),
         type=given.type,
@@ -82,7 +83,6 @@ async def list_jobs(request: Request[Any, Any, Any]) -> ASGIResponse:
         discarded=given.discarded,
         command=given.command,
     )
-    resources = resources_of(request)
     try:
         if given.at is None:
             page = await resources.tables.jobs(wanted, given.cursor, given.limit)
@@ -90,7 +90,8 @@ async def list_jobs(request: Request[Any, Any, Any]) -> ASGIResponse:
             page = await as_of.jobs_at(resources, wanted, given.at, given.cursor, given.limit)
     except InvalidCursor as error:
         raise _bad_cursor(str(error)) from None
-    return answer(Page([view_of(job) for job in page.items], page.next_cursor))
+    items = await resources.sealing.opened(page.items)
+    return answer(Page([view_of(job) for job in items], page.next_cursor))
 
 
 @get("/jobs/{job_id:str}")
@@ -110,7 +111,7 @@ async def get_job(request: Request[Any, Any, Any], job_id: FromPath[str]) -> ASG
         found = await lookup.find_after(resources, job_id, given.after)
     else:
         found = await lookup.find(resources, job_id)
-    return answer(found.view())
+    return answer((await lookup.opened(resources, found)).view())
 
 
 @get("/jobs/{job_id:str}/events")

@@ -7,7 +7,9 @@ tables can tell once they have caught up.
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from ..core.hot import HotJob
 from ..core.ids import is_id
@@ -80,6 +82,17 @@ async def find_settled(resources: Resources, job: str) -> Found:
     if found is None:
         raise not_found(job)
     return Found(found.queue, archived=found)
+
+
+async def opened(resources: Resources, found: Found) -> Found:
+    """The same, with what is sealed opened, or left out where it was erased."""
+    if found.archived is not None:
+        (job,) = await resources.sealing.opened([found.archived])
+        return replace(found, archived=job)
+    assert found.hot is not None
+    spec = found.hot.spec
+    spec = msgspec.structs.replace(spec, payload=await resources.sealing.open(spec.payload))
+    return replace(found, hot=msgspec.structs.replace(found.hot, spec=spec))
 
 
 async def catch_up(resources: Resources, partition: str) -> None:

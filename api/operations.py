@@ -11,6 +11,7 @@ from .as_of import CountsDifference, CountsView, JobDifference
 from .commands import By, Outcome, Reschedule
 from .dead_letters import DeadLettersView
 from .health import Health
+from .holds import HoldsParameters, HoldView, PlaceHold, Released
 from .limits import Configure, Configured
 from .queues import ModeChange, Purge, PurgeResult, QueueList, QueueParameters, QueueView
 from .schedule_views import (
@@ -21,6 +22,7 @@ from .schedule_views import (
     ScheduleView,
     Submitted,
 )
+from .subjects import Erase, Erased
 from .submission import Accepted, Batch, LoneSubmission
 from .submissions import Receipts
 from .views import AttemptView, EventView, JobView, SummaryView
@@ -53,6 +55,13 @@ class DeadLetterList(Struct):
     """A part of the groups; `next_cursor` leads to the next part, null at the end."""
 
     items: list[DeadLettersView]
+    next_cursor: str | None
+
+
+class HoldList(Struct):
+    """A part of the holds; `next_cursor` leads to the next part, null at the end."""
+
+    items: list[HoldView]
     next_cursor: str | None
 
 
@@ -269,6 +278,27 @@ OPERATIONS = (
         "post", "/schedules/{name}/backfill", "backfillSchedule", "schedules",
         "Submit the jobs of up to 10,000 occurrences that have passed", Submitted,
         body=Backfill, problems=(*_BODY, 403, 404, 409, 422, 503), example=_RANGE,
+    ),
+    Operation(
+        "post", "/subjects/erase", "eraseSubject", "subjects",
+        "Make unreadable, for good, what was sealed for a subject", Erased,
+        body=Erase, problems=(*_BODY, 403, 404, 422, 503),
+        example={"subject": "customer-4711", "actor": "dpo", "reason": "she asked for it"},
+    ),
+    Operation(
+        "get", "/holds", "listHolds", "retention", "What is kept whatever its age", HoldList,
+        query=HoldsParameters, problems=(400, 503),
+    ),
+    Operation(
+        "post", "/holds", "placeHold", "retention",
+        "Keep the jobs of a queue or with a tag, or one job, until the hold is released", HoldView,
+        201, body=PlaceHold, problems=(*_BODY, 403, 409, 503),
+        example={"name": "case-7", "tag": "customer-4711", "reason": "letter of 3 May"},
+    ),
+    Operation(
+        "post", "/holds/{name}/release", "releaseHold", "retention",
+        "Let go what is old enough", Released,
+        body=By, body_required=False, problems=(*_BODY, 403, 404, 503),
     ),
     Operation(
         "get", "/health", "getHealth", "health",

@@ -16,6 +16,7 @@ from ..core.log import LogReader
 from ..core.queue import Directory
 from ..core.requests import Requests
 from ..core.schedule_index import Schedules
+from ..core.subjects import SubjectKeys
 from ..core.workers import Workers
 from ..projections.as_of import JobPast
 from ..projections.changes import Changes
@@ -23,6 +24,7 @@ from .acknowledgements import Acknowledgements
 from .catalog import Catalog
 from .idempotency import Idempotency
 from .metrics import Metrics
+from .sealing import Sealing
 from .submitter import Submitter
 from .tables import Tables
 
@@ -47,6 +49,7 @@ class Resources:
     changes: Changes
     past: JobPast
     metrics: Metrics
+    sealing: Sealing
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def unless_draining(self, waiting: Awaitable[T], otherwise: T) -> T:
@@ -102,6 +105,7 @@ async def lifespan(app: Litestar) -> AsyncGenerator[None]:
                 changes=changes,
                 past=JobPast(tables.pool, logs, directory),
                 metrics=Metrics(),
+                sealing=Sealing(settings.erasure_secret, SubjectKeys(redis, keys), tables),
             )
             yield
     finally:

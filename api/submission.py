@@ -29,6 +29,7 @@ from .fields import (
     MetadataValue,
     Queue,
     Seconds,
+    Subject,
     Tag,
 )
 from .orders import Order, Place
@@ -57,6 +58,7 @@ class Submission(Struct, forbid_unknown_fields=True, gc=False):
     unique: Unique | None = None
     concurrency_key: LimitKey | None = None
     rate_key: LimitKey | None = None
+    subject: Subject | None = None
 
 
 class LoneSubmission(Submission, gc=False):
@@ -174,6 +176,11 @@ def spec_of(given: Submission, defaults: Defaults, bounds: Bounds) -> JobSubmitt
         timeout_ms = max(1, round(given.timeout * 1000))
     lock = lock_scope = lock_ms = None
     if given.unique is not None:
+        if given.subject is not None and given.unique.key is None:
+            message = (
+                "expected a key: a digest of what is sealed would tell of it after its erasure"
+            )
+            raise Unacceptable("unique.key", message)
         lock, lock_scope, lock_ms = _lock(given, given.unique)
     return JobSubmitted(
         type=given.type,

@@ -61,6 +61,8 @@ async def submit(scope: Any, receive: Any, send: Any) -> None:
             defaults, order = await _agreed(resources, given, key, body)
     except Unacceptable as error:
         raise _problem_of(error, [error.fault()]) from None
+    if given.subject is not None:
+        (order,) = await resources.sealing.seal([given], [order])
     if given.ack != "memory":
         await resources.acknowledgements.check(given.ack, [defaults.queue])
     place = await resources.submitter.submit(defaults.queue, order)
@@ -103,6 +105,7 @@ async def submit_batch(request: Request[Any, Any, Any]) -> ASGIResponse:
         orders = _orders_of(jobs, found, bounds_of(resources))
     else:
         found, orders = await _all_agreed(resources, jobs, key, body)
+    orders = await resources.sealing.seal(jobs, orders)
     queues = [defaults.queue for defaults in found]
     if ack != "memory":
         await resources.acknowledgements.check(ack, queues)

@@ -1,18 +1,22 @@
 """The projected tables as the API reads them: each failure to reach them is one sort of problem."""
 
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Collection, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from typing import Any
 
 from ..core.config import Settings
 from ..core.errors import Unavailable
 from ..core.events import Record
 from ..core.jobs import Job
-from ..projections import attempts, dead_letters, queries, targets
+from ..core.subjects import Wrapped
+from ..projections import attempts, dead_letters, holds, queries, subject_keys, targets
 from ..projections.attempts import Attempt
 from ..projections.dead_letters import DeadLetterFilter, DeadLetterPage
+from ..projections.holds import Hold
 from ..projections.listing import JobFilter
 from ..projections.queries import Checkpoint, JobPage, Summary
+from ..projections.subject_keys import KeyRow
 from ..projections.targets import TargetPage
 from .problems import TABLES_DOWN, Problem
 
@@ -105,6 +109,36 @@ class Tables:
         """Whether the archive has the event of that job at that position."""
         with _told():
             return await queries.is_archived(self._pool, job, partition, epoch, seq)
+
+    async def add_subjects(self, keys: Sequence[Wrapped]) -> list[Wrapped]:
+        """Keep new keys of subjects; those that stand."""
+        with _told():
+            return await subject_keys.add(self._pool, keys)
+
+    async def subjects_by_id(self, ids: Collection[str]) -> dict[str, KeyRow]:
+        """Keys of subjects by id."""
+        with _told():
+            return await subject_keys.by_id(self._pool, ids)
+
+    async def erase_subject(self, subject: str, actor: str, reason: str) -> list[str]:
+        """Erase the key of a subject; the ids of what was erased."""
+        with _told():
+            return await subject_keys.erase(self._pool, subject, actor, reason)
+
+    async def place_hold(self, hold: Hold) -> datetime | None:
+        """Place a hold; when, or None if there is one of that name."""
+        with _told():
+            return await holds.place(self._pool, hold)
+
+    async def holds(self, after: str, limit: int) -> list[Hold]:
+        """Holds in the order of their names."""
+        with _told():
+            return await holds.holds(self._pool, after, limit)
+
+    async def release_hold(self, name: str) -> bool:
+        """Release a hold; False if there is none."""
+        with _told():
+            return await holds.release(self._pool, name)
 
     async def projector_present(self) -> bool:
         """Whether a projector is connected to the tables, as far as can be seen."""

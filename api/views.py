@@ -50,6 +50,7 @@ class JobView(Struct, gc=False):
     schedule     the schedule that submitted it; `occurrence`: the instant it stands for
     fingerprint  of a failed one, as in the dead letters; `discarded`: it is in them no more
     command      the action on many jobs that ran it again
+    erased       its payload was sealed for a subject, and cannot be read (any more)
     position     of its last event, null while the projection has not seen the job
     """
 
@@ -80,6 +81,7 @@ class JobView(Struct, gc=False):
     fingerprint: str | None
     discarded: bool
     command: str | None
+    erased: bool
     version: int
     position: str | None
 
@@ -175,6 +177,7 @@ def view_of(job: Job) -> JobView:
         fingerprint=job.fingerprint,
         discarded=job.discarded,
         command=job.command,
+        erased=job.payload.codec != "json",
         version=job.version,
         position=job.position,
     )
@@ -225,6 +228,7 @@ def view_of_hot(job: HotJob, partition: str) -> JobView:
         fingerprint=None,
         discarded=False,
         command=None,
+        erased=spec.payload.codec != "json",
         version=job.version,
         position=None,
     )

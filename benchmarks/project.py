@@ -21,11 +21,9 @@ async def projection() -> list[Figure]:
     jobs = 100_000
     async with stage() as bench:
         await migrate(bench.settings.postgres_dsn)
-        await fill(bench, jobs)
-        await _run_all(bench)
-        target = await bench.seq()
+        target = await finished_log(bench, jobs)
         with projector(bench) as pid:
-            rate = await _projected(bench, target)
+            rate = await projected(bench, target)
             cpu = process_seconds(pid)
     return [
         Figure("projector", rate, "events/s", 50_000),
@@ -47,12 +45,19 @@ async def pipeline() -> list[Figure]:
             await fill(bench, jobs)
             await bench.until_seq(target)
             run = time.perf_counter() - begin
-            await _projected(bench, target)
+            await projected(bench, target)
             shown = time.perf_counter() - begin
     return [
         Figure("pipeline, submitted and run", jobs / run, "jobs/s"),
         Figure("pipeline, until in the tables", jobs / shown, "jobs/s"),
     ]
+
+
+async def finished_log(bench: Bench, jobs: int) -> int:
+    """A log of that many finished jobs, three events each; its last seq."""
+    await fill(bench, jobs)
+    await _run_all(bench)
+    return await bench.seq()
 
 
 async def _run_all(bench: Bench) -> None:
@@ -62,7 +67,7 @@ async def _run_all(bench: Bench) -> None:
         await bench.queue.finish([Finish(one.id, one.fence, "succeeded", done) for one in leases])
 
 
-async def _projected(bench: Bench, target: int) -> float:
+async def projected(bench: Bench, target: int) -> float:
     """Wait until the tables are at `target`; events/s from the first commit seen to the last."""
     connection = await asyncpg.connect(bench.settings.postgres_dsn)
     first: tuple[float, int] | None = None

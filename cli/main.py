@@ -24,6 +24,9 @@ COMMANDS = {
     "schedules": "schedules",
     "workers": "workers",
     "job-types": "job_types",
+    "subjects": "subjects",
+    "retention": "retention",
+    "holds": "holds",
     "events": "events",
     "demo": "demo",
 }

@@ -9,6 +9,7 @@ import msgspec
 
 from ..core.events import JobSubmitted
 from ..core.hot import Lease
+from ..core.sealing import SubjectKey
 from .context import Context
 from .handlers import Handler
 
@@ -26,6 +27,7 @@ class Attempt(msgspec.Struct, eq=False):
     """A lease, and what is known of its run.
 
     since     when the lease was given, `time.monotonic`
+    key       of the subject the job is about: what comes of it is sealed
     task      the task that runs its handler, only while an async handler runs
     stop      why it is to stop
     apart     it runs in a process of its own
@@ -39,6 +41,7 @@ class Attempt(msgspec.Struct, eq=False):
     handler: Handler | None = None
     context: Context | None = None
     payload: Any = None
+    key: SubjectKey | None = None
     task: asyncio.Task[None] | None = None
     stop: Stop | None = None
     in_thread: bool = False

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVar, Unpack, overload
 
 from .errors import LeaseLost, StepError
-from .steps import Steps, result_of
+from .steps import Steps
 from .submissions import Options
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class Blocking:
         steps.check_function(name, function)
         kept = self._wait(steps.begin(name))
         if kept is not None:
-            return result_of(kept, returns)
+            return steps.result_of(kept, returns)
         with steps.attempted(name):
             value = function(*args, **kwargs)
             if inspect.iscoroutine(value):

@@ -13,6 +13,7 @@ from ..core.queue import Directory, PartitionQueue
 from .attempts import Attempt
 from .blocking import Blocking
 from .handlers import Registry
+from .opening import Opener
 from .progress import ProgressTeller
 from .recorder import Recorder, Told
 from .steps import Steps
@@ -27,6 +28,7 @@ class Durable:
         self, directory: Directory, registry: Registry, settings: Settings, told: Told
     ) -> None:
         self.submissions = Submissions(directory, registry, settings)
+        self.opener = Opener(settings.erasure_secret, directory.subject_keys)
         self.max_bytes = settings.max_step_bytes
         self._directory = directory
         self._told = told

@@ -16,12 +16,14 @@ import structlog
 
 from ..core.events import Fault
 from ..core.queue import Finish
+from ..core.sealing import CODEC
 from . import outcomes
 from .attempts import Attempt, Stop
 from .context import Context
 from .durable import Durable
 from .faults import MAX_MESSAGE, bounded, fault_of
 from .handlers import Handler, Registry
+from .opening import Shut
 from .outcomes import MAX_RESULT
 from .processes import Processes
 from .stats import Stats
@@ -70,7 +72,11 @@ class Executor:
                 if attempt.apart:
                     finish = await self.isolate(attempt, task)
                 else:
-                    finish = self.decode(attempt) or await self.run(attempt, task)
+                    finish = (
+                        await self.unseal(attempt)
+                        or self.decode(attempt)
+                        or await self.run(attempt, task)
+                    )
         except GeneratorExit:
             raise
         except BaseException as error:
@@ -97,6 +103,21 @@ class Executor:
             )
         if attempt.lease.crashes or handler.executor == "process":
             attempt.apart = self._processes is not None
+        return None
+
+    async def unseal(self, attempt: Attempt) -> Finish | None:
+        """Open a payload that is sealed for a subject."""
+        spec, durable = attempt.spec, self._durable
+        assert spec is not None
+        if spec.payload.codec != CODEC or durable is None:
+            return None
+        try:
+            attempt.key, payload = await durable.opener.open(spec.payload)
+        except Shut as error:
+            if error.for_good:
+                return outcomes.hopeless(attempt, Fault("Erased", str(error)))
+            return self._not_mine(attempt, str(error))
+        attempt.spec = msgspec.structs.replace(spec, payload=payload)
         return None
 
     def decode(self, attempt: Attempt) -> Finish | None:

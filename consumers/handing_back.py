@@ -64,7 +64,7 @@ def blockers(attempts: Iterable[Attempt], loop: asyncio.AbstractEventLoop) -> se
 
     One has begun when its spec was read: the payload's own type may block, too.
     """
-    begun = {one for one in attempts if one.spec is not None and not one.in_thread}
+    begun = {one for one in attempts if one.spec and not (one.in_thread or one.apart)}
     current = asyncio.current_task(loop)
     return {one for one in begun if one.task is current and current is not None} or begun
 

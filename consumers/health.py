@@ -40,7 +40,7 @@ class Health:
     """Of one worker. When `due` is set it is to drain, for the reason in `retirement`.
 
     `report` makes what a blocked worker says of itself, given the seconds it is blocked; `given`
-    are the verdicts that were not sent yet.
+    are the verdicts that were not sent yet; `kill` ends the processes of jobs.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Health:
         stats: Stats,
         report: Callable[[float], Report],
         given: Callable[[], Iterable[tuple[Attempt, Finish]]],
+        kill: Callable[[], None],
     ) -> None:
         self.due = asyncio.Event()
         self.retirement: Retirement | None = None
@@ -59,6 +60,7 @@ class Health:
         self._slots = slots
         self._report = report
         self._given = given
+        self._kill = kill
         self._keys = Keys(settings.namespace)
         self._client = connect_sync(settings.redis_url, timeout=settings.command_timeout)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -120,6 +122,7 @@ class Health:
         assert self._loop is not None
         _log.critical("the event loop is dead: this worker ends", seconds=round(blocked, 1),
                       stack=stack_of(self._thread))  # fmt: skip
+        self._kill()  # before another worker can be given what runs in processes
         verbs = LeaseRenewer(self._client, self._keys, self._name)
         count = hand_back(verbs, self._slots.held, self._given(), self._loop)
         _log.critical("ended", worker=self._name, handed_back=count, code=STALLED)

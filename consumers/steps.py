@@ -21,6 +21,7 @@ from ..core.events import JobCheckpointed, JobProgressed
 from ..core.stepping import MAX_STEP_NAME, MAX_STEPS
 from .attempts import Attempt
 from .errors import LeaseLost, StepError
+from .opening import opened, sealed
 from .patience import patiently
 from .progress import progress_of
 from .verdicts import Asleep
@@ -58,7 +59,7 @@ class Steps:
         """The result of a step: kept, or of calling `function` now."""
         kept = await self.begin(name)
         if kept is not None:
-            return result_of(kept, returns)
+            return self.result_of(kept, returns)
         with self.attempted(name):
             value = await self.durable.call(function)
         return await self.end(name, value, returns)
@@ -75,13 +76,28 @@ class Steps:
     async def end(self, name: str, value: Any, returns: Any) -> Any:
         """Keep what a step gave. What comes back is what later attempts will get, too."""
         result = self._encoded(name, value)
-        event = JobCheckpointed(name, result)
+        raw = bytes(result.data)
+        event = JobCheckpointed(name, sealed(self._attempt.key, "step", raw))
         try:
             told = result.decode(returns)
         except msgspec.ValidationError as error:
             raise StepError(_named(name), f"a result as returns={returns!r} says", error) from None
         await self._keep(event)
         return told
+
+    def result_of(self, kept: JobCheckpointed, returns: Any) -> Any:
+        """What a step gave in an earlier attempt.
+
+        Raises ValueError if it does not fit: code changed, and may change back before the next
+        attempt.
+        """
+        try:
+            return opened(self._attempt.key, "step", kept.result).decode(returns)
+        except msgspec.ValidationError as error:
+            raise ValueError(
+                f"{_named(kept.step)}: expected a result as returns={returns!r} says, "
+                f"an earlier attempt kept another: {error}"
+            ) from error
 
     async def sleep(
         self, length: Mapping[str, float | None], until: datetime | None, name: str | None
@@ -217,20 +233,6 @@ def check_name(name: str) -> None:
     if not isinstance(name, str) or not 1 <= len(name) <= MAX_STEP_NAME or not name.isprintable():
         shown = repr(name)[:200]
         raise StepError("name of a step", f"1 to {MAX_STEP_NAME} printable characters", shown)
-
-
-def result_of(kept: JobCheckpointed, returns: Any) -> Any:
-    """What a step gave in an earlier attempt.
-
-    Raises ValueError if it does not fit: code changed, and may change back before the next attempt.
-    """
-    try:
-        return kept.result.decode(returns)
-    except msgspec.ValidationError as error:
-        raise ValueError(
-            f"{_named(kept.step)}: expected a result as returns={returns!r} says, "
-            f"an earlier attempt kept another: {error}"
-        ) from error
 
 
 def _wake_at(

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple, TypedDict
 import msgspec
 from msgspec import Meta, Struct
 
-from ..core.codec import Data, encode
+from ..core.codec import encode
 from ..core.config import Settings
 from ..core.errors import IdTaken, InvalidName, MillstreamError
 from ..core.events import JobSubmitted
@@ -19,11 +19,13 @@ from ..core.nesting import deeper_than
 from ..core.queue import Directory, new_job
 from ..core.retry import MAX_DELAY, Backoff
 from ..core.schedules import Duration, Instant, MetadataValue, Tag
+from ..core.sealing import SubjectKey
 from ..core.submitting import NewJob
 from ..core.unique import Unique, digest, lock_ms_of, lock_of
 from .attempts import Attempt
 from .errors import StepError
 from .handlers import Registry
+from .opening import sealed
 from .patience import patiently
 
 FRESH = 1.0
@@ -108,7 +110,9 @@ class Submissions:
         raw = self._payload(name, type, payload)
         place = await self._place(type, given)
         _check_horizon(name, given, attempt.now() + self._settings.max_horizon_days * 86_400_000)
-        spec = _spec(type, raw, given, place, attempt.now())
+        if attempt.key is not None and given.unique is not None and given.unique.key is None:
+            raise StepError(_about(name), "a key for unique: what is sealed has no digest", "none")
+        spec = _spec(type, raw, given, place, attempt.now(), attempt.key)
         lease = attempt.lease
         # A job whose spec was replaced is another one, although it keeps its id.
         seed = digest(b"handler", lease.id.encode(), lease.spec, name.encode())
@@ -219,7 +223,9 @@ def _check_horizon(name: str, given: _Given, last: float) -> None:
         raise StepError(_about(name), "a run_at that is not so far ahead", str(given.run_at))
 
 
-def _spec(type: str, raw: msgspec.Raw, given: _Given, place: _Place, now: float) -> JobSubmitted:
+def _spec(
+    type: str, raw: msgspec.Raw, given: _Given, place: _Place, now: float, key: SubjectKey | None
+) -> JobSubmitted:
     run_at = None if given.run_at is None else round(given.run_at.timestamp() * 1000)
     if run_at is not None and run_at <= now:
         run_at = None  # reached late, as after a crash: then at once
@@ -233,7 +239,7 @@ def _spec(type: str, raw: msgspec.Raw, given: _Given, place: _Place, now: float)
         lock=None if unique is None else lock_of(type, bytes(raw), unique),
         lock_scope=None if unique is None else unique.scope,
         lock_ms=None if unique is None else lock_ms_of(unique),
-        payload=Data(raw),
+        payload=sealed(key, "payload", bytes(raw)),
         priority=given.priority,
         max_attempts=place.max_attempts,
         backoff=given.backoff,

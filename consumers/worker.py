@@ -96,6 +96,7 @@ class Worker:
         self.health = Health(
             settings, self.name, self.slots, self.stats, self._reporter.now,
             lambda: [given for one in list(self._committers.values()) for given in one.given()],
+            self._processes.kill,
         )  # fmt: skip
         self._committers: dict[str, Committer] = {}
         self._keeper: LeaseKeeper | None = None

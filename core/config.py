@@ -69,6 +69,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     process_max_memory: int = 0  #: bytes above which it is renewed after a job; 0: no bound
     max_step_bytes: int = 256 * 1024  #: size of what one step of a job gives, as JSON
 
+    retention: tuple[str, ...] = ()  #: days that jobs are kept after their end: queue:days, *:days
+    retention_statistics: float | None = None  #: days that statistics per minute are kept
+    erasure_secret: bytes | None = None  #: wraps the keys of subjects; without it there are none
+
     projector_batch: int = 5000
     log_margin: int = 100_000  #: events kept in the stream behind the archive
 
@@ -87,10 +91,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The queues by name, each with its share of a worker that has more work than slots."""
         return dict(map(values.queue_weight, self.queues))
 
+    @property
+    def kept_days(self) -> dict[str, float]:
+        """Queue, or `*`, and for how many days its jobs are kept after their end."""
+        pairs = (given.rpartition(":") for given in self.retention)
+        return {queue: float(days) for queue, _, days in pairs}
+
     def __repr__(self) -> str:
         fields = ((name, getattr(self, name)) for name in self.__struct_fields__)
-        shown = (f"{name}={redact(repr(value))}" for name, value in fields if name != "explicit")
+        shown = (f"{name}={_shown(name, value)}" for name, value in fields if name != "explicit")
         return f"Settings({', '.join(shown)})"
+
+
+def _shown(name: str, value: object) -> str:
+    return "***" if name == "erasure_secret" and value is not None else redact(repr(value))
 
 
 _READERS: dict[str, values.Reader] = {
@@ -125,6 +139,9 @@ _READERS: dict[str, values.Reader] = {
     "process_max_jobs": values.integer(0),
     "process_max_memory": values.size(0),
     "max_step_bytes": values.size(1),
+    "retention": values.listed(values.kept),
+    "retention_statistics": values.optional(values.days),
+    "erasure_secret": values.optional(values.secret(32)),
     "projector_batch": values.integer(1, 100_000),
     "log_margin": values.integer(0),
     "data_dir": values.optional(values.text("a folder")),
@@ -170,6 +187,8 @@ def as_environ(settings: Settings, names: Iterable[str] | None = None) -> dict[s
     def text(value: object) -> str:
         if value is None:
             return ""
+        if isinstance(value, bytes):
+            return value.hex()
         return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
     names = settings.explicit if names is None else names
@@ -237,6 +256,8 @@ def _read(key: str, given: object, source: str) -> Any:
         return _READERS[key](given)
     except values.Unfit as error:
         shown = redact(given) if isinstance(given, str) else given
+        if key == "erasure_secret":
+            shown = "***"
         raise ConfigError(source, str(error), shown) from None
 
 

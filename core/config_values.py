@@ -54,6 +54,21 @@ def label(given: object) -> str:
     return given.strip()
 
 
+def secret(size: int) -> Reader:
+    """So many random bytes, in hex."""
+
+    def read(given: object) -> bytes:
+        try:
+            raw = bytes.fromhex(given) if isinstance(given, str) else b""
+        except ValueError:
+            raw = b""
+        if len(raw) != size:
+            raise Unfit(f"{2 * size} hex digits (such as `openssl rand -hex {size}` gives)")
+        return raw
+
+    return read
+
+
 def optional(reader: Reader) -> Reader:
     def read(given: object) -> object:
         return None if given is None or given == "" else reader(given)
@@ -119,6 +134,23 @@ def seconds(least: float) -> Reader:
         return value
 
     return read
+
+
+def days(given: object) -> float:
+    """A number of days, from 1 on: whole days are dropped, and never the one that is not over."""
+    try:
+        return seconds(1)(given)
+    except Unfit:
+        raise Unfit("a number of days, 1 or more") from None
+
+
+def kept(given: object) -> str:
+    """A queue, or `*` for all others, and for how many days its jobs are kept."""
+    queue, _, number = given.rpartition(":") if isinstance(given, str) else ("", "", "")
+    try:
+        return f"{'*' if queue == '*' else name(queue)}:{days(number):g}"
+    except Unfit:
+        raise Unfit("such as *:90 or emails:7, in days of 1 or more") from None
 
 
 def size(least: int) -> Reader:

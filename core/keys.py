@@ -92,6 +92,16 @@ class Keys:
         return f"{self.namespace}:idempotency:{digest}"
 
     @property
+    def subjects(self) -> str:
+        """Hash: subject (its digest) → the id of its key."""
+        return f"{self.namespace}:subjects"
+
+    @property
+    def subject_keys(self) -> str:
+        """Hash: key id → the key of a subject, wrapped; empty: erased."""
+        return f"{self.namespace}:subject_keys"
+
+    @property
     def schedules(self) -> str:
         """Hash: schedule → the partition it lives in."""
         return f"{self.namespace}:schedules"

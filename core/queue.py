@@ -21,6 +21,7 @@ from .operating import Operating
 from .progressing import Progressing
 from .scripts import Script, script
 from .stepping import Stepping
+from .subjects import SubjectKeys
 from .submitting import NewJob, Receipt, read_receipt, submit_args
 from .submitting import new_job as new_job
 
@@ -242,6 +243,10 @@ class Directory:
         if found is None:
             found = self._known[partition] = PartitionQueue(self._redis, partition, self._keys)
         return found
+
+    def subject_keys(self) -> SubjectKeys:
+        """The keys of persons that jobs are about."""
+        return SubjectKeys(self._redis, self._keys)
 
     async def register(self, partition: str) -> None:
         """Make a partition known to all; needed once, before its first event."""

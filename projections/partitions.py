@@ -26,9 +26,19 @@ def job_day(job: str) -> int:
     return int(job[:8] + job[9:13], 16) // DAY_MS
 
 
+def day_name(day: int) -> str:
+    """A day as names of partitions hold it: 20270131."""
+    return f"{date(1970, 1, 1) + timedelta(days=day):%Y%m%d}"
+
+
+def number_of_day(name: str) -> int:
+    """The inverse of `day_name`."""
+    return date.fromisoformat(name).toordinal() - date(1970, 1, 1).toordinal()
+
+
 def jobs_table(day: int) -> str:
     """The partition of `jobs` that holds a day."""
-    return f"jobs_{date(1970, 1, 1) + timedelta(days=day):%Y%m%d}"
+    return f"jobs_{day_name(day)}"
 
 
 class Partitions:

@@ -15,6 +15,7 @@ from ..core.keys import Keys
 from ..core.log import LogReader
 from ..core.queue import Directory
 from .projector import BLOCK_MS, Projector
+from .retention import keep_dropping
 
 
 def serve(settings: Settings) -> None:
@@ -53,9 +54,11 @@ async def project(settings: Settings, stop: asyncio.Event) -> None:
     try:
         with contextlib.suppress(Unavailable):
             await check_server(commands)
+        retention = asyncio.create_task(keep_dropping(settings, stop))
         await Projector(
             settings, LogReader(blocking, keys), Directory(commands, keys), ready.notify_ready
         ).run(stop)
+        retention.cancel()
     finally:
         await blocking.aclose()
         await commands.aclose()

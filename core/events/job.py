@@ -83,11 +83,15 @@ class JobSucceeded(Event, frozen=True):
 
 
 class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What went wrong in an attempt; the traceback is trimmed."""
+    """What went wrong in an attempt; the traceback is trimmed.
+
+    sealed  of a job with a subject: message and traceback, which are empty then
+    """
 
     type: str
     message: str
     traceback: str = ""
+    sealed: Data | None = None
 
 
 class JobAttemptFailed(Event, frozen=True):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import signal
 import sys
 import time
 from pathlib import Path
 
 import uvloop
 
-from .run import Plan, Run
+from .run import Plan, Result, Run
 from .telling import told
 
 
@@ -29,11 +30,19 @@ def main() -> int:
     poison = max(1, round(given.minutes))
     run = Run(folder, Plan(seed, given.minutes * 60, given.jobs, poison), _say)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        result = runner.run(run.run())
+        result = runner.run(_stoppable(run))
     print(told(result))
     if result.report.violations:
         print(f"FAILED with CHAOS_SEED={seed}; everything is in {folder}")
     return 1 if result.report.violations else 0
+
+
+async def _stoppable(run: Run) -> Result:
+    """Run; SIGTERM, as Ctrl-C, leaves no process behind."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await run.run()
 
 
 def _say(text: str) -> None:

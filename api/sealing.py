@@ -1,0 +1,141 @@
+"""Sealing what comes in for a subject, and opening it for those who read. See core.sealing."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ..core.codec import Data
+from ..core.events import Fault as JobFault
+from ..core.jobs import Job
+from ..core.sealing import CODEC, Secret, SubjectKey, Unsealable, box_of
+from ..core.subjects import SubjectKeys, Wrapped
+from .orders import Order
+from .problems import UNPROCESSABLE, Fault, Problem
+from .submission import Submission
+from .tables import Tables
+
+SHUT = Data(codec="erased")
+"""Stands for a payload whose key was erased, or is not to be had here."""
+
+_replace = msgspec.structs.replace
+
+
+class Sealing:
+    """The keys of subjects, found in Redis, made and looked up in PostgreSQL."""
+
+    def __init__(self, secret: bytes | None, keys: SubjectKeys, tables: Tables) -> None:
+        self._secret = None if secret is None else Secret(secret)
+        self._keys = keys
+        self._tables = tables
+
+    def secret(self) -> Secret:
+        """The operator's secret. Raises Problem if there is none."""
+        if self._secret is None:
+            message = "expected MILLSTREAM_ERASURE_SECRET to be set where the API runs"
+            raise Problem(UNPROCESSABLE, f"{message}.", [Fault("$.subject", message)])
+        return self._secret
+
+    async def seal(self, jobs: Sequence[Submission], orders: list[Order]) -> list[Order]:
+        """The orders, with the payloads of jobs that have a subject sealed.
+
+        Raises Problem, Unavailable.
+        """
+        subjects = {job.subject for job in jobs if job.subject is not None}
+        if not subjects:
+            return orders
+        secret = self.secret()
+        keys = await self._keys_of(secret, [secret.digest(one) for one in subjects])
+        return [
+            order if job.subject is None else _sealed(order, keys[secret.digest(job.subject)])
+            for job, order in zip(jobs, orders, strict=True)
+        ]
+
+    async def opened(self, jobs: Sequence[Job]) -> list[Job]:
+        """The jobs as those may see them who may read: opened, or without what was erased."""
+        found = await self._find({id for job in jobs for id in _keys_in(job)})
+        return [_opened(job, found) if any(_keys_in(job)) else job for job in jobs]
+
+    async def open(self, payload: Data) -> Data:
+        """A payload as those may see it who may read; `SHUT` if it cannot be opened."""
+        if payload.codec != CODEC:
+            return payload
+        found = await self._find({box_of(payload).key})
+        return _open("payload", payload, found) or SHUT
+
+    async def erase(self, subject: str, actor: str, reason: str) -> list[str]:
+        """Erase the key of a subject; returns the ids of what was erased.
+
+        First where it is for good, and if Redis does not answer then it is to be asked again: the
+        key is gone then, and Redis only has to be told.
+        """
+        digest = self.secret().digest(subject)
+        cached = await self._keys.of([digest])
+        erased = await self._tables.erase_subject(digest, actor, reason)
+        ids = {*erased, *(key.id for key in cached.values())}
+        await self._keys.erase(digest, ids)
+        return sorted(ids)
+
+    async def _keys_of(self, secret: Secret, digests: list[str]) -> dict[str, SubjectKey]:
+        known = await self._keys.of(digests)
+        missing = [digest for digest in digests if digest not in known]
+        if missing:
+            made = await self._tables.add_subjects(
+                [Wrapped(digest, *secret.make()) for digest in missing]
+            )
+            await self._keys.publish(made)
+            known |= {key.subject: key for key in made}
+        return {digest: secret.open(key.id, key.wrapped) for digest, key in known.items()}
+
+    async def _find(self, ids: set[str]) -> dict[str, SubjectKey]:
+        if not ids or self._secret is None:
+            return {}
+        rows = await self._tables.subjects_by_id(ids)
+        return {
+            id: self._secret.open(id, row.wrapped)
+            for id, row in rows.items()
+            if row.wrapped is not None
+        }
+
+
+def _sealed(order: Order, key: SubjectKey) -> Order:
+    spec = order.spec
+    return order._replace(
+        spec=_replace(spec, payload=key.seal("payload", bytes(spec.payload.data)))
+    )
+
+
+def _keys_in(job: Job) -> set[str]:
+    """Ids of the keys a job's data is sealed with."""
+    parts = (job.payload, job.result, job.error.sealed if job.error else None)
+    return {box_of(part).key for part in parts if part is not None and part.codec == CODEC}
+
+
+def _opened(job: Job, keys: dict[str, SubjectKey]) -> Job:
+    return _replace(
+        job,
+        payload=_open("payload", job.payload, keys) or SHUT,
+        result=None if job.result is None else _open("result", job.result, keys),
+        error=None if job.error is None else _open_fault(job.error, keys),
+    )
+
+
+def _open_fault(fault: JobFault, keys: dict[str, SubjectKey]) -> JobFault:
+    if fault.sealed is None:
+        return fault
+    told = _open("error", fault.sealed, keys)
+    if told is None:
+        return _replace(fault, message="(erased)", sealed=None)
+    message, traceback = told.decode(tuple[str, str])
+    return _replace(fault, message=message, traceback=traceback, sealed=None)
+
+
+def _open(what: str, data: Data, keys: dict[str, SubjectKey]) -> Data | None:
+    if data.codec != CODEC:
+        return data
+    key = keys.get(box_of(data).key)
+    if key is None:
+        return None
+    try:
+        return Data(msgspec.Raw(key.unseal(what, data)))
+    except Unsealable:
+        return None

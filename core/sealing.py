@@ -1,0 +1,122 @@
+"""Sealing: what a job is given and gives, encrypted with a key of the person it is about.
+
+Each subject has a key of its own, and the key itself is kept wrapped by the operator's secret
+(AES-256-GCM both). To erase a subject is to throw its key away: what was sealed with it cannot be
+read any more, wherever it was copied to, while every byte of the history stays as it was.
+"""
+
+import hashlib
+import hmac
+import os
+import uuid
+from typing import Any
+
+import msgspec
+
+from .codec import Data, encode
+from .errors import MillstreamError
+
+CODEC = "aes256gcm"
+"""The codec of sealed data: a JSON object of key id, nonce and ciphertext, the two in base64."""
+
+NONCE_BYTES = 12
+SECRET_BYTES = 32
+
+
+class Unsealable(MillstreamError):
+    """Sealed data that its key does not open: it was altered, or is no sealed data."""
+
+
+class Box(msgspec.Struct, frozen=True):
+    """Sealed data as it stands in an event."""
+
+    key: str
+    nonce: bytes
+    text: bytes
+
+
+_read_box = msgspec.json.Decoder(Box).decode
+
+
+class SubjectKey:
+    """The key of one subject. `what` (payload, result, …) is sealed in: one cannot pass as another.
+
+    Random nonces of 96 bits are safe for 2^32 values under one key.
+    """
+
+    __slots__ = ("_cipher", "id")
+
+    def __init__(self, id: str, raw: bytes) -> None:
+        self.id = id
+        self._cipher = _cipher(raw)
+
+    def seal(self, what: str, value: bytes) -> Data:
+        """Encrypt `value`, some JSON."""
+        nonce = os.urandom(NONCE_BYTES)
+        text = self._cipher.encrypt(nonce, value, self._bound(what))
+        return Data(msgspec.Raw(encode(Box(self.id, nonce, text))), CODEC)
+
+    def unseal(self, what: str, data: Data) -> bytes:
+        """The JSON that was sealed. Raises Unsealable."""
+        box = box_of(data)
+        try:
+            return self._cipher.decrypt(box.nonce, box.text, self._bound(what))
+        except Exception as error:  # of the library, which has several for data that is not right
+            raise Unsealable(
+                f"{what}: expected data sealed with key {self.id}, got other"
+            ) from error
+
+    def _bound(self, what: str) -> bytes:
+        return f"millstream:{what}:{self.id}".encode()
+
+
+class Secret:
+    """The operator's secret, 32 bytes: it wraps the keys of all subjects, and names subjects."""
+
+    __slots__ = ("_cipher", "_raw")
+
+    def __init__(self, raw: bytes) -> None:
+        if len(raw) != SECRET_BYTES:
+            raise ValueError(f"expected a secret of {SECRET_BYTES} bytes, got {len(raw)}")
+        self._raw = raw
+        self._cipher = _cipher(raw)
+
+    def digest(self, subject: str) -> str:
+        """What stands for a subject where its name must not: HMAC-SHA256, in hex."""
+        return hmac.new(self._raw, b"subject:" + subject.encode(), hashlib.sha256).hexdigest()
+
+    def make(self) -> tuple[str, bytes]:
+        """A new key: its id, and itself wrapped."""
+        id, nonce = uuid.uuid4().hex, os.urandom(NONCE_BYTES)
+        raw = os.urandom(SECRET_BYTES)
+        return id, nonce + self._cipher.encrypt(nonce, raw, id.encode())
+
+    def open(self, id: str, wrapped: bytes) -> SubjectKey:
+        """The key that was wrapped. Raises Unsealable: by another secret, or altered."""
+        nonce, text = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:]
+        try:
+            return SubjectKey(id, self._cipher.decrypt(nonce, text, id.encode()))
+        except Exception as error:
+            raise Unsealable(
+                f"key {id}: expected one wrapped by this MILLSTREAM_ERASURE_SECRET, got another"
+            ) from error
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+
+def box_of(data: Data) -> Box:
+    """What sealed data says of itself. Raises Unsealable."""
+    if data.codec != CODEC:
+        raise Unsealable(f"expected sealed data, got codec {data.codec!r}")
+    try:
+        return _read_box(data.data)
+    except msgspec.MsgspecError as error:
+        raise Unsealable(f"expected sealed data, got other: {error}") from error
+
+
+def _cipher(raw: bytes) -> Any:
+    # Only who seals needs the library, which takes 20 MB and a tenth of a second to load.
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    return AESGCM(raw)

@@ -1,0 +1,71 @@
+"""One pass over all days: what may go, goes. One pass at a time, whoever runs it."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ..connection import connect_once, translated
+from ..partitions import DAY_MS, number_of_day
+from ..statements import statement
+from .events import drop_events
+from .jobs import drop_jobs
+from .policy import SLACK_DAYS, Policy
+
+_LOCK = 0x6D696C6E
+_DAY = re.compile(r"(?:jobs|job_events)_(\d{8})")
+STATEMENT_TIMEOUT = 3600.0
+
+
+class Dropped(NamedTuple):
+    """What a pass dropped, or would have dropped: jobs, events, and lines of statistics."""
+
+    jobs: int = 0
+    events: int = 0
+    minutes: int = 0
+
+
+async def drop_expired(dsn: str, policy: Policy, now: int, *, dry_run: bool = False) -> Dropped:
+    """Drop what is older at `now` (ms) than `policy` wants it kept; all but what is held.
+
+    Nothing while another pass is under way. Raises Unavailable; what was dropped by then stays
+    dropped, and the next pass goes on.
+    """
+    if policy.nothing:
+        return Dropped()
+    connection = await connect_once(dsn, timeout=STATEMENT_TIMEOUT, role="retention")
+    try:
+        with translated():
+            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+                return Dropped()
+            return await _pass(connection, policy, now, dry_run)
+    finally:
+        connection.terminate()
+
+
+async def _pass(connection: Any, policy: Policy, now: int, dry: bool) -> Dropped:
+    queues = [row[0] for row in await connection.fetch("SELECT partition FROM checkpoints")]
+    cutoffs = policy.cutoffs(queues, now - SLACK_DAYS * DAY_MS)
+    minutes = await _drop_statistics(connection, policy, now, dry)
+    last = policy.last_day(now)
+    jobs = events = 0
+    if last is not None:
+        for day in await _days(connection, "jobs", last):
+            jobs += await drop_jobs(connection, day, cutoffs, dry=dry)
+        for day in await _days(connection, "job_events", last):
+            events += await drop_events(connection, day, cutoffs, dry=dry)
+    return Dropped(jobs, events, minutes)
+
+
+async def _days(connection: Any, parent: str, last: int) -> Sequence[int]:
+    """The days up to `last` that have a partition of `parent`, in order."""
+    names = [row[0] for row in await connection.fetch(statement("partition_names"), parent)]
+    days = (number_of_day(found[1]) for found in map(_DAY.fullmatch, names) if found)
+    return sorted(day for day in days if day <= last)
+
+
+async def _drop_statistics(connection: Any, policy: Policy, now: int, dry: bool) -> int:
+    if policy.statistics is None:
+        return 0
+    before = now - round(policy.statistics * DAY_MS)
+    name = "count_old_minutes" if dry else "drop_old_minutes"
+    return await connection.fetchval(statement(name), before)

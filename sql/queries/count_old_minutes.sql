@@ -1,0 +1,1 @@
+SELECT count(*) FROM job_minutes WHERE minute < $1

@@ -1,0 +1,73 @@
+"""What is kept, held and erased by command, as docs/retention.md and docs/erasure.md show it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from millstream.core import config
+from millstream.core.config import Settings
+from millstream.core.embedded import Postgres, Valkey
+from millstream.core.embedded.ports import free_port
+
+from .pages import run_script, scripts
+from .roles import running
+from .test_client_commands import HANDLERS, Commands
+
+
+@pytest.fixture(scope="module")
+def millstream(
+    valkey_server: Valkey,
+    postgres_server: Postgres,
+    migrated_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Commands]:
+    valkey_server.start()
+    postgres_server.start()
+    postgres_server.execute(f"CREATE DATABASE keeping TEMPLATE {migrated_template}")
+    given = {
+        "redis_url": valkey_server.url,
+        "postgres_dsn": postgres_server.dsn_of("keeping"),
+        "namespace": "keeping",
+        "port": free_port(),
+        "unknown_types": "accept",
+        "erasure_secret": "07" * 32,
+    }
+    settings = config.override(Settings(), given)
+    with running(settings, tmp_path_factory.mktemp("roles"), str(HANDLERS)):
+        yield Commands(settings)
+    postgres_server.execute("DROP DATABASE keeping WITH (FORCE)")
+
+
+def test_retention_and_holds_as_their_page_shows_them(millstream: Commands, tmp_path: Path) -> None:
+    age, holds = scripts("retention.md")
+    dry, wet = map(json.loads, run_script(age, tmp_path, millstream.environ).splitlines())
+    assert dry == wet | {"dry_run": True}
+    assert set(dry) == {"dry_run", "jobs", "events", "minutes"}
+    lines = [
+        json.loads(line) for line in run_script(holds, tmp_path, millstream.environ).splitlines()
+    ]
+    placed, listed, released = lines
+    assert placed == listed
+    assert (placed["tag"], released) == ("customer-4711", {"name": "case-7"})
+
+
+def test_retention_without_a_setting_says_so(millstream: Commands) -> None:
+    done = millstream("retention")
+    assert done.returncode == 2
+    assert "expected MILLSTREAM_RETENTION" in done.stderr
+
+
+def test_an_erasure_as_its_page_shows_it(millstream: Commands, tmp_path: Path) -> None:
+    (script,) = scripts("erasure.md")
+    printed = run_script(script, tmp_path, millstream.environ)
+    submitted, erased = map(json.loads, printed.splitlines())
+    assert len(erased["keys"]) == 1
+    job = json.loads(millstream("jobs", "show", submitted["id"]).stdout)
+    assert (job["erased"], job["payload"]) == (True, None)
+    again = millstream("subjects", "erase", "customer-4711")
+    assert again.returncode == 2
+    assert "There is no key of this subject" in again.stderr

@@ -1,0 +1,86 @@
+"""Sealing: only its own key opens what was sealed, and only as what it was sealed."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from millstream.core.codec import Data
+from millstream.core.sealing import CODEC, Secret, SubjectKey, Unsealable, box_of
+
+SECRET = Secret(b"s" * 32)
+
+
+def new_key(secret: Secret = SECRET) -> SubjectKey:
+    return secret.open(*secret.make())
+
+
+@given(st.binary(max_size=2000))
+def test_what_was_sealed_is_opened(value: bytes) -> None:
+    key = new_key()
+    data = key.seal("payload", value)
+    assert data.codec == CODEC
+    assert box_of(data).key == key.id
+    assert key.unseal("payload", data) == value
+
+
+def test_sealed_data_tells_nothing_and_differs_each_time() -> None:
+    key = new_key()
+    one, two = key.seal("payload", b'"ada@example.org"'), key.seal("payload", b'"ada@example.org"')
+    assert b"ada" not in bytes(one.data)
+    assert bytes(one.data) != bytes(two.data)
+
+
+def test_it_is_json_and_survives_an_event() -> None:
+    key = new_key()
+    data = key.seal("result", b"[1]")
+    again = msgspec.json.decode(msgspec.json.encode(data), type=Data)
+    assert key.unseal("result", again) == b"[1]"
+
+
+def test_a_key_is_opened_by_the_secret_that_wrapped_it_alone() -> None:
+    id, wrapped = SECRET.make()
+    with pytest.raises(Unsealable, match="another"):
+        Secret(b"t" * 32).open(id, wrapped)
+    with pytest.raises(Unsealable):
+        SECRET.open("another id", wrapped)
+    assert SECRET.make() != SECRET.make()
+
+
+def test_another_key_does_not_open_it() -> None:
+    data = new_key().seal("payload", b"1")
+    with pytest.raises(Unsealable, match="expected data sealed with key"):
+        new_key().unseal("payload", data)
+
+
+def test_a_result_does_not_pass_as_a_payload() -> None:
+    key = new_key()
+    with pytest.raises(Unsealable):
+        key.unseal("payload", key.seal("result", b"1"))
+
+
+@given(st.integers(0, 10_000), st.integers(0, 7))
+def test_one_bit_changed_is_seen(place: int, bit: int) -> None:
+    key = new_key()
+    box = box_of(key.seal("payload", b"a payload of some bytes"))
+    text = bytearray(box.text)
+    text[place % len(text)] ^= 1 << bit
+    changed = Data(msgspec.Raw(msgspec.json.encode(msgspec.structs.replace(box, text=bytes(text)))))
+    with pytest.raises(Unsealable):
+        key.unseal("payload", msgspec.structs.replace(changed, codec=CODEC))
+
+
+@pytest.mark.parametrize("data", [Data(), Data(msgspec.Raw(b"1"), CODEC), Data(codec="other")])
+def test_other_data_is_refused(data: Data) -> None:
+    with pytest.raises(Unsealable, match="expected sealed data"):
+        new_key().unseal("payload", data)
+
+
+def test_a_secret_shows_neither_itself_nor_its_subjects() -> None:
+    assert repr(SECRET) == "Secret(***)"
+    assert "ada" not in SECRET.digest("ada")
+    assert SECRET.digest("ada") == Secret(b"s" * 32).digest("ada") != SECRET.digest("bob")
+    with pytest.raises(ValueError, match="32 bytes, got 3"):
+        Secret(b"abc")

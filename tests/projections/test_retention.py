@@ -1,0 +1,199 @@
+"""Retention: what is old goes as a whole, what is left is the fold of what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+import pytest
+
+from millstream.core import events as ev
+from millstream.core.codec import wrap
+from millstream.core.events import Record
+from millstream.projections.fold import fold, needed
+from millstream.projections.partitions import DAY_MS
+from millstream.projections.past import Past
+from millstream.projections.retention import Dropped, Policy, drop_expired
+from millstream.projections.tables import Step, Tables
+from tests.audits.tables import letters_of, read_stored
+from tests.projections.stage import grouped
+from tests.strategies import START_MS, record_of
+
+DAY = START_MS // DAY_MS
+MONTH = Policy({"*": 30.0})
+SUBMITTED, STARTED = ev.JobSubmitted("t", payload=wrap(1)), ev.JobStarted(1, "w")
+DONE = (SUBMITTED, STARTED, ev.JobSucceeded())
+FAILED = (SUBMITTED, STARTED, ev.JobAttemptFailed(ev.Fault("E", "m")), ev.JobFailed("exhausted"))
+
+
+def at_day(day: float) -> int:
+    """A time, so many days after that of the first jobs."""
+    return DAY * DAY_MS + round(day * DAY_MS)
+
+
+class Past30:
+    """Writes jobs of some days into the tables, as a projector would."""
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self.seqs: dict[str, int] = {}
+        self.made = 0
+
+    async def job(
+        self, *events: ev.Event, day: float = 0, then: float | None = None, queue: str = "default"
+    ) -> str:
+        """A job submitted on a day; all but its first event happened on the day `then`."""
+        self.made += 1
+        stamp = at_day(day)
+        id = f"{stamp:012x}"[:8] + "-" + f"{stamp:012x}"[8:] + f"-7000-8000-{self.made:012x}"
+        records: list[Record] = []
+        for version, event in enumerate(events, 1):
+            seq = self.seqs[queue] = self.seqs.get(queue, 0) + 1
+            when = stamp if version == 1 or then is None else at_day(then)
+            records.append(
+                record_of(event, job=id, version=version, seq=seq, time=when, partition=queue)
+            )
+        await self.write(queue, records)
+        return id
+
+    async def write(self, queue: str, records: Sequence[Record]) -> None:
+        tables, past = Tables(self.dsn), Past(self.dsn)
+        try:
+            first = records[0].seq - 1
+            if first == 0:
+                await past.begin(queue, 1)
+            (lane,) = await past.lanes([queue], 0)
+            previous = await past.jobs(needed(records, lane.parked))
+            effect = fold(records, previous, lane.parked)
+            last = records[-1]
+            assert await tables.apply(effect, Step(queue, 1, first, last.seq, last.entry))
+        finally:
+            tables.close()
+            past.close()
+
+
+@pytest.fixture
+def past(postgres_dsn: str) -> Past30:
+    return Past30(postgres_dsn)
+
+
+@pytest.fixture
+async def database(postgres_dsn: str) -> Any:
+    connection = await asyncpg.connect(postgres_dsn)
+    yield connection
+    await connection.close()
+
+
+async def left(dsn: str, *queues: str) -> set[str]:
+    """The jobs that are left, once it is certain that all tables agree with what is left."""
+    stored = await read_stored(dsn, queues or ["default"])
+    whole = fold(sorted(stored.archive, key=lambda one: (one.partition, one.seq)), {})
+    jobs = {job.id: job for job in whole.created}
+    for id, job in stored.jobs.items():
+        assert jobs[id] == job
+    assert stored.counts == dict(grouped(stored.jobs.values()))
+    assert stored.letter_counts == dict(letters_of(stored.jobs.values()))
+    return set(stored.jobs)
+
+
+async def tables_of_days(database: Any) -> set[str]:
+    rows = await database.fetch("SELECT relname FROM pg_class WHERE relname ~ '^job.*_[0-9]{8}$'")
+    return {row[0] for row in rows}
+
+
+async def test_a_day_of_which_all_may_go_is_dropped(past: Past30, database: Any) -> None:
+    await past.job(*DONE)
+    await past.job(*FAILED, day=0.5)
+    young = await past.job(*DONE, day=20)
+    assert await drop_expired(past.dsn, MONTH, at_day(31.9)) == Dropped()
+    assert await drop_expired(past.dsn, MONTH, at_day(33)) == Dropped(2, 7)
+    assert await left(past.dsn) == {young}
+    assert len(await tables_of_days(database)) == 2
+    dropped = await database.fetch(
+        "SELECT partition, epoch, first_seq, last_seq FROM dropped_events"
+    )
+    assert [tuple(row) for row in dropped] == [("default", 1, 1, 7)]
+    assert await drop_expired(past.dsn, MONTH, at_day(33)) == Dropped()
+
+
+async def test_a_dry_run_tells_the_same_and_drops_nothing(past: Past30) -> None:
+    job = await past.job(*DONE)
+    told = await drop_expired(past.dsn, MONTH, at_day(40), dry_run=True)
+    assert told.jobs == 1
+    assert await left(past.dsn) == {job}
+    assert (await drop_expired(past.dsn, MONTH, at_day(40))).jobs == told.jobs
+
+
+async def test_a_job_that_lives_stays_and_so_does_its_history(past: Past30, database: Any) -> None:
+    living = await past.job(SUBMITTED)
+    late = await past.job(*DONE, then=25)  # submitted then, ended much later
+    for _ in range(5):
+        await past.job(*DONE)
+    assert (await drop_expired(past.dsn, MONTH, at_day(35))).jobs == 5
+    assert await left(past.dsn) == {living, late}
+    # Nine of the seventeen events of the first day go with their jobs; the ranges are told.
+    ranges = await database.fetch("SELECT first_seq, last_seq FROM dropped_events")
+    assert [tuple(row) for row in ranges] == [(5, 19)]
+    assert (await drop_expired(past.dsn, MONTH, at_day(60))).jobs == 1
+    assert await left(past.dsn) == {living}
+
+
+async def test_a_day_most_of_which_stays_is_left_as_it_is(past: Past30, database: Any) -> None:
+    living = {await past.job(SUBMITTED) for _ in range(7)}
+    await past.job(*DONE)
+    assert await drop_expired(past.dsn, MONTH, at_day(35)) == Dropped(jobs=1)
+    assert await left(past.dsn) == living
+    assert await database.fetchval("SELECT count(*) FROM job_events") == 10
+
+
+async def test_each_queue_has_an_age_of_its_own(past: Past30) -> None:
+    policy = Policy({"short": 2.0, "*": 30.0})
+    await past.job(*DONE, queue="short")
+    kept = await past.job(*DONE, queue="default")
+    assert (await drop_expired(past.dsn, policy, at_day(10))).jobs == 1
+    assert await left(past.dsn, "short", "default") == {kept}
+    for_ever = Policy({"short": 2.0})
+    assert (await drop_expired(past.dsn, for_ever, at_day(1000))).jobs == 0
+
+
+@pytest.mark.parametrize("column", ["queue", "tag", "job"])
+async def test_what_is_held_stays(past: Past30, database: Any, column: str) -> None:
+    held = await past.job(ev.JobSubmitted("t", tags=["case-7"]), *DONE[1:])
+    other = await past.job(*DONE)
+    value = {"queue": "default", "tag": "case-7", "job": held}[column]
+    place = f"INSERT INTO legal_holds (name, {column}, actor, reason) VALUES ('h', $1, 'a', 'r')"
+    await database.execute(place, value)
+    await drop_expired(past.dsn, MONTH, at_day(40))
+    assert await left(past.dsn) == ({held, other} if column == "queue" else {held})
+    await database.execute("DELETE FROM legal_holds")
+    await drop_expired(past.dsn, MONTH, at_day(40))
+    assert await left(past.dsn) == set()
+
+
+async def test_what_stays_of_the_archive_is_append_only_still(past: Past30, database: Any) -> None:
+    await past.job(SUBMITTED)
+    for _ in range(5):
+        await past.job(*DONE)
+    await drop_expired(past.dsn, MONTH, at_day(40))
+    for statement in ("DELETE FROM job_events", "UPDATE job_events SET seq = 0"):
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="append-only"):
+            await database.execute(statement)
+
+
+async def test_statistics_have_an_age_of_their_own(past: Past30, database: Any) -> None:
+    await past.job(*DONE)
+    await past.job(*DONE, day=50)
+    policy = Policy({}, statistics=10)
+    assert await drop_expired(past.dsn, policy, at_day(55), dry_run=True) == Dropped(minutes=1)
+    assert await drop_expired(past.dsn, policy, at_day(55)) == Dropped(minutes=1)
+    assert await database.fetchval("SELECT count(*) FROM job_minutes") == 1
+    assert len(await left(past.dsn)) == 2
+
+
+async def test_one_pass_at_a_time(past: Past30, database: Any) -> None:
+    await past.job(*DONE)
+    await database.execute("SELECT pg_advisory_lock($1)", 0x6D696C6E)
+    assert await drop_expired(past.dsn, MONTH, at_day(40)) == Dropped()
+    await database.execute("SELECT pg_advisory_unlock($1)", 0x6D696C6E)
+    assert (await drop_expired(past.dsn, MONTH, at_day(40))).jobs == 1
