@@ -15,6 +15,9 @@ LOOK_BACK = 10.0
 """Seconds beyond a lease after which it is taken back at the latest, also where who does it was
 down itself."""
 
+BLOCKS = "chaos.blocking"
+"""Type of jobs that block the loop: who is given a job meanwhile does not hear of it."""
+
 
 class Causes:
     """Finds for each lease that expired what had happened to its worker, to Redis, or between them.
@@ -35,23 +38,36 @@ class Causes:
         self._injuries = injuries
         self._exits = exits
         self._window = lease + LOOK_BACK
+        self._expired: list[tuple[str, float, str]] = []
+        self._blocked: dict[str, list[float]] = {}
 
     def take(self, record: ev.Record, event: ev.Event, report: Report) -> None:
-        """Audit one more event."""
-        if isinstance(event, ev.JobLeaseExpired):
-            cause = self._cause(self._role_of(event.worker), record.time / 1000)
+        """Take note of one more event."""
+        at = record.time / 1000
+        match event:
+            case ev.JobLeaseExpired(worker=worker):
+                self._expired.append((worker, at, record.position))
+            case ev.JobStarted(worker=worker) if self._type(record.job, report) == BLOCKS:
+                self._blocked.setdefault(worker, []).append(at)
+            case _:
+                pass
+
+    def close(self, report: Report) -> None:
+        """Find the cause of each."""
+        for worker, at, position in self._expired:
+            cause = self._cause(worker, at)
             if cause is None:
-                detail = f"expected a fault of {event.worker} or of Redis before it"
-                report.add("expired-uncaused", record.position, detail)
+                detail = f"expected a fault of {worker} or of Redis before it"
+                report.add("expired-uncaused", position, detail)
             else:
                 self.causes[cause] += 1
 
-    def close(self, report: Report) -> None:
-        """Nothing is left to say."""
+    def _type(self, job: str, report: Report) -> str:
+        return report.jobs[job].type if job in report.jobs else ""
 
-    def _cause(self, role: str | None, at: float) -> str | None:
+    def _cause(self, worker: str, at: float) -> str | None:
         """The last that happened before, to the worker first of all."""
-        since = at - self._window
+        role, since = self._role_of(worker), at - self._window
         for end in reversed(self._exits):
             if end.role == role and since <= end.time <= at:
                 return "its worker had ended" if end.ordered else "its worker had died by itself"
@@ -63,6 +79,7 @@ class Causes:
             and one.fault.target in (role, f"{role}>valkey", "valkey")
         ]
         if not found:
-            return None
+            blocked = any(since <= begun <= at for begun in self._blocked.get(worker, ()))
+            return "a handler had blocked its loop" if blocked else None
         fault = max(found, key=lambda one: one.begin).fault
         return f"{fault.kind} {'' if fault.target == role else fault.target}".strip()

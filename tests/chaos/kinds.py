@@ -193,6 +193,17 @@ class Rated(Kind):
         return {"payload": 0.0}
 
 
+class Personal(Kind):
+    """About a person who may be erased at any time."""
+
+    type = "chaos.steps"
+    weight = 20
+    ends = frozenset({SUCCEEDED, "non_retryable"})
+
+    def body(self, random: Random, number: int) -> Body:
+        return {"payload": random.randint(0, 3), "subject": f"person-{random.randrange(PERSONS)}"}
+
+
 class Processed(Kind):
     """In a process."""
 
@@ -238,9 +249,11 @@ KINDS: dict[str, Kind] = {
     for kind in (
         Immediate, Delayed, Slow, VerySlow, Threaded, Blocking, Flaky, Failing, Fatal, Late,
         Expiring, Snoozing, Stepping, ThreadStepping, Parent, Unique, Replaced, OneByOne, Rated,
-        Processed, Endless, Crashing, Poison,
+        Personal, Processed, Endless, Crashing, Poison,
     )
 }  # fmt: skip
+
+PERSONS = 50
 
 KEYED = {"concurrency_per_key": 1}
 RATE = 60

@@ -10,6 +10,7 @@ import anyio
 from tests.audits.operations import Operation
 
 from .client import Answer, Client
+from .kinds import PERSONS
 
 TICK = {
     "name": "tick", "type": "chaos.quick", "every": 1, "queue": "side", "catchup_limit": 100,
@@ -26,7 +27,10 @@ class Operator:
 
     async def work(self, pause: float) -> None:
         """Press for ever, every `pause` seconds or so."""
-        acts = (self._one, self._one, self._one, self._many, self._queue, self._schedule)
+        acts = (
+            *(self._one, self._one, self._one, self._many, self._queue, self._schedule),
+            self._person,
+        )
         while True:
             await anyio.sleep(self._random.expovariate(1 / pause))
             if self._client.accepted:
@@ -98,6 +102,13 @@ class Operator:
         await self._client.ask("POST", f"{path}/pause")
         await anyio.sleep(0.2)
         await self._client.ask("POST", f"{path}/resume")
+
+    async def _person(self) -> None:
+        """Erase a person."""
+        body = {"subject": f"person-{self._random.randrange(PERSONS)}", "reason": "chaos"}
+        status, told = await self._client.ask("POST", "/subjects/erase", body)
+        if status not in (0, 200, 503):
+            self._client.diary.unexpected.append(f"an erasure: {status} {told}")
 
     def _told(self, operation: Operation, answer: Answer) -> None:
         status, told = answer

@@ -42,6 +42,7 @@ BOUNDS: dict[str, Any] = {
     "concurrency": 40,
     "max_crashes": MAX_CRASHES,
     "processes": 2,
+    "erasure_secret": "5e" * 32,
     "queues": ("*",),
     "log_margin": 2000,
     "projector_batch": 1000,

@@ -8,6 +8,7 @@ import pytest
 
 from millstream.core import events as ev
 from millstream.core.codec import wrap
+from millstream.core.upcast import decode
 from tests.audits.history import Audit
 from tests.audits.test_history import life
 from tests.audits.test_operations import log
@@ -76,6 +77,16 @@ def test_a_lease_that_expired_for_no_reason_is_found(
     injuries: list[Injury], exits: list[Exit]
 ) -> None:
     assert audited(EXPIRED, causes(injuries, exits)).names == {"expired-uncaused"}
+
+
+def test_a_loop_that_was_blocked_is_a_cause() -> None:
+    blocking = ev.JobSubmitted("chaos.blocking")
+    records = log((blocking, ev.JobStarted(1, "w1")), tuple(map(decode, EXPIRED)))
+    audit = causes([], [])
+    audited(records, audit).require()
+    assert audit.causes == {"a handler had blocked its loop": 1}
+    records = log((blocking, ev.JobStarted(1, "w2")), tuple(map(decode, EXPIRED)))
+    assert audited(records, causes([], [])).names == {"expired-uncaused"}
 
 
 STARTED = ev.JobStarted(1, "w1")
