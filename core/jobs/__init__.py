@@ -1,7 +1,7 @@
 """A job's life as a pure state machine: which events may follow which, and what each changes.
 
     submitted ──▶ scheduled ──▶ queued ◀──▶ blocked (over a limit)
-         └──────────────────────▶ │ ◀────────────────┐ released, lease expired, due
+         └──────────────────────▶ │ ◀────────────────┐ released, crashed, lease expired, due
                                   ▼                  │
                                running ──▶ retrying ─┘
                                   │  └───▶ scheduled (snoozed)

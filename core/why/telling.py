@@ -14,7 +14,7 @@ FAILURES = {
     "exhausted": "none of its attempts succeeded, and it has none left",
     "non_retryable": "its handler said that trying again is no use",
     "expired": "it had not been started when it expired",
-    "poison": "too many workers were lost while they ran it",
+    "poison": "too many workers, or processes of theirs, were lost while they ran it",
     "handler_missing": "no worker had a handler for its type",
 }
 
@@ -113,10 +113,20 @@ def _lease_expired(story: Story, job: Job, event: ev.JobLeaseExpired, record: Re
     story.cause = ("ran_again.crashed", words, record)
 
 
+def _crashed(story: Story, job: Job, event: ev.JobCrashed, record: Record) -> None:
+    story.failed = record
+    words = (
+        f"the process that ran it at worker {short(event.worker)} died: {short(event.cause)} "
+        f"(crash {event.crashes} of this job)"
+    )
+    story.cause = ("ran_again.crashed", words, record)
+
+
 def _released(story: Story, job: Job, event: ev.JobReleased, record: Record) -> None:
     words = {
         "drain": "the worker that had it was shut down and handed it back",
         "handler_missing": "the worker that had it had no handler for its type",
+        "no_process": "the worker that had it had no process to run it in",
     }.get(event.reason, f"it was handed back ({short(event.reason)})")
     story.cause = ("ran_again.released", words, record)
 
@@ -183,6 +193,7 @@ TELL: dict[type[ev.Event], Callable[[Story, Job, Any, Record], None]] = {
     ev.JobSnoozed: _snoozed,
     ev.JobReleased: _released,
     ev.JobLeaseExpired: _lease_expired,
+    ev.JobCrashed: _crashed,
     ev.JobCancelRequested: _cancel_requested,
     ev.JobCancelled: _cancelled,
     ev.JobRedriven: _redriven,

@@ -122,6 +122,19 @@ def test_why_it_ran_again(why: str) -> None:
     assert sentence.events == ["default:1:3", f"default:1:{4 + len(due)}"]
 
 
+def test_how_its_process_died() -> None:
+    died = ev.JobCrashed("w1", 3, "killed by SIGSEGV")
+    again = one("ran_again.crashed", told(STARTED, died, STARTED, DONE))
+    assert "at worker w1 died: killed by SIGSEGV (crash 3 of this job)" in again.text
+    assert again.events == ["default:1:3", "default:1:4"]
+    cause = ev.Fault("Crashed", "killed by SIGSEGV")
+    end = one("failed.poison", told(STARTED, died, ev.JobFailed("poison", cause)))
+    assert "the last error was Crashed: killed by SIGSEGV" in end.text
+    assert end.events == ["default:1:3", "default:1:4"]
+    waited = told(STARTED, ev.JobReleased("no_process", 5), ev.JobQueued("due"), STARTED)
+    assert "had no process to run it in" in one("ran_again.released", waited).text
+
+
 def test_why_it_ran_again_after_its_end() -> None:
     redriven = ev.JobRedriven("ada", "the disk is back")
     found = told(STARTED, DONE, redriven, STARTED)
@@ -132,7 +145,7 @@ def test_why_it_ran_again_after_its_end() -> None:
 ENDS = {
     "exhausted": "none of its attempts succeeded",
     "non_retryable": "trying again is no use",
-    "poison": "too many workers were lost",
+    "poison": "too many workers, or processes of theirs, were lost",
     "handler_missing": "no worker had a handler",
 }
 
