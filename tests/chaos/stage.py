@@ -92,6 +92,10 @@ class Role:
             await anyio.sleep(self.pause if served else 0.2)
             self._ordered = False
 
+    def last_words(self) -> str:
+        """The end of its log."""
+        return self.log.read_text(errors="replace")[-3000:]
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal, if it runs."""
         self._ordered = self._ordered or number in (signal.SIGKILL, signal.SIGTERM)
@@ -158,11 +162,12 @@ class Stage:
             "projector": ["projector"],
             **{worker: ["worker", "--app", APP] for worker in WORKERS},
         }
-        with anyio.fail_after(STARTS_WITHIN):
-            for name in ROLES:
-                settings = self._settings(name)
-                role = self.roles[name] = Role(name, self.folder, commands[name], settings)
+        for name in ROLES:
+            settings = self._settings(name)
+            role = self.roles[name] = Role(name, self.folder, commands[name], settings)
+            with anyio.move_on_after(STARTS_WITHIN) as scope:
                 await group.start(role.keep, self.exits)
+            assert not scope.cancelled_caught, f"{name} does not start:\n{role.last_words()}"
 
     def role_of(self, worker: str) -> str | None:
         """The role that a worker's name, as in events, stands for."""
