@@ -120,7 +120,9 @@ def cancelling(resources: Resources, by: Command) -> Apply:
     """Cancel: waiting jobs at once, running ones by asking their workers."""
 
     async def apply(queue: str, targets: Sequence[Target]) -> list[str]:
-        return await resources.directory.queue(queue).cancel([one.id for one in targets], by)
+        outcomes = await resources.directory.queue(queue).cancel([one.id for one in targets], by)
+        resources.joiner.wake(queue)
+        return outcomes
 
     return apply
 

@@ -66,6 +66,7 @@ async def cancel(request: Request[Any, Any, Any], job_id: FromPath[str]) -> ASGI
     for partition in await resources.directory.partitions_of(job_id):
         (outcome,) = await resources.directory.queue(partition).cancel([job_id], by.event())
         if outcome != "missing":
+            resources.joiner.wake(partition)
             state = JobState.CANCELLED if outcome == "cancelled" else JobState.RUNNING
             return answer(Outcome(job_id, state, outcome))
     found = await _ended(resources, job_id)

@@ -6,6 +6,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from ..core.acknowledgement import Level
+from ..core.linking import MAX_PARENTS, ParentPolicy
 from ..core.retry import MAX_DELAY
 
 NO_NUL = "^[^\\x00]*$"
@@ -40,6 +41,14 @@ LimitKey = Annotated[
         examples=["tenant-7"],
         extra_json_schema={"pattern": "^[a-zA-Z0-9._:/@+-]{1,128}$"},
     ),
+]
+DependsOn = Annotated[
+    list[Annotated[str, Meta(max_length=64)]],
+    Meta(max_length=MAX_PARENTS, description="Ids of the jobs it waits for, in any queue."),
+]
+ParentFailure = Annotated[
+    ParentPolicy,
+    Meta(description="What becomes of it if one of those does not succeed. Default: fail."),
 ]
 Subject = Annotated[
     str,

@@ -11,8 +11,10 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
+from ..core.ids import derived_id
 from ..core.requests import Requests
 from ..core.unique import canonical, digest
+from .orders import Order
 from .problems import INVALID, KEY_REUSED, Fault, Problem
 from .submission import Defaults
 from .submitter import insist
@@ -51,6 +53,16 @@ class Agreement:
     def once(self, index: int) -> tuple[str, int]:
         """The lock of the job at `index`, and for how long it is held (ms)."""
         return digest(b"request", self._seed, b"%d" % index), self._ttl_ms
+
+    def id(self, index: int, partition: str) -> str:
+        """The id of the job at `index`, where others are told it before the job is submitted."""
+        seed = digest(b"id", self._seed, b"%d" % index)
+        return derived_id(partition, self.terms.now, seed)
+
+    def mark(self, order: Order, index: int, partition: str) -> Order:
+        """The order of the job at `index`, with its lock and, if it waits for others, its id."""
+        id = self.id(index, partition) if order.spec.depends_on else None
+        return order._replace(once=self.once(index), id=id)
 
 
 class Idempotency:

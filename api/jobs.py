@@ -82,6 +82,7 @@ async def list_jobs(request: Request[Any, Any, Any]) -> ASGIResponse:
         fingerprint=given.fingerprint,
         discarded=given.discarded,
         command=given.command,
+        flow=given.flow,
     )
     try:
         if given.at is None:

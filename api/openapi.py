@@ -16,6 +16,7 @@ from .problems import MEDIA_TYPE, ProblemDetails
 PREFIX = "/api/v1"
 _PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "job_id": {"type": "string", "format": "uuid"},
+    "flow_id": {"type": "string", "format": "uuid"},
     "queue": {"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,62}$"},
     "name": {"type": "string", "pattern": "^[a-zA-Z0-9][a-zA-Z0-9._:-]{0,127}$"},
 }

@@ -10,6 +10,10 @@ from .actions import Action, ActionResult
 from .as_of import CountsDifference, CountsView, JobDifference
 from .commands import By, Outcome, Reschedule
 from .dead_letters import DeadLettersView
+from .flow_commands import FlowCancelled
+from .flow_reads import FlowEdges, FlowList, FlowNodes, FlowView
+from .flow_shapes import Flow, FlowAddition
+from .flows import FlowAccepted
 from .health import Health
 from .holds import HoldsParameters, HoldView, PlaceHold, Released
 from .limits import Configure, Configured
@@ -163,6 +167,46 @@ OPERATIONS = (
         ActionResult,
         body=Action, problems=(*_BODY, 403, 422, 503),
         example={"action": "retry", "filter": {"type": "email.send"}, "dry_run": True},
+    ),
+    Operation(
+        "post", "/flows", "submitFlow", "flows",
+        "Submit jobs that wait for each other; all are checked before any is accepted",
+        FlowAccepted, 201, body=Flow, problems=(*_BODY, 409, 422, 503), also=(200,), keyed=True,
+        example={"batch": [_EXAMPLE, _EXAMPLE], "then": {"type": "report"}},
+    ),
+    Operation(
+        "get", "/flows", "listFlows", "flows", "List flows, newest first", FlowList,
+        query=parameters.FlowsParameters, problems=(400, 503),
+    ),
+    Operation(
+        "get", "/flows/{flow_id}", "getFlow", "flows", "How a flow stands: its jobs by state",
+        FlowView, problems=(400, 404, 503),
+    ),
+    Operation(
+        "get", "/flows/{flow_id}/jobs", "listFlowJobs", "flows",
+        "The nodes of its graph: its jobs with their states", FlowNodes,
+        query=parameters.FlowPageParameters, problems=(400, 404, 503),
+    ),
+    Operation(
+        "get", "/flows/{flow_id}/edges", "listFlowEdges", "flows",
+        "The edges of its graph: who waits for whom", FlowEdges,
+        query=parameters.FlowPageParameters, problems=(400, 404, 503),
+    ),
+    Operation(
+        "post", "/flows/{flow_id}/jobs", "addFlowJobs", "flows",
+        "Add jobs to the batch of an open flow", Receipts, 201,
+        body=FlowAddition, problems=(*_BODY, 404, 409, 422, 503), also=(200,), keyed=True,
+        example={"jobs": [_EXAMPLE], "close": True},
+    ),
+    Operation(
+        "post", "/flows/{flow_id}/close", "closeFlow", "flows",
+        "Close an open flow: no more jobs are added", FlowView,
+        body=By, body_required=False, problems=(*_BODY, 403, 404, 409, 503),
+    ),
+    Operation(
+        "post", "/flows/{flow_id}/cancel", "cancelFlow", "flows",
+        "Cancel all jobs of a flow that have not ended", FlowCancelled,
+        body=By, body_required=False, problems=(*_BODY, 403, 404, 503),
     ),
     Operation(
         "get", "/dead-letters", "listDeadLetters", "jobs",

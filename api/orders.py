@@ -1,5 +1,6 @@
 """What is asked of the submitter, and what it answers."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ..core.events import JobSubmitted
@@ -7,11 +8,17 @@ from ..core.submitting import Duplicate, Policy
 
 
 class Order(NamedTuple):
-    """A job to be submitted; `policy` and `once` as in core.submitting.NewJob."""
+    """A job to be submitted; `policy`, `once`, `ended` and `before` as in core.submitting.NewJob.
+
+    id  that it is to have; None: a new one
+    """
 
     spec: JobSubmitted
     policy: Policy = "keep"
     once: tuple[str, int] | None = None
+    id: str | None = None
+    ended: Mapping[str, str] = {}
+    before: Sequence[str] = ()
 
 
 class Place(NamedTuple):

@@ -26,6 +26,10 @@ CommandText = Annotated[
     str,
     Meta(pattern="^[A-Za-z0-9_-]{1,64}$", description="Of the action that ran the jobs again."),
 ]
+FlowId = Annotated[
+    str,
+    Meta(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", description="They are part of."),
+]
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="Most items of one answer.")]
 _CURSOR = "`next_cursor` of the answer before."
 Cursor = Annotated[str, Meta(min_length=1, max_length=512, pattern=NO_NUL, description=_CURSOR)]
@@ -61,9 +65,24 @@ class ListParameters(Struct, forbid_unknown_fields=True):
         Annotated[bool, Meta(description="Failed jobs: no dead letters any more?")] | None
     ) = None
     command: CommandText | None = None
+    flow: FlowId | None = None
     at: At | None = None
     cursor: Cursor | None = None
     limit: Limit = 50
+
+
+class FlowsParameters(Struct, forbid_unknown_fields=True):
+    """Of GET /flows."""
+
+    cursor: Cursor | None = None
+    limit: Limit = 50
+
+
+class FlowPageParameters(Struct, forbid_unknown_fields=True):
+    """Of GET /flows/{id}/jobs and /edges."""
+
+    cursor: Cursor | None = None
+    limit: Limit = 200
 
 
 class BetweenParameters(Struct, forbid_unknown_fields=True):

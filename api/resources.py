@@ -11,6 +11,7 @@ from litestar import Litestar
 from ..core import connection
 from ..core.acknowledgement import Acknowledger
 from ..core.config import Settings
+from ..core.joining import Joiner
 from ..core.keys import Keys
 from ..core.log import LogReader
 from ..core.queue import Directory
@@ -39,6 +40,7 @@ class Resources:
     redis: Any
     workers: Workers
     directory: Directory
+    joiner: Joiner
     schedules: Schedules
     logs: LogReader
     catalog: Catalog
@@ -93,6 +95,7 @@ async def lifespan(app: Litestar) -> AsyncGenerator[None]:
                 redis=redis,
                 workers=Workers(redis, keys),
                 directory=directory,
+                joiner=Joiner(directory),
                 schedules=Schedules(redis, keys, directory),
                 logs=logs,
                 catalog=Catalog(directory, settings.unknown_types),

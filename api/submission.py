@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from ..core.codec import NULL, Data
 from ..core.errors import InvalidName
 from ..core.events import JobSubmitted
+from ..core.ids import is_id
 from ..core.keys import check_job_type, check_limit_key, check_queue
 from ..core.nesting import deeper_than
 from ..core.retry import MAX_DELAY, Backoff
@@ -22,11 +23,13 @@ from ..core.unique import Unique, lock_ms_of, lock_of
 from .fields import (
     Ack,
     Attempts,
+    DependsOn,
     Instant,
     JobType,
     LimitKey,
     MetadataKey,
     MetadataValue,
+    ParentFailure,
     Queue,
     Seconds,
     Subject,
@@ -58,6 +61,8 @@ class Submission(Struct, forbid_unknown_fields=True, gc=False):
     unique: Unique | None = None
     concurrency_key: LimitKey | None = None
     rate_key: LimitKey | None = None
+    depends_on: DependsOn | UnsetType = UNSET
+    on_parent_failure: ParentFailure | None = None
     subject: Subject | None = None
 
 
@@ -199,6 +204,8 @@ def spec_of(given: Submission, defaults: Defaults, bounds: Bounds) -> JobSubmitt
         expires_at=expires_at,
         tags=[] if given.tags is UNSET else list(dict.fromkeys(given.tags)),
         metadata={} if given.metadata is UNSET else given.metadata,
+        on_parent_failure=_policy(given),
+        depends_on=[] if given.depends_on is UNSET else given.depends_on,
     )
 
 
@@ -214,6 +221,28 @@ def _lock(given: Submission, unique: Unique) -> tuple[str, str, int | None]:
     except ValueError as error:
         raise Unacceptable("unique.period", str(error)) from None
     return lock_of(given.type, bytes(given.payload), unique), unique.scope, lock_ms
+
+
+def _policy(given: Submission) -> str | None:
+    """What becomes of a job whose parents fail; None: it has none. Raises Unacceptable."""
+    if given.depends_on is UNSET or not given.depends_on:
+        if given.on_parent_failure is not None:
+            raise Unacceptable("on_parent_failure", "expected depends_on beside it, got none")
+        return None
+    known: set[str] = set()
+    for index, parent in enumerate(given.depends_on):
+        if not is_id(parent):
+            message = f"expected the id of a job, got {parent!r}"
+            raise Unacceptable(f"depends_on[{index}]", message)
+        if parent in known:
+            raise Unacceptable(
+                f"depends_on[{index}]", f"expected each job once, got {parent} again"
+            )
+        known.add(parent)
+    if given.unique is not None and given.unique.policy == "replace":
+        message = "expected keep for a job that waits for others, got replace"
+        raise Unacceptable("unique.policy", message)
+    return given.on_parent_failure or "fail"
 
 
 def _limit_key(field: str, key: str | None) -> str | None:
@@ -264,6 +293,8 @@ def accepted(place: Place, queue: str, spec: JobSubmitted) -> Accepted:
     twin = place.duplicate
     if twin is not None:
         return Accepted(place.id, queue, twin.state, place.position, True)
+    if spec.depends_on or spec.open:
+        return Accepted(place.id, queue, "blocked", place.position)
     state = "queued" if spec.delay_ms is None and spec.run_at is None else "scheduled"
     return Accepted(place.id, queue, state, place.position)
 

@@ -17,6 +17,7 @@ from .answers import answer
 from .bodies import check_strict, fault_of, invalid, read_keyed
 from .idempotency import check_key
 from .orders import Order, Place
+from .parents import linked
 from .problems import (
     INVALID,
     TOO_DEEP,
@@ -65,6 +66,8 @@ async def submit(scope: Any, receive: Any, send: Any) -> None:
         (order,) = await resources.sealing.seal([given], [order])
     if given.ack != "memory":
         await resources.acknowledgements.check(given.ack, [defaults.queue])
+    if order.spec.depends_on:
+        (order,) = await linked(resources, [defaults.queue], [order], lambda _: "$")
     place = await resources.submitter.submit(defaults.queue, order)
     made = place.duplicate is None
     resources.metrics.submitted(made)
@@ -100,16 +103,18 @@ async def submit_batch(request: Request[Any, Any, Any]) -> ASGIResponse:
         raise _bad_batch(body, error) from None
     jobs, ack = batch.jobs, batch.ack
     if key is None:
-        found = await _defaults_of(resources, jobs)
+        found = await defaults_of(resources, jobs)
         await asyncio.sleep(0)
-        orders = _orders_of(jobs, found, bounds_of(resources))
+        orders = orders_of(jobs, found, bounds_of(resources))
     else:
-        found, orders = await _all_agreed(resources, jobs, key, body)
+        found, orders = await agreed_orders(resources, jobs, key, body)
     orders = await resources.sealing.seal(jobs, orders)
     queues = [defaults.queue for defaults in found]
     if ack != "memory":
         await resources.acknowledgements.check(ack, queues)
-    places = await _send(resources, queues, orders)
+    if any(order.spec.depends_on for order in orders):
+        orders = await linked(resources, queues, orders, lambda index: f"$.jobs[{index}]")
+    places = await send_all(resources, queues, orders)
     if ack != "memory":
         await resources.acknowledgements.confirm(ack, by_queue(queues, places))
     items = [
@@ -137,24 +142,27 @@ async def _agreed(
     agreed = await resources.idempotency.agree(key, body, bounds.now, resolve)
     (defaults,) = agreed.terms.defaults
     order = order_of(given, defaults, bounds._replace(now=agreed.terms.now))
-    return defaults, order._replace(once=agreed.once(0))
+    return defaults, agreed.mark(order, 0, defaults.queue)
 
 
-async def _all_agreed(
+async def agreed_orders(
     resources: Resources, jobs: Sequence[Submission], key: bytes, body: bytes
 ) -> tuple[list[Defaults], list[Order]]:
     """The same of a batch. Raises Problem."""
     bounds = bounds_of(resources)
 
     async def resolve() -> list[Defaults]:
-        found = await _defaults_of(resources, jobs)
-        _orders_of(jobs, found, bounds)
+        found = await defaults_of(resources, jobs)
+        orders_of(jobs, found, bounds)
         return found
 
     agreed = await resources.idempotency.agree(key, body, bounds.now, resolve)
     found = agreed.terms.defaults_of(len(jobs))
-    orders = _orders_of(jobs, found, bounds._replace(now=agreed.terms.now))
-    return found, [order._replace(once=agreed.once(i)) for i, order in enumerate(orders)]
+    orders = orders_of(jobs, found, bounds._replace(now=agreed.terms.now))
+    return found, [
+        agreed.mark(order, index, one.queue)
+        for index, (order, one) in enumerate(zip(orders, found, strict=True))
+    ]
 
 
 def bounds_of(resources: Resources) -> Bounds:
@@ -163,14 +171,19 @@ def bounds_of(resources: Resources) -> Bounds:
     return Bounds(now, settings.max_depth, settings.max_horizon_days * 86_400_000)
 
 
-async def _defaults_of(resources: Resources, jobs: Sequence[Submission]) -> list[Defaults]:
-    """Queue and defaults of each job. Raises Problem that names all types not known."""
+async def defaults_of(
+    resources: Resources, jobs: Sequence[Submission], paths: Sequence[str] = ()
+) -> list[Defaults]:
+    """Queue and defaults of each job. Raises Problem that names all types not known.
+
+    `paths`: where the request has each job; by default in a list `jobs`.
+    """
     faults: list[Fault] = []
     for index, job in enumerate(jobs):
         try:
             sub.check_names(job)
         except Unacceptable as error:
-            faults.append(error.fault(f"$.jobs[{index}]"))
+            faults.append(error.fault(_path(paths, index)))
             if len(faults) == MAX_FAULTS:
                 break
     if faults:
@@ -180,7 +193,7 @@ async def _defaults_of(resources: Resources, jobs: Sequence[Submission]) -> list
     for index, job in enumerate(jobs):
         defaults = by_pair[job.type, job.queue]
         if isinstance(defaults, Unacceptable):
-            faults.append(defaults.fault(f"$.jobs[{index}]"))
+            faults.append(defaults.fault(_path(paths, index)))
         else:
             found.append(defaults)
     if faults:
@@ -188,9 +201,13 @@ async def _defaults_of(resources: Resources, jobs: Sequence[Submission]) -> list
     return found
 
 
-def _orders_of(
-    jobs: Sequence[Submission], found: Sequence[Defaults], bounds: Bounds
+def orders_of(
+    jobs: Sequence[Submission],
+    found: Sequence[Defaults],
+    bounds: Bounds,
+    paths: Sequence[str] = (),
 ) -> list[Order]:
+    """The jobs as the submitter takes them. Raises Problem that names all that cannot be."""
     try:
         return [order_of(job, one, bounds) for job, one in zip(jobs, found, strict=True)]
     except Unacceptable:
@@ -201,10 +218,14 @@ def _orders_of(
             order_of(job, one, bounds)
         except Unacceptable as error:
             faults.append((index, error))
-    raise _problem_of(faults[0][1], [error.fault(f"$.jobs[{i}]") for i, error in faults])
+    raise _problem_of(faults[0][1], [error.fault(_path(paths, i)) for i, error in faults])
 
 
-async def _send(
+def _path(paths: Sequence[str], index: int) -> str:
+    return paths[index] if paths else f"$.jobs[{index}]"
+
+
+async def send_all(
     resources: Resources, queues: Sequence[str], orders: Sequence[Order]
 ) -> list[Place]:
     """Submit the jobs, queue by queue; the places in the order of the request."""
@@ -214,7 +235,7 @@ async def _send(
     places: list[Place | None] = [None] * len(orders)
     failure: MillstreamError | None = None
     if len(members) > 1:
-        await _refuse_draining(resources, list(members))
+        await refuse_draining(resources, list(members))
     for queue, indexes in members.items():
         chunks = await resources.submitter.submit_many(queue, [orders[i] for i in indexes])
         remaining = iter(indexes)
@@ -235,7 +256,7 @@ async def _send(
     return taken
 
 
-async def _refuse_draining(resources: Resources, queues: Sequence[str]) -> None:
+async def refuse_draining(resources: Resources, queues: Sequence[str]) -> None:
     """Refuse a batch before any of it is taken if one of its queues takes no jobs.
 
     Raises QueueDraining.

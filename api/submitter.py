@@ -59,6 +59,7 @@ class Submitter:
         self._directory = directory
         self._rooms: dict[str, _Room] = {}
         self._known_until: dict[str, float] = {}
+        self._linked_until: dict[str, float] = {}
 
     async def submit(self, partition: str, order: Order) -> Place:
         """Submit one job, together with others of this moment.
@@ -94,26 +95,39 @@ class Submitter:
         self, partition: str, orders: Sequence[Order], bodies: Sequence[bytes]
     ) -> list[Place]:
         """Submit jobs in one call of the verb, at most `MAX_BATCH` of them."""
-        if time.monotonic() > self._known_until.get(partition, 0.0):
-            await insist(lambda: self._directory.register(partition))
-            self._known_until[partition] = time.monotonic() + KNOWN_FOR
+        await self.know(partition)
         queue = self._directory.queue(partition)
         try:
             return await self._send(queue, orders, bodies)
         except IdTaken:
             return await self._send(queue, orders, bodies)  # with new ids; it was bad luck
 
+    async def know(self, partition: str) -> None:
+        """Make a partition known to all, if it was not a moment ago."""
+        if time.monotonic() > self._known_until.get(partition, 0.0):
+            await insist(lambda: self._directory.register(partition))
+            self._known_until[partition] = time.monotonic() + KNOWN_FOR
+
+    async def link(self, partition: str) -> None:
+        """The same, and that its jobs wait for others or are waited for."""
+        await self.know(partition)
+        if time.monotonic() > self._linked_until.get(partition, 0.0):
+            await insist(lambda: self._directory.link(partition))
+            self._linked_until[partition] = time.monotonic() + KNOWN_FOR
+
     async def _send(
         self, queue: PartitionQueue, orders: Sequence[Order], bodies: Sequence[bytes]
     ) -> list[Place]:
         ids = list(new_ids(queue.partition, len(orders)))
         jobs = [
-            NewJob(id, spec, body, policy, once)
-            for id, (spec, policy, once), body in zip(ids, orders, bodies, strict=True)
+            NewJob(given or id, spec, body, policy, once, ended, before)
+            for id, (spec, policy, once, given, ended, before), body in zip(
+                ids, orders, bodies, strict=True
+            )
         ]
         command = uuid.uuid4().hex
         receipt = await insist(lambda: queue.submit(jobs, command))
-        return [Place(*stand, command) for stand in receipt.stands(ids)]
+        return [Place(*stand, command) for stand in receipt.stands([job.id for job in jobs])]
 
 
 class _Room:

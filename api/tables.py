@@ -8,11 +8,12 @@ from typing import Any
 from ..core.config import Settings
 from ..core.errors import Unavailable
 from ..core.events import Record
-from ..core.jobs import Job
+from ..core.jobs import Job, JobState
 from ..core.subjects import Wrapped
-from ..projections import attempts, dead_letters, holds, queries, subject_keys, targets
+from ..projections import attempts, dead_letters, flows, holds, queries, subject_keys, targets
 from ..projections.attempts import Attempt
 from ..projections.dead_letters import DeadLetterFilter, DeadLetterPage
+from ..projections.flows import Edge, FlowCounts, FlowJobState
 from ..projections.holds import Hold
 from ..projections.listing import JobFilter
 from ..projections.queries import Checkpoint, JobPage, Summary
@@ -46,6 +47,11 @@ class Tables:
         """A job; None if the tables do not know it."""
         with _told():
             return await queries.get_job(self._pool, job)
+
+    async def states(self, jobs: Sequence[str]) -> dict[str, JobState]:
+        """The states of those jobs that the tables know."""
+        with _told():
+            return await queries.job_states(self._pool, jobs)
 
     async def jobs(self, wanted: JobFilter, cursor: str | None, limit: int) -> JobPage:
         """A page of jobs, newest first. Raises InvalidCursor."""
@@ -87,6 +93,30 @@ class Tables:
         """A page of jobs to do something to, newest first. Raises InvalidCursor."""
         with _told():
             return await targets.list_targets(self._pool, wanted, cursor, limit)
+
+    async def flow(self, flow: str) -> FlowCounts | None:
+        """How a flow stands; None if the tables do not know it."""
+        with _told():
+            return await flows.get_flow(self._pool, flow)
+
+    async def flows(self, cursor: str | None, limit: int) -> tuple[list[FlowCounts], str | None]:
+        """A page of flows, newest first. Raises InvalidCursor."""
+        with _told():
+            return await flows.list_flows(self._pool, cursor, limit)
+
+    async def flow_jobs(
+        self, flow: str, cursor: str | None, limit: int
+    ) -> tuple[list[FlowJobState], str | None]:
+        """A page of the jobs of a flow. Raises InvalidCursor."""
+        with _told():
+            return await flows.flow_jobs(self._pool, flow, cursor, limit)
+
+    async def flow_edges(
+        self, flow: str, cursor: str | None, limit: int
+    ) -> tuple[list[Edge], str | None]:
+        """A page of the edges of a flow. Raises InvalidCursor."""
+        with _told():
+            return await flows.flow_edges(self._pool, flow, cursor, limit)
 
     async def dead_letters(
         self, wanted: DeadLetterFilter, cursor: str | None, limit: int

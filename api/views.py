@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from ..core.codec import NULL, Data
 from ..core.events import Fault, Record
 from ..core.hot import HotJob
-from ..core.jobs import Job, JobState, Progress
+from ..core.jobs import JOBS, Job, JobState, Progress
 from ..core.times import time_of as time_of
 from ..projections.attempts import Attempt
 from ..projections.queries import Summary
@@ -22,6 +22,8 @@ FAILURES = {
     "expired": "the job had not started when it expired",
     "poison": "too many workers were lost while they ran the job",
     "handler_missing": "no worker had a handler for the job's type",
+    "parent_failed": "a job it depends on did not succeed",
+    "parent_missing": "a job it depends on is not there",
 }
 """Why a job was given up, for jobs that no error tells of."""
 
@@ -46,7 +48,8 @@ class JobView(Struct, gc=False):
     """A job.
 
     progress     what its last attempt told of it; 1 once it succeeded; null: it told nothing
-    blocked_on   the limit it waits for while it is blocked
+    blocked_on   the limit it waits for while it is blocked, or `jobs`
+    flow         the flow it is part of; `on_parent_failure`: of a job that waits for others
     schedule     the schedule that submitted it; `occurrence`: the instant it stands for
     fingerprint  of a failed one, as in the dead letters; `discarded`: it is in them no more
     command      the action on many jobs that ran it again
@@ -78,6 +81,8 @@ class JobView(Struct, gc=False):
     rate_key: str | None
     schedule: str | None
     occurrence: Time | None
+    flow: str | None
+    on_parent_failure: str | None
     fingerprint: str | None
     discarded: bool
     command: str | None
@@ -174,6 +179,8 @@ def view_of(job: Job) -> JobView:
         rate_key=job.rate_key,
         schedule=job.schedule,
         occurrence=time_or_null(job.occurrence),
+        flow=job.flow,
+        on_parent_failure=job.on_parent_failure,
         fingerprint=job.fingerprint,
         discarded=job.discarded,
         command=job.command,
@@ -200,6 +207,7 @@ def view_of_hot(job: HotJob, partition: str) -> JobView:
     run_at = submitted + (spec.delay_ms or 0) if spec.run_at is None else spec.run_at
     # A retry, a snooze or an operator has set another time since; which, only the log tells.
     moved = job.state in (JobState.RETRYING, JobState.SCHEDULED) and job.version > 1
+    waits = job.depends
     return JobView(
         id=job.id,
         queue=partition,
@@ -220,11 +228,13 @@ def view_of_hot(job: HotJob, partition: str) -> JobView:
         worker=None,
         tags=spec.tags,
         metadata=spec.metadata,
-        blocked_on=None,
+        blocked_on=JOBS if waits else None,
         concurrency_key=spec.concurrency_key,
         rate_key=spec.rate_key,
         schedule=spec.schedule,
         occurrence=time_or_null(spec.occurrence),
+        flow=spec.flow,
+        on_parent_failure=spec.on_parent_failure,
         fingerprint=None,
         discarded=False,
         command=None,

@@ -20,6 +20,7 @@ from rich.table import Table
 
 from . import (
     delayed,
+    flows,
     latency,
     limits,
     memory,
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "processes": processes.noop,
     "limits": limits.each_limit,
     "steps": steps.durable,
+    "flows": flows.batches,
     "project": project.projection,
     "pipeline": project.pipeline,
     "latency.direct": latency.direct,

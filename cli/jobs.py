@@ -69,6 +69,7 @@ for _command in COMMANDS:
 @click.option("--error", metavar="TEXT", help="Only jobs whose error holds this text.")
 @click.option("--fingerprint", metavar="HEX", help="Only jobs that failed so; see `dead`.")
 @click.option("--command", metavar="ID", help="Only jobs that were run again by this command.")
+@click.option("--flow", metavar="ID", help="Only jobs of this flow.")
 @click.option("--at", metavar="TIME", help="As they were then.")
 @click.option("--discarded/--not-discarded", default=None, help="Failed jobs: as said of them.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)

@@ -20,6 +20,7 @@ COMMANDS = {
     "jobs": "jobs",
     "why": "why",
     "dead": "dead",
+    "flows": "flows",
     "queues": "queues",
     "schedules": "schedules",
     "workers": "workers",

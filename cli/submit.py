@@ -38,6 +38,14 @@ _DEFAULT_WAIT = 60.0
 @click.option(
     "--idempotency-key", metavar="KEY", help="The same request under the same key is done once."
 )
+@click.option(
+    "--depends-on", multiple=True, metavar="ID", help="Wait for that job; may be repeated."
+)
+@click.option(
+    "--on-parent-failure",
+    type=click.Choice(["fail", "cancel", "run", "wait"]),
+    help="What becomes of it if one of those does not succeed; default fail.",
+)
 @click.option("--tag", "tags", multiple=True, help="May be repeated.")
 @click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="May be repeated.")
 @click.option(

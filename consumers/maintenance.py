@@ -6,6 +6,7 @@ import random
 import structlog
 
 from ..core.errors import GroupLost, LogLost, Unavailable
+from ..core.joining import Joiner
 from ..core.queue import PartitionQueue
 
 _log = structlog.stdlib.get_logger("millstream.maintenance")
@@ -21,13 +22,15 @@ def sweep_pause(sweep: float, partitions: int) -> float:
 
 
 class Maintenance:
-    """Queues due jobs and takes expired leases back, in each partition every `sweep` seconds.
+    """Queues due jobs, takes expired leases back, and has ends told to who waits for them; in each
+    partition every `sweep` seconds.
 
     With very many partitions each has its turn less often, see `sweep_pause`. Every worker does
     it; the verbs make it the same as if one did.
     """
 
-    def __init__(self, *, sweep: float, lease: float, max_crashes: int) -> None:
+    def __init__(self, joiner: Joiner, *, sweep: float, lease: float, max_crashes: int) -> None:
+        self._joiner = joiner
         self._sweep = sweep
         self._lease_ms = round(lease * 1000)
         self._max_crashes = max_crashes
@@ -67,6 +70,7 @@ class Maintenance:
                     _log.warning("leases expired", queue=queue.partition, count=reaped)
         except GroupLost:
             await mend(queue)
+        await self._joiner.sweep(queue)
 
 
 async def mend(queue: PartitionQueue) -> None:

@@ -13,8 +13,9 @@ from ..core.codec import encode
 from ..core.config import Settings
 from ..core.errors import IdTaken, InvalidName, MillstreamError
 from ..core.events import JobSubmitted
-from ..core.ids import new_id
+from ..core.ids import is_id, new_id
 from ..core.keys import check_job_type, check_limit_key, check_queue
+from ..core.linking import MAX_PARENTS, ParentPolicy
 from ..core.nesting import deeper_than
 from ..core.queue import Directory, new_job
 from ..core.retry import MAX_DELAY, Backoff
@@ -26,6 +27,7 @@ from .attempts import Attempt
 from .errors import StepError
 from .handlers import Registry
 from .opening import sealed
+from .parents import watch_parents
 from .patience import patiently
 
 FRESH = 1.0
@@ -51,6 +53,8 @@ class Options(TypedDict, total=False):
     unique: Unique | dict[str, Any]
     concurrency_key: str
     rate_key: str
+    depends_on: Sequence[str]
+    on_parent_failure: ParentPolicy
 
 
 class _Given(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,6 +71,8 @@ class _Given(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     unique: Unique | None = None
     concurrency_key: str | None = None
     rate_key: str | None = None
+    depends_on: Annotated[list[str], Meta(max_length=MAX_PARENTS)] = []
+    on_parent_failure: ParentPolicy | None = None
 
 
 class UnknownType(MillstreamError):
@@ -119,13 +125,17 @@ class Submissions:
         once = (seed, max(1, round(self._settings.idempotency_ttl * 1000)))
         policy = "keep" if given.unique is None else given.unique.policy
         made = new_job("", spec)._replace(policy=policy, once=once)
-        return await self._send(place.queue, made)
+        return await self._send(place.queue, made, name)
 
-    async def _send(self, queue: str, job: NewJob) -> str:
+    async def _send(self, queue: str, job: NewJob, name: str) -> str:
         await self._register(queue)
         verbs = self._directory.queue(queue)
         while True:
             made, command = job._replace(id=new_id(queue)), uuid.uuid4().hex
+            if job.spec.depends_on:
+                made = made._replace(
+                    ended=await watch_parents(self._directory, made, queue, _about(name))
+                )
             try:
                 receipt = await patiently("a job", lambda: verbs.submit([made], command))  # noqa: B023
             except IdTaken:
@@ -191,6 +201,7 @@ def _read(name: str, type: str, options: Any) -> _Given:
     _check_names(about, type, given)
     if given.run_at is not None and given.delay is not None:
         raise StepError(about, "either run_at or delay", "both")
+    _check_parents(about, given)
     return given
 
 
@@ -208,6 +219,18 @@ def _check_names(about: str, type: str, given: _Given) -> None:
         except (InvalidName, TypeError) as error:
             expected = error.expected if isinstance(error, InvalidName) else "text"
             raise StepError(f"{about}: {field}", expected, repr(value)[:200]) from None
+
+
+def _check_parents(about: str, given: _Given) -> None:
+    for index, parent in enumerate(given.depends_on):
+        if not is_id(parent):
+            raise StepError(f"{about}: depends_on[{index}]", "the id of a job", parent[:80])
+    if len(set(given.depends_on)) < len(given.depends_on):
+        raise StepError(f"{about}: depends_on", "each job once", "one again")
+    if given.on_parent_failure is not None and not given.depends_on:
+        raise StepError(f"{about}: on_parent_failure", "depends_on beside it", "none")
+    if given.depends_on and given.unique is not None and given.unique.policy == "replace":
+        raise StepError(f"{about}: unique", "the policy keep for a job that waits", "replace")
 
 
 def _plain(value: Any) -> Any:
@@ -249,6 +272,8 @@ def _spec(
         expires_at=expires_at,
         tags=list(dict.fromkeys(given.tags)),
         metadata=given.metadata,
+        on_parent_failure=(given.on_parent_failure or "fail") if given.depends_on else None,
+        depends_on=given.depends_on,
     )
 
 

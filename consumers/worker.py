@@ -11,6 +11,7 @@ from ..core.config import Settings
 from ..core.connection import check_server, connect, connect_blocking, connect_sync
 from ..core.errors import MillstreamError, Unavailable
 from ..core.events import WorkerStarted, WorkerStopped
+from ..core.joining import Joiner
 from ..core.keys import Keys
 from ..core.queue import Directory, Finish, LeaseRenewer
 from ..core.schedule_index import Schedules
@@ -85,9 +86,11 @@ class Worker:
             batch=settings.fetch_batch, sweep=settings.sweep,
         )  # fmt: skip
         self._bells = self._fetcher.bells = Bells(self._blocking, self._keys, self._fetcher.rung)
+        self._joiner = Joiner(self.directory)
         self._maintenance = Maintenance(
-            sweep=settings.sweep, lease=settings.lease, max_crashes=settings.max_crashes
-        )
+            self._joiner,
+            sweep=settings.sweep, lease=settings.lease, max_crashes=settings.max_crashes,
+        )  # fmt: skip
         self._lookout = Lookout(workers, self.directory, lambda: self.queues, self._started)
         self._reporter = Reporter(
             workers, self.name, self.slots, self.stats, lambda: self.queues, self._started.types,
@@ -127,6 +130,7 @@ class Worker:
         parts = {
             "bells": self._bells.run,
             "maintenance": self._maintenance.run,
+            "joins": self._joiner.run,
             "schedules": self._scheduling.run,
             "health": self.health.run,
             "lookout": self._lookout.run,
@@ -203,6 +207,7 @@ class Worker:
         if partition in self._committers:
             return
         queue = self.directory.queue(partition)
+        queue.on_awaited = self._joiner.wake
         await self.directory.register(partition)
         types = {handler.type: handler.announcement() for handler in self.registry}
         await queue.announce(self._started, types)

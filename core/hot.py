@@ -14,6 +14,7 @@ from .jobs import JobState
 _HEADER = struct.Struct(">BBBHIIIQ28s")
 _unpack = _HEADER.unpack_from
 _STEPS = 8
+_DEPENDENT = 6
 _spec = msgspec.json.Decoder(JobSubmitted).decode
 
 STATES = {
@@ -22,6 +23,7 @@ STATES = {
     3: JobState.BLOCKED,
     4: JobState.RUNNING,
     5: JobState.RETRYING,
+    6: JobState.BLOCKED,
 }
 
 
@@ -61,6 +63,8 @@ class HotJob(msgspec.Struct, frozen=True):
     crashes: int
     cancel_requested: bool
     spec: JobSubmitted
+    depends: bool = False
+    """It waits for other jobs."""
 
 
 def read_lease(partition: str, job: str, raw: bytes, now: int) -> Lease:
@@ -81,4 +85,5 @@ def read_job(job: str, raw: bytes) -> HotJob:
         crashes=crashes,
         cancel_requested=bool(flags & 1),
         spec=_spec(raw[_HEADER.size :]),
+        depends=state == _DEPENDENT,
     )

@@ -56,6 +56,13 @@ def new_id(partition: str) -> str:
     return next(new_ids(partition, 1))
 
 
+def derived_id(partition: str, ms: int, seed: str) -> str:
+    """The id that stands for a digest (hexadecimal), always the same; `ms` since 1970: of when."""
+    bits = int(seed[:13], 16) & (_END - 1)
+    fixed = _VERSION | _VARIANT | partition_code(partition)
+    return str(uuid.UUID(int=ms << 80 | fixed | (bits & _HIGH) << 26 | (bits & _LOW) << 24))
+
+
 def code_of(job: str) -> int:
     """The partition code a job id ends in."""
     return int(job[-6:], 16)

@@ -111,6 +111,11 @@ class Keys:
         """Set of the partitions that ever had a schedule: others need not be asked."""
         return f"{self.namespace}:scheduled"
 
+    @property
+    def linked(self) -> str:
+        """Set of the partitions that ever had jobs that wait for others, or that are waited for."""
+        return f"{self.namespace}:linked"
+
     def base(self, partition: str) -> str:
         """Prefix of all keys of a partition; the one key given to every verb."""
         return f"{{{self.namespace}:{partition}}}"
@@ -158,6 +163,22 @@ class Keys:
     def announced(self, partition: str) -> str:
         """Hash: job type → defaults (JSON), of all types workers ever announced here."""
         return f"{self.base(partition)}:types"
+
+    def parents(self, partition: str, job: str) -> str:
+        """Set of the jobs that a job waits for; `open` among them: there may be more to come."""
+        return f"{self.base(partition)}:parents:{job}"
+
+    def awaited(self, partition: str, job: str) -> str:
+        """Set of the jobs that wait for a job, in whatever partition."""
+        return f"{self.base(partition)}:awaited:{job}"
+
+    def dependents(self, partition: str) -> str:
+        """Sorted set of the jobs that wait for others, by when they were last seen to (ms)."""
+        return f"{self.base(partition)}:dependents"
+
+    def outbox(self, partition: str) -> str:
+        """Stream: how jobs ended that others wait for, until those were told."""
+        return f"{self.base(partition)}:ended"
 
     def schedule(self, partition: str, name: str) -> str:
         """Hash: a schedule and where it stands; without a spec, what is left of a deleted one."""

@@ -5,7 +5,7 @@ outcome is not known), `LogLost`, `GroupLost`, `MemoryFull`, `IdTaken`, `QueueDr
 """
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from redis import exceptions
@@ -17,6 +17,7 @@ from .events import Command, Event, body_of
 from .hot import HotJob, Lease, read_job, read_lease
 from .ids import code_of
 from .keys import Keys, partition_code
+from .linking import Linking
 from .operating import Operating
 from .progressing import Progressing
 from .scripts import Script, script
@@ -68,16 +69,20 @@ def _text(value: bytes) -> str:
     return value.decode()
 
 
-class PartitionQueue(Operating, Stepping, Progressing, Announcing):
-    """All verbs of one partition, over one client for commands."""
+class PartitionQueue(Operating, Stepping, Progressing, Announcing, Linking):
+    """All verbs of one partition, over one client for commands.
 
-    __slots__ = ("_base", "_keys", "_redis", "partition")
+    `on_awaited` is called with the partition when a job was finished that others wait for.
+    """
+
+    __slots__ = ("_base", "_keys", "_redis", "on_awaited", "partition")
 
     def __init__(self, redis: Any, partition: str, keys: Keys) -> None:
         self.partition = partition
         self._redis = redis
         self._keys = keys
         self._base = keys.base(partition)
+        self.on_awaited: Callable[[str], None] | None = None
 
     async def submit(self, jobs: Sequence[NewJob], command: str | None = None) -> Receipt:
         """Accept all of `jobs` or none.
@@ -107,7 +112,10 @@ class PartitionQueue(Operating, Stepping, Progressing, Announcing):
         accepted: list[bool] = []
         for first in range(0, len(verdicts), MAX_BATCH):
             args = finish_args(verdicts[first : first + MAX_BATCH])
-            accepted += [reply == 1 for reply in await self._run("finish", args)]
+            replies = await self._run("finish", args)
+            accepted += [reply > 0 for reply in replies]
+            if self.on_awaited is not None and 2 in replies:
+                self.on_awaited(self.partition)
         return accepted
 
     async def reap(self, lease_ms: int, max_crashes: int, limit: int = 200) -> tuple[int, bool]:
@@ -252,6 +260,16 @@ class Directory:
         """Make a partition known to all; needed once, before its first event."""
         with translated():
             await self._redis.sadd(self._keys.queues, partition)
+
+    async def link(self, partition: str) -> None:
+        """Make it known that jobs there wait for others, or are waited for."""
+        with translated():
+            await self._redis.sadd(self._keys.linked, partition)
+
+    async def linked(self) -> list[str]:
+        """The partitions of which that is known, sorted."""
+        with translated():
+            return sorted(_text(name) for name in await self._redis.smembers(self._keys.linked))
 
     async def has(self, partition: str) -> bool:
         """Whether a partition was ever registered."""

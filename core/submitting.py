@@ -1,6 +1,6 @@
 """What the verb `submit` is given, and what it answers: jobs, their locks, and where they stand."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from .events import JobSubmitted, body_of, position
@@ -20,6 +20,9 @@ class NewJob(NamedTuple):
     policy  what becomes of a waiting job that holds the lock of the spec: it is kept as it is, or
             given this spec
     once    a further lock, of the request and not of the job: digest and ms
+    ended   how those of the jobs it depends on ended that are known to have: id → outcome, or `?`
+            for what is to be found out
+    before  jobs that wait for it; with a `*` behind those that do so also once it did not succeed
     """
 
     id: str
@@ -27,6 +30,8 @@ class NewJob(NamedTuple):
     body: bytes
     policy: Policy = "keep"
     once: tuple[str, int] | None = None
+    ended: Mapping[str, str] = {}
+    before: Sequence[str] = ()
 
 
 class Duplicate(NamedTuple):
@@ -101,7 +106,8 @@ def submit_args(command: str, jobs: Iterable[NewJob]) -> list[Any]:
     args: list[Any] = [command, COMMAND_KEPT_MS, 0]
     locks: list[Any] = []
     count = 0
-    for count, (job, spec, body, policy, once) in enumerate(jobs, 1):
+    for count, made in enumerate(jobs, 1):
+        job, spec, body, policy, once, ended, before = made
         due: object = 0
         if spec.delay_ms is not None:
             due = f"+{spec.delay_ms}"
@@ -114,6 +120,12 @@ def submit_args(command: str, jobs: Iterable[NewJob]) -> list[Any]:
         if spec.lock is not None:
             scope = spec.lock_scope or "unfinished"
             locks += (count, spec.lock, scope, spec.lock_ms or 0, policy)
+        for parent in spec.depends_on:
+            locks += (count, parent, "after", ended.get(parent, ""), "")
+        if spec.open:
+            locks += (count, "", "open", "", "")
+        for dependent in before:
+            locks += (count, dependent, "before", "", "")
     args[2] = count
     return args + locks
 

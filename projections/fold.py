@@ -17,6 +17,7 @@ from ..core.errors import IllegalTransition, MillstreamError, UnknownEvent, Unre
 from ..core.fingerprint import fingerprint_of
 from ..core.jobs import Job, advance, begin
 from ..core.upcast import decode
+from .flow_changes import FlowChange, FlowChanges, Link
 from .histogram import bucket_of
 
 MINUTE_MS = 60_000
@@ -58,6 +59,8 @@ class Effect(msgspec.Struct):
     durations (minute, queue, type, 'wait' or 'run', bucket) → how many more
     failures  groups in which jobs failed
     letters   group → how many more dead letters
+    links     that begin in this batch
+    flows     flow → what changes in it
     parked    events that were not applied
     raw       seq of those that the columns of the archive may not be able to hold
     noted     the queue's counts at the end of this batch are to be kept
@@ -74,6 +77,8 @@ class Effect(msgspec.Struct):
     raw: set[int] = set()
     failures: dict[Group, Failures] = {}
     letters: dict[Group, int] = {}
+    links: list[Link] = []
+    flows: dict[str, FlowChange] = {}
     noted: bool = False
 
 
@@ -123,6 +128,7 @@ class _Batch:
         self._minutes: dict[tuple[int, str, str], list[int]] = {}
         self._durations: dict[tuple[int, str, str, str, int], int] = defaultdict(int)
         self._failures: dict[Group, Failures] = {}
+        self.flows = FlowChanges()
 
     def take(self, record: ev.Record) -> None:
         try:
@@ -134,6 +140,8 @@ class _Batch:
         except (UnknownEvent, UnreadableEvent, IllegalTransition, _Refused) as error:
             self._park(record, str(error))
             return
+        if job.flow is not None:
+            self.flows.touch(job.flow, record.time)
         note = _NOTES.get(type(event))
         if note is not None:
             note(self, job, event, record.time)
@@ -207,12 +215,14 @@ class _Batch:
             counts[job.queue, job.type, job.state] += 1
             if job.fingerprint is not None:
                 _count_letter(letters, job, 1)
+            self.flows.count(job, 1)
             before = self._previous.get(job.id)
             if before is None:
                 created.append(job)
             else:
                 changed.append(job)
                 counts[before.queue, before.type, before.state] -= 1
+                self.flows.count(before, -1)
                 if before.fingerprint is not None:
                     _count_letter(letters, before, -1)
         # By id: neighbours in the table are then written together.
@@ -230,6 +240,8 @@ class _Batch:
             self._raw,
             self._failures,
             {group: count for group, count in letters.items() if count},
+            self.flows.links,
+            self.flows.changes,
         )
 
 
@@ -259,10 +271,16 @@ def _id_of(job: Job) -> str:
 
 def _submitted(batch: _Batch, job: Job, event: ev.JobSubmitted, time: int) -> None:
     batch.count(job, 0, time)
+    if event.depends_on:
+        batch.flows.link(job, event.depends_on)
 
 
 def _replaced(batch: _Batch, job: Job, event: ev.JobReplaced, time: int) -> None:
     batch.replace(job)
+
+
+def _extended(batch: _Batch, job: Job, event: ev.JobExtended, time: int) -> None:
+    batch.flows.link(job, event.parents)
 
 
 def _started(batch: _Batch, job: Job, event: ev.JobStarted, time: int) -> None:
@@ -293,6 +311,7 @@ def _attempt_failed(batch: _Batch, job: Job, event: ev.JobAttemptFailed, time: i
 _NOTES: dict[type[ev.Event], Callable[[_Batch, Job, Any, int], None]] = {
     ev.JobSubmitted: _submitted,
     ev.JobReplaced: _replaced,
+    ev.JobExtended: _extended,
     ev.JobStarted: _started,
     ev.JobSucceeded: _succeeded,
     ev.JobFailed: _failed,

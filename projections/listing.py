@@ -18,7 +18,8 @@ from ..core.jobs import JobState
 _COLUMNS = """id, queue, type, state, priority, attempt, max_attempts, crashes, payload,
  payload_codec, result, result_codec, error, failure, submitted_at, run_at, ready_at, started_at,
  finished_at, expires_at, worker, cancel_requested, tags, metadata, blocked_on, concurrency_key,
- rate_key, schedule, occurrence, fingerprint, discarded, command, progress, version, epoch, seq"""
+ rate_key, schedule, occurrence, flow, on_parent_failure, fingerprint, discarded, command, progress,
+ version, epoch, seq"""
 
 MAX_MS = (1 << 48) - 1
 
@@ -32,6 +33,7 @@ class JobFilter(msgspec.Struct, frozen=True):
     fingerprint     of failed jobs
     discarded       whether they are to have been discarded
     command         of the action on many jobs that ran them again
+    flow            they are part of
     """
 
     states: tuple[JobState, ...] = ()
@@ -44,6 +46,7 @@ class JobFilter(msgspec.Struct, frozen=True):
     fingerprint: str | None = None
     discarded: bool | None = None
     command: str | None = None
+    flow: str | None = None
 
 
 def listing(
@@ -99,6 +102,8 @@ def conditions(wanted: JobFilter, before: str | None, args: list[Any]) -> list[s
         found.append("discarded" if wanted.discarded else "NOT discarded")
     if wanted.command is not None:
         add("command = {}", wanted.command)
+    if wanted.flow is not None:
+        add("flow = {}::uuid", wanted.flow)
     return found
 
 

@@ -71,6 +71,15 @@ async def get_jobs(pool: asyncpg.Pool, ids: Iterable[str]) -> dict[str, Job]:
     return {job.id: job for job in map(read_job, rows)}
 
 
+async def job_states(pool: asyncpg.Pool, ids: Iterable[str]) -> dict[str, JobState]:
+    """The states of the jobs that have a row, by id."""
+    wanted = sorted(set(ids))
+    if not wanted:
+        return {}
+    rows = await _fetch(pool, statement("job_states"), wanted, wanted[0], wanted[-1])
+    return {str(row["id"]): JobState(row["state"]) for row in rows}
+
+
 async def list_jobs(
     pool: asyncpg.Pool,
     filter: JobFilter,

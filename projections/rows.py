@@ -18,7 +18,8 @@ NEW_COLUMNS = (
     "epoch", "version", "attempt", "max_attempts", "crashes", "priority", "cancel_requested",
     "queue", "type", "state", "worker", "failure", "error_text", "payload_codec", "result_codec",
     "payload", "result", "error", "metadata", "tags", "blocked_on", "concurrency_key", "rate_key",
-    "schedule", "occurrence", "fingerprint", "discarded", "command", "progress",
+    "schedule", "occurrence", "flow", "on_parent_failure", "fingerprint", "discarded", "command",
+    "progress",
 )  # fmt: skip
 """Columns of `jobs` in the order of `new_row`."""
 
@@ -102,6 +103,8 @@ def new_row(job: Job) -> tuple[Any, ...]:
         job.rate_key,
         job.schedule,
         job.occurrence,
+        job.flow,
+        job.on_parent_failure,
         job.fingerprint,
         job.discarded,
         job.command,
@@ -155,6 +158,8 @@ def spec_row(job: Job) -> tuple[Any, ...]:
         job.rate_key,
         job.schedule,
         job.occurrence,
+        job.flow,
+        job.on_parent_failure,
     )
 
 
@@ -169,6 +174,7 @@ def read_job(row: Any) -> Job:
     job.rate_key = row["rate_key"]
     job.schedule = row["schedule"]
     job.occurrence = row["occurrence"]
+    job.on_parent_failure = row["on_parent_failure"]
     return job
 
 
@@ -195,6 +201,7 @@ def read_slim_job(row: Any) -> Job:
         expires_at=row["expires_at"],
         worker=row["worker"],
         cancel_requested=row["cancel_requested"],
+        flow=None if row["flow"] is None else str(row["flow"]),
         fingerprint=row["fingerprint"],
         discarded=row["discarded"],
         command=row["command"],

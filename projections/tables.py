@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from ..core.errors import MillstreamError
-from ..core.jobs import Job
+from ..core.jobs import Job, JobState
 from .connection import connect_once, translated
+from .flow_changes import FlowChange, Link
 from .fold import MINUTE_FIELDS, Effect, Parked
 from .partitions import Partitions, event_day, job_day, jobs_table
 from .rows import (
@@ -145,6 +146,7 @@ async def _write(connection: Any, effect: Effect, step: Step) -> bool:
             sql = statement("replace_spec").replace(":table", jobs_table(job_day(job.id)))
             await connection.fetch(sql, *spec_row(job))
         await _add(connection, effect)
+        await _add_flows(connection, effect)
         if effect.noted:
             last = effect.records[-1]
             place = last.partition, last.epoch, last.seq, last.time
@@ -182,6 +184,24 @@ async def _add(connection: Any, effect: Effect) -> None:
         done = await connection.execute(statement("add_letters"), *columns(_sums(effect.letters)))
         if done != f"UPDATE {len(effect.letters)}":
             raise Corrupt(f"expected {len(effect.letters)} groups of dead letters, got: {done}")
+
+
+async def _add_flows(connection: Any, effect: Effect) -> None:
+    if effect.links:
+        links = sorted(set(effect.links), key=_ends_of)
+        await connection.fetch(statement("add_links"), *columns(links))
+    if effect.flows:
+        rows = ((flow, *_flow_row(effect.flows[flow])) for flow in sorted(effect.flows))
+        await connection.fetch(statement("add_flows"), *columns(rows))
+
+
+def _ends_of(link: Link) -> tuple[str, str]:
+    return link[:2]
+
+
+def _flow_row(change: FlowChange) -> tuple[int, ...]:
+    states = (change.states.get(state, 0) for state in JobState)
+    return (change.first_at, change.last_at, change.jobs, *states)
 
 
 def _sums(counts: Mapping[Any, int]) -> Iterator[tuple[Any, ...]]:

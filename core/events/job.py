@@ -17,6 +17,10 @@ class JobSubmitted(Event, frozen=True):
     lock        digest that stands for the job in its queue, while `lock_scope` says so
     lock_scope  waiting, unfinished, or period (`lock_ms` from its submission)
     schedule, occurrence  the schedule that submitted it, and the instant it stands for
+    on_parent_failure  of a job that waits for others: fail, cancel, run, wait
+    flow        id of the flow it is part of
+    depends_on  ids of the jobs it waits for
+    open        there may be more of those to come
     """
 
     name = "job.submitted"
@@ -28,6 +32,8 @@ class JobSubmitted(Event, frozen=True):
     lock_ms: int | None = None
     schedule: str | None = None
     occurrence: int | None = None
+    on_parent_failure: str | None = None
+    flow: str | None = None
     payload: Data = Data()
     priority: int = 5
     max_attempts: int = 5
@@ -38,6 +44,8 @@ class JobSubmitted(Event, frozen=True):
     expires_at: int | None = None
     tags: list[str] = []
     metadata: dict[str, str] = {}
+    depends_on: list[str] = []
+    open: bool = False
 
 
 class JobQueued(Event, frozen=True):
@@ -48,7 +56,8 @@ class JobQueued(Event, frozen=True):
 
 
 class JobBlocked(Event, frozen=True):
-    """A job that could run waits for a limit: `on` names it (`concurrency of type email.send`)."""
+    """A job waits for a limit: `on` names it (`concurrency of type email.send`). Or for other jobs
+    (`jobs`), as it did before it was rescheduled."""
 
     name = "job.blocked"
     on: str
@@ -103,11 +112,13 @@ class JobAttemptFailed(Event, frozen=True):
 
 
 class JobFailed(Event, frozen=True):
-    """Given up. `reason`: exhausted, non_retryable, expired, poison, handler_missing."""
+    """Given up. `reason`: exhausted, non_retryable, expired, poison, handler_missing,
+    parent_failed, parent_missing; `parent`: of the last two, the job it depended on."""
 
     name = "job.failed"
     reason: str
     error: Fault | None = None
+    parent: str | None = None
 
 
 class JobSnoozed(Event, frozen=True):
@@ -200,3 +211,23 @@ class JobDiscarded(Command, frozen=True):
 
     name = "job.discarded"
     command: str = ""
+
+
+class JobJoined(Event, frozen=True):
+    """The jobs it waited for have ended as it wants them to: it may run, or waits for `run_at`."""
+
+    name = "job.joined"
+    run_at: int | None = None
+
+
+class JobExtended(Event, frozen=True):
+    """A job that was submitted open waits for these jobs too."""
+
+    name = "job.extended"
+    parents: list[str]
+
+
+class JobClosed(Command, frozen=True):
+    """A job that was submitted open waits for no more jobs than it does now."""
+
+    name = "job.closed"

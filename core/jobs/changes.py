@@ -5,7 +5,7 @@ from typing import Any
 
 from .. import events as ev
 from ..fingerprint import fingerprint_of
-from .state import Job, JobState, Progress
+from .state import JOBS, Job, JobState, Progress
 
 
 def specified(job: Job, event: ev.JobSubmitted, time: int) -> None:
@@ -16,6 +16,7 @@ def specified(job: Job, event: ev.JobSubmitted, time: int) -> None:
     job.crashes = 0
     job.error = None
     job.state = JobState.QUEUED if run_at is None else JobState.SCHEDULED
+    job.blocked_on = None
     job.priority = event.priority
     job.max_attempts = event.max_attempts
     job.payload = event.payload
@@ -28,6 +29,12 @@ def specified(job: Job, event: ev.JobSubmitted, time: int) -> None:
     job.rate_key = event.rate_key
     job.schedule = event.schedule
     job.occurrence = event.occurrence
+    job.on_parent_failure = event.on_parent_failure
+    job.flow = event.flow or job.flow
+    if event.depends_on or event.open:
+        # A delay begins when it waits no more.
+        job.state, job.blocked_on = JobState.BLOCKED, JOBS
+        job.run_at, job.ready_at = event.run_at, None
 
 
 def _blocked(job: Job, event: ev.JobBlocked, time: int) -> None:
@@ -139,6 +146,16 @@ def _end(job: Job, state: JobState, time: int) -> None:
     job.finished_at = time
 
 
+def _joined(job: Job, event: ev.JobJoined, time: int) -> None:
+    job.state = JobState.QUEUED if event.run_at is None else JobState.SCHEDULED
+    job.run_at = time if event.run_at is None else event.run_at
+    job.ready_at = time if event.run_at is None else None
+
+
+def _still_blocked(job: Job, event: ev.JobExtended | ev.JobClosed, time: int) -> None:
+    job.blocked_on = JOBS
+
+
 CHANGES: dict[type[ev.Event], Callable[[Job, Any, int], None]] = {
     ev.JobQueued: _queued,
     ev.JobBlocked: _blocked,
@@ -157,6 +174,9 @@ CHANGES: dict[type[ev.Event], Callable[[Job, Any, int], None]] = {
     ev.JobRedriven: _redriven,
     ev.JobCheckpointed: _checkpointed,
     ev.JobDiscarded: _discarded,
+    ev.JobJoined: _joined,
+    ev.JobExtended: _still_blocked,
+    ev.JobClosed: _still_blocked,
     ev.JobProgressed: _progressed,
 }
 """Event → what it does to a job, given the event's body and its time."""

@@ -11,7 +11,7 @@ from .state import LIVE, TERMINAL, WAITING, Job, JobState
 ALLOWED: dict[type[ev.Event], frozenset[JobState | None]] = {
     ev.JobSubmitted: frozenset({None}),
     ev.JobQueued: frozenset(LIVE),
-    ev.JobBlocked: frozenset({JobState.QUEUED}),
+    ev.JobBlocked: frozenset({JobState.QUEUED, JobState.SCHEDULED}),
     ev.JobRescheduled: frozenset(WAITING),
     ev.JobReplaced: frozenset(WAITING),
     ev.JobStarted: frozenset({JobState.QUEUED}),
@@ -27,6 +27,9 @@ ALLOWED: dict[type[ev.Event], frozenset[JobState | None]] = {
     ev.JobRedriven: frozenset(TERMINAL),
     ev.JobCheckpointed: frozenset({JobState.RUNNING}),
     ev.JobDiscarded: frozenset({JobState.FAILED}),
+    ev.JobJoined: frozenset({JobState.BLOCKED}),
+    ev.JobExtended: frozenset({JobState.BLOCKED}),
+    ev.JobClosed: frozenset({JobState.BLOCKED}),
     ev.JobProgressed: frozenset({JobState.RUNNING}),
 }
 """Event → the states it may follow; None stands for «no such job yet»."""

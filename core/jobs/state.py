@@ -26,6 +26,10 @@ LIVE = frozenset(JobState) - TERMINAL
 WAITING = LIVE - {JobState.RUNNING}
 
 
+JOBS = "jobs"
+"""What a job is blocked on that waits for others."""
+
+
 class Progress(msgspec.Struct, frozen=True):
     """How far a job has come, from 0 to 1, as its handler told it at a time (ms since 1970)."""
 
@@ -43,6 +47,7 @@ class Job(msgspec.Struct):
     fingerprint  of a failed job: stands for all that failed alike
     discarded    it failed, and is no dead letter any more
     command      the action on many jobs that ran it again
+    flow         the flow it is part of
     progress     what its last attempt told of it; see `Progress`
     """
 
@@ -73,6 +78,8 @@ class Job(msgspec.Struct):
     rate_key: str | None = None
     schedule: str | None = None
     occurrence: int | None = None
+    on_parent_failure: str | None = None
+    flow: str | None = None
     fingerprint: str | None = None
     discarded: bool = False
     command: str | None = None

@@ -8,7 +8,8 @@
 --                job.attempt_failed, or '' for none, and the second body is that of job.failed;
 --                crashed: the second body is that of job.failed if it has crashed too often, or '')
 --
--- Replies  one per verdict: 1 accepted, 0 refused (the lease was lost, or the job has ended, or
+-- Replies  one per verdict: 1 accepted, 2 accepted, and others waited for the end of the job, 0
+--          refused (the lease was lost, or the job has ended, or
 --          the server lost the job.started of that lease in a crash)
 --          LOGLOST …   the log is gone
 --          INVALID …   a kind or delay that is none: nothing was done
@@ -76,7 +77,9 @@ for k = 1, #keys do
         end
       end
       if finished then
+        local before_it = notices
         conclude(id, flags, version, raw, true)
+        accepted = notices > before_it and 2 or 1
       else
         local delay = tonumber(ARGV[at + 4])
         local tries = kind == 'retry' and attempt + 1 or attempt

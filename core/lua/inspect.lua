@@ -3,8 +3,8 @@
 --
 -- KEYS[1]  partition prefix
 --
--- Replies  {now, mode, jobs that may run now, jobs that wait for a time, jobs that wait for a limit,
---          jobs that run, since when the first of those that may run has been waiting, next due};
+-- Replies  {now, mode, jobs that may run now, jobs that wait for a time, jobs that wait for a limit
+--          or for other jobs, jobs that run, since when the first of those that may run has been waiting, next due};
 --          times ms since 1970, 0: none
 -- Appends  nothing
 --@include header
@@ -29,5 +29,6 @@ for priority in string.gmatch(lanes, '.') do
     oldest = oldest == 0 and since or math.min(oldest, since)
   end
 end
-return {now_ms(), mode, queued, redis.call('ZCARD', DUE), redis.call('HLEN', PARKED), running,
+return {now_ms(), mode, queued, redis.call('ZCARD', DUE), 
+  redis.call('HLEN', PARKED) + redis.call('ZCARD', DEPENDENTS), running,
   oldest, next_due()}

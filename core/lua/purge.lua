@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- Cancels jobs of a queue that wait, a part of them in each call; running ones stay. First those
--- that wait for a time, then those that wait for a limit, then those that may run and did when that second part began: jobs that
--- come meanwhile are not waited for, so a purge ends on a busy queue as well.
+-- that wait for a time, then those that wait for a limit, then those that wait for other jobs, then
+-- those that may run and did when that last part began: jobs that come meanwhile are not waited for,
+-- so a purge ends on a busy queue as well.
 --
 -- KEYS[1]  partition prefix
 -- ARGV[1]  body {actor, reason} of the events of jobs
@@ -29,7 +30,7 @@ for state in string.gmatch(ARGV[4], '[^,]+') do
 end
 local dry = ARGV[5] == '1'
 local kind, from = string.match(ARGV[2] == '' and 'due:0' or ARGV[2], '^(%l+):(%d+)$')
-if kind ~= 'due' and kind ~= 'parked' and kind ~= 'ready' then
+if kind ~= 'due' and kind ~= 'parked' and kind ~= 'dependent' and kind ~= 'ready' then
   return redis.error_reply('INVALID cursor: ' .. ARGV[2])
 end
 local before = seq
@@ -78,6 +79,19 @@ local function purge_parked()
   return reply[1] ~= '0' and 'parked:' .. reply[1]
 end
 
+-- A part of those that wait for other jobs; the next cursor.
+local function purge_dependents()
+  local reply = redis.call('ZSCAN', DEPENDENTS, from, 'COUNT', limit)
+  for i = 1, #reply[2], 2 do
+    local id = reply[2][i]
+    local raw = not over[id] and head(id) or ''
+    if raw ~= '' and struct.unpack(FORMAT, raw) == DEPENDENT then
+      cancel(id, raw)
+    end
+  end
+  return reply[1] ~= '0' and 'dependent:' .. reply[1]
+end
+
 -- A part of those that may run and did at `from` (ms); the next cursor.
 local function purge_ready()
   local left = limit
@@ -109,6 +123,12 @@ if kind == 'due' and not cursor and wanted.blocked then
 end
 if kind == 'parked' then
   cursor = purge_parked()
+  if not cursor then
+    kind, from = 'dependent', '0'
+  end
+end
+if kind == 'dependent' then
+  cursor = purge_dependents()
 end
 if kind == 'ready' then
   cursor = purge_ready()

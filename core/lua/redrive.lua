@@ -40,6 +40,7 @@ for i = 2, #ARGV, 5 do
   local gone = P .. ':gone:' .. id
   local last = redis.call('GET', gone)
   local reply
+  local flags = REDRIVEN + redis.call('EXISTS', awaited_key(id)) * AWAITED
   if redis.call('EXISTS', key) == 1 then
     reply = 'live'
   elseif last and tonumber(last) ~= version then
@@ -49,14 +50,14 @@ for i = 2, #ARGV, 5 do
     redis.call('DEL', gone)
     append('job.redriven', id, version + 1, open_body
       .. string.format('"run_at":%.0f}', now + delay))
-    redis.call('SET', key, pack(SCHEDULED, priority, REDRIVEN, 0, 0, version + 1, 0, 0, '') .. spec)
+    redis.call('SET', key, pack(SCHEDULED, priority, flags, 0, 0, version + 1, 0, 0, '') .. spec)
     wait_until(id, now + delay)
   else
     reply = 'queued'
     redis.call('DEL', gone)
     append('job.redriven', id, version + 1, ARGV[1])
     local entry = enter(priority, id)
-    redis.call('SET', key, pack(QUEUED, priority, REDRIVEN, 0, 0, version + 1, version + 2, 0,
+    redis.call('SET', key, pack(QUEUED, priority, flags, 0, 0, version + 1, version + 2, 0,
       entry) .. spec)
     any_ready = true
   end

@@ -7,11 +7,13 @@
 -- ARGV[3…] ids
 --
 -- Replies  one per job: 'rescheduled' · 'queued' (it may run now) · 'ready' (it could run now
---          already, or waits for a limit alone, so it keeps its place) · 'running' · 'too_late' (it expires before that time) ·
+--          already, or waits for a limit or for other jobs alone,
+--          so it keeps its place) · 'running' · 'too_late' (it expires before that time) ·
 --          'missing' (no live job of that id); nothing was done in the last four
 --          LOGLOST …   the log is gone
 --          INVALID …   that is no time: nothing was done
--- Appends  job.rescheduled{run_at}; then job.queued{due} if that is now
+-- Appends  job.rescheduled{run_at}; then job.queued{due} if that is now, or job.blocked{jobs} if it
+--          waits for other jobs even so
 --@include header
 --@include log
 --@include ending
@@ -51,6 +53,16 @@ local function reschedule(id)
   end
   if (state == QUEUED or state == BLOCKED) and at == now then
     return 'ready'
+  end
+  if state == DEPENDENT then
+    if at == now and entry == '' then
+      return 'ready'
+    end
+    append('job.rescheduled', id, version + 1, body)
+    append('job.blocked', id, version + 2, '{"on":"jobs"}')
+    redis.call('SETRANGE', key, 0, pack(DEPENDENT, priority, flags, crashes, attempt, version + 2, 0,
+      expires, at > now and string.format('%.0f', at) or ''))
+    return 'rescheduled'
   end
   withdraw(id, state, priority, fence, entry, gone)
   if limited then

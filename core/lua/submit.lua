@@ -12,6 +12,11 @@
 -- then     per lock: its job (from 1), digest, scope, ms, policy; those of a job one after another
 --          scope   waiting, unfinished: while its job does so · period: for so many ms
 --          policy  keep · replace: a waiting job that holds the lock is given the new spec
+-- and, in the same form, whom jobs wait for and who waits for them:
+--          a job, the id of a parent, after, '' or how that one ended (see join) or ? (it does not
+--          live: that is to be found out soon, see overdue), ''
+--          a job, '', open, '', '': there may be more parents to come, see extend
+--          a job, who waits for it (with a `*` behind, see awaited_key), before, '', ''
 --
 -- Replies  {epoch, first seq, again, duplicates}: the jobs made have seq `first`, `first` + 1 and so
 --          on in their order; again: 1 if seen before; duplicates: '' or a line for each,
@@ -23,7 +28,7 @@
 --          DRAINING …    the queue takes no jobs: nothing was accepted
 --          OOM …         memory is full: nothing was accepted
 -- Appends  job.submitted (one for each job made, in order); job.replaced; then job.queued{due} for
---          due times already past
+--          due times already past, and as join for those whose parents have ended
 --@include header
 --@include log
 --@include ending
@@ -31,6 +36,7 @@
 --@include accepting
 --@include gates
 --@include unique
+--@include joining
 local fault = open_log()
 if fault then return fault end
 
@@ -65,22 +71,52 @@ for i = 4, last_arg, 5 do
     end
   end
 end
+local function of(all, k)
+  all[k] = all[k] or {}
+  return all[k]
+end
+
+local locks, parents, known_ends, unsure, dependents = {}, {}, {}, {}, {}
+for i = last_arg + 1, #ARGV, 5 do
+  local k, what, kind = tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2]
+  if kind == 'after' then
+    table.insert(of(parents, k), what)
+    if ARGV[i + 3] == '?' then
+      unsure[k] = true
+    elseif ARGV[i + 3] ~= '' then
+      table.insert(of(known_ends, k), what)
+      table.insert(of(known_ends, k), ARGV[i + 3])
+    end
+  elseif kind == 'open' then
+    table.insert(of(parents, k), OPEN)
+  elseif kind == 'before' then
+    table.insert(of(dependents, k), what)
+  else
+    table.insert(of(locks, k), {digest = what, scope = kind, ms = ARGV[i + 3],
+      replace = ARGV[i + 4] == 'replace'})
+  end
+end
+
+-- Whether a request of the same key made this very job before.
+local function is_again(k)
+  local id = ARGV[4 + (k - 1) * 5]
+  for _, lock in ipairs(locks[k] or {}) do
+    if lock.scope == 'period'
+      and string.sub(redis.call('GET', unique_key(lock.digest)) or '', 1, #id + 1) == id .. ':' then
+      return true
+    end
+  end
+  return false
+end
 for first = 1, #keys, 5000 do
   local last = math.min(first + 4999, #keys)
   if redis.call('EXISTS', unpack(keys, first, last)) > 0 then
     for i = first, last do
-      if redis.call('EXISTS', keys[i]) == 1 then
+      if redis.call('EXISTS', keys[i]) == 1 and not is_again(i) then
         return redis.error_reply('IDTAKEN ' .. ARGV[4 + (i - 1) * 5])
       end
     end
   end
-end
-local locks = {}
-for i = last_arg + 1, #ARGV, 5 do
-  local k = tonumber(ARGV[i])
-  locks[k] = locks[k] or {}
-  table.insert(locks[k], {digest = ARGV[i + 1], scope = ARGV[i + 2], ms = ARGV[i + 3],
-    replace = ARGV[i + 4] == 'replace'})
 end
 
 local first_seq = seq + 1
@@ -127,14 +163,46 @@ local function settle(k, n)
   return (k - 1) .. ' ' .. string.gsub(held, ':', ' ') .. ' ' .. state_of(raw)
 end
 
-local k = 0
+-- Takes in a job that waits for others, or for itself to be complete; `due` as it was given.
+local function accept_dependent(k, id, priority, flags, due, expires, body)
+  append('job.submitted', id, 1, body)
+  redis.call('SET', job_key(id), pack(DEPENDENT, priority, flags, 0, 0, 1, 0, expires,
+    due ~= '0' and due or '') .. body)
+  redis.call('ZADD', DEPENDENTS, unsure[k] and 0 or now, id)
+  add_all(parents_key(id), parents[k])
+end
+
+-- Lets those go on at once whose parents have ended by now.
+local function hear_at_once(k, id)
+  local found = known_ends[k] or {}
+  for _, value in ipairs(redis.call('HGETALL', early_key(id))) do
+    found[#found + 1] = value
+  end
+  if redis.call('SISMEMBER', parents_key(id), OPEN) == 1 then
+    redis.call('PERSIST', early_key(id))
+  else
+    redis.call('UNLINK', early_key(id))
+  end
+  if #found > 0 then
+    hear(id, redis.call('GETRANGE', job_key(id), 0, HEAD), found)
+  end
+end
+
+local k, waiting = 0, {}
 for i = 4, last_arg, 5 do
   local id, flags = ARGV[i], 0
   k = k + 1
   if locks[k] then
     flags = admit(k, id)
   end
-  if flags then
+  if flags and dependents[k] then
+    flags = bit.bor(flags, AWAITED)
+    add_all(awaited_key(id), dependents[k])
+  end
+  if flags and parents[k] then
+    accept_dependent(k, id, ARGV[i + 1], flags, ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+    waiting[#waiting + 1] = k
+  elseif flags then
     local at = dues[k]
     accept(id, ARGV[i + 1], flags, at, ARGV[i + 3], ARGV[i + 4])
     if at then
@@ -150,6 +218,13 @@ for i, twin in ipairs(twins) do
 end
 local duplicates = table.concat(lines, '\n')
 follow(freed)
+for _, waiter in ipairs(waiting) do
+  hear_at_once(waiter, ARGV[4 + (waiter - 1) * 5])
+end
+bury()
+if joined > 0 then
+  any_ready = true
+end
 if past and promote(now, #keys) > 0 then
   any_ready = true
 end

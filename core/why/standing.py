@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from .. import events as ev
 from ..events import Record
-from ..jobs import Job, JobState
+from ..jobs import JOBS, Job, JobState
 from .facts import Facts, Server
 from .sentences import Sentence, at, by, count, fault, short, span
 from .story import Story
@@ -121,6 +121,8 @@ def _reason_of_time(story: Story, job: Job) -> tuple[str, str]:
 
 def _blocked(story: Story, job: Job, facts: Facts | None) -> list[Sentence]:
     """A blocked job waits for what its last event names: `_BLOCKED_BY` says for what."""
+    if job.blocked_on == JOBS:
+        return [_by_jobs(story)]
     tell = _BLOCKED_BY.get(type(story.last), _blocked_somehow)
     return [tell(story, story.last, facts)]
 
@@ -138,6 +140,11 @@ def _by_limit(story: Story, event: ev.Event | None, facts: Facts | None) -> Sent
     if gate is not None and gate.ahead is not None:
         text += f"; {count(gate.ahead, 'job')} before it" if gate.ahead else "; it is next"
     return _sentence("waits.limit", f"{text}.", story.blocked)
+
+
+def _by_jobs(story: Story) -> Sentence:
+    since = "" if story.blocked is None else f" since {at(story.blocked.time)}"
+    return _sentence("waits.jobs", f"It waits{since} for other jobs to end.", story.blocked)
 
 
 def _blocked_somehow(story: Story, event: ev.Event | None, facts: Facts | None) -> Sentence:

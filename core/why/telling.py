@@ -16,6 +16,8 @@ FAILURES = {
     "expired": "it had not been started when it expired",
     "poison": "too many workers, or processes of theirs, were lost while they ran it",
     "handler_missing": "no worker had a handler for its type",
+    "parent_failed": "a job it depended on did not succeed",
+    "parent_missing": "a job it depended on is not there",
 }
 
 _SCOPES = {
@@ -28,6 +30,10 @@ _SCOPES = {
 def _submitted(story: Story, job: Job, event: ev.JobSubmitted, record: Record) -> None:
     later = event.delay_ms is not None or event.run_at is not None
     when = f"to run at {at(job.run_at)}" if later and job.run_at is not None else "to run at once"
+    if event.depends_on or event.open:
+        story.blocked = record
+        more = " and any that are added" if event.open else ""
+        when = f"to run once {count(len(event.depends_on), 'job')}{more} ended as it wants"
     whose = ""
     if event.schedule is not None and event.occurrence is not None:
         whose = f" by schedule {event.schedule} for its occurrence {at(event.occurrence)}"
@@ -71,6 +77,13 @@ def _limit_of(event: ev.Event | None) -> str:
 
 def _blocked(story: Story, job: Job, event: ev.JobBlocked, record: Record) -> None:
     story.blocked = record
+
+
+def _joined(story: Story, job: Job, event: ev.JobJoined, record: Record) -> None:
+    begun = story.blocked or record
+    waited = span(record.time - begun.time)
+    text = f"It waited {waited} for other jobs, until {at(record.time)}."
+    story.say("waited.jobs", text, story.blocked, record)
 
 
 def _started(story: Story, job: Job, event: ev.JobStarted, record: Record) -> None:
@@ -185,6 +198,7 @@ TELL: dict[type[ev.Event], Callable[[Story, Job, Any, Record], None]] = {
     ev.JobReplaced: _replaced,
     ev.JobQueued: _queued,
     ev.JobBlocked: _blocked,
+    ev.JobJoined: _joined,
     ev.JobRescheduled: _rescheduled,
     ev.JobStarted: _started,
     ev.JobSucceeded: _succeeded,

@@ -30,7 +30,7 @@ def at(**delta: float) -> str:
     [
         ({"colour": "red"}, "$.colour"),
         ({"webhook": "http://x"}, "$.webhook"),
-        ({"depends_on": []}, "$.depends_on"),
+        ({"depends_upon": []}, "$.depends_upon"),
         ({"type": 5}, "$.type"),
         ({"queue": 5}, "$.queue"),
         ({"priority": "high"}, "$.priority"),

@@ -82,13 +82,13 @@ async def test_a_batch_is_submitted_once(api: Api, core: Core) -> None:
 
 async def test_a_batch_cut_off_is_completed(api: Api, core: Core, monkeypatch: Any) -> None:
     jobs = [{"type": "a.job", "payload": i, "queue": f"q{i % 2}"} for i in range(300)]
-    whole = submissions._send
+    whole = submissions.send_all
 
     async def half(resources: Any, queues: Any, orders: Any) -> Any:
         await whole(resources, queues[:200], orders[:200])
         raise ConnectionError("the process died here")
 
-    monkeypatch.setattr(submissions, "_send", half)
+    monkeypatch.setattr(submissions, "send_all", half)
     assert post(api, path="/batch", jobs=jobs).status_code == 500
     monkeypatch.undo()
     again = post(api, path="/batch", jobs=jobs)

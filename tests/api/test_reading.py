@@ -20,6 +20,7 @@ FIELDS = [
     "id", "queue", "type", "state", "priority", "attempt", "max_attempts", "crashes", "payload",
     "result", "error", "progress", "submitted_at", "run_at", "started_at", "finished_at", "worker",
     "tags", "metadata", "blocked_on", "concurrency_key", "rate_key", "schedule", "occurrence",
+    "flow", "on_parent_failure",
     "fingerprint", "discarded", "command", "version", "position",
 ]  # fmt: skip
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from millstream.core.jobs import Job, JobState
+from millstream.core.jobs import JOBS, Job, JobState
 from millstream.core.keys import Keys
 
 from .report import Report
@@ -51,7 +51,8 @@ def audit_gates(report: Report, partition: str, gates: Gates, live: Mapping[str,
     if set(gates.parked) != gates.waiting:
         report.add("gates-differ", partition, f"expected {set(gates.parked)}, got {gates.waiting}")
     for job in live.values():
-        if (job.state is JobState.BLOCKED) != (job.id in parked):
+        at_gate = job.state is JobState.BLOCKED and job.blocked_on != JOBS
+        if at_gate != (job.id in parked):
             detail = f"{job.state.value}, waits at {parked.get(job.id)}"
             report.add("parked-missing", job.id, detail)
     for job in set(parked) - set(live):

@@ -11,6 +11,7 @@ from millstream.core.errors import IllegalTransition, UnknownEvent, UnreadableEv
 from millstream.core.jobs import Job, JobState, advance, begin
 from millstream.core.upcast import decode
 
+from .joins import audit_joins
 from .report import Report
 from .schedules import Fired
 
@@ -35,6 +36,11 @@ class Track:
     why: str | None = None
     broken: bool = False
     ended: bool = False
+    parents: set[str] = field(default_factory=set)
+    """Jobs it ever waited for; `open` among them while there may be more to come."""
+    outcomes: set[str] = field(default_factory=set)
+    """How it ever ended: succeeded, failed, cancelled."""
+    joined: bool = False
     steps: dict[str, bytes] = field(default_factory=dict)
     """Step → body of its event, since it was submitted, replaced or redriven."""
 
@@ -57,6 +63,7 @@ class History:
         self.fired = Fired()
         self._last: dict[str, ev.Record] = {}
         self.late: set[str] = set()
+        self._blamed: list[tuple[str, str, str]] = []
         self._serving: set[tuple[str, str]] = set()
 
     def take(self, record: ev.Record) -> None:
@@ -121,7 +128,9 @@ class History:
             if record.partition not in self.late:
                 self.report.add("never-submitted", record.position, str(error))
             return
-        self.tracks[record.job] = Track(job, record.body)
+        track = self.tracks[record.job] = Track(job, record.body)
+        if isinstance(event, ev.JobSubmitted):
+            track.parents = {*event.depends_on, *(["open"] if event.open else [])}
         self.report.jobs[record.job] = job
 
     def _check_worker(self, record: ev.Record, event: ev.Event) -> None:
@@ -168,6 +177,16 @@ class History:
                 track.tries, track.ended, track.steps = 0, False, {}
             case ev.JobReplaced():
                 track.tries, track.spec, track.steps = 0, record.body, {}
+            case ev.JobExtended(parents=parents):
+                track.parents.update(parents)
+            case ev.JobJoined():
+                track.joined = True
+            case ev.JobSucceeded() | ev.JobFailed() | ev.JobCancelled():
+                track.outcomes.add(track.job.state.value)
+                if isinstance(event, ev.JobFailed) and event.parent is not None:
+                    self._blamed.append((track.job.id, event.reason, event.parent))
+            case ev.JobClosed():
+                track.parents.discard("open")
             case ev.JobCheckpointed(step=step):
                 track.steps[step] = record.body
             case _:
@@ -188,6 +207,7 @@ class History:
         self.fired.close(self.report)
         for other in self._others:
             other.close(self.report)
+        audit_joins(self.report, self.tracks, self._blamed)
         if drained:
             for job, track in self.tracks.items():
                 if not track.ended:

@@ -15,6 +15,7 @@ from millstream.core.log import Head
 
 from .gates import Gates, audit_gates, read_gate, read_gates
 from .history import Track
+from .links import audit_awaited, audit_links
 from .report import Report
 from .schedules import HotSchedules, read_schedules
 
@@ -39,6 +40,13 @@ class Hot:
     """Lock that is held for no certain time → the job it names."""
     steps: dict[str, dict[str, bytes]] = field(default_factory=dict)
     """Job → its steps → body of the event."""
+    parents: dict[str, set[str]] = field(default_factory=dict)
+    """Job → the jobs it still waits for."""
+    awaited: dict[str, set[str]] = field(default_factory=dict)
+    """Job → who waits for it."""
+    dependents: set[str] = field(default_factory=set)
+    early: set[str] = field(default_factory=set)
+    """Jobs for which it is kept, for no certain time, how others ended."""
     schedules: HotSchedules = field(default_factory=HotSchedules)
     others: list[str] = field(default_factory=list)
     """Keys that nobody should have made."""
@@ -51,7 +59,7 @@ async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
     hot, base = Hot(), keys.base(partition)
     known = {
         "log", "meta", "due", "bell", "types", "limits", "serving", "gates", "blocked", "timers",
-        "schedule_due",
+        "schedule_due", "dependents", "ended",
     }  # fmt: skip
     jobs: list[str] = []
     schedules: list[str] = []
@@ -68,6 +76,12 @@ async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
         elif kind == "steps":
             kept = await redis.hgetall(raw)
             hot.steps[rest] = {step.decode(): body for step, body in kept.items()}
+        elif kind in ("parents", "awaited"):
+            members = {member.decode() for member in await redis.smembers(raw)}
+            (hot.parents if kind == "parents" else hot.awaited)[rest] = members
+        elif kind == "early":
+            if await redis.pttl(raw) < 0:
+                hot.early.add(rest)
         elif kind == "unique":
             if await redis.pttl(raw) < 0:
                 hot.locks[rest] = (await redis.get(raw) or b"").decode().partition(":")[0]
@@ -79,6 +93,8 @@ async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
         hot.jobs |= {job: raw for job, raw in zip(part, raws, strict=True) if raw is not None}
     due = await redis.zrange(keys.due(partition), 0, -1, withscores=True)
     hot.due = {job.decode(): score for job, score in due}
+    found = await redis.zrange(keys.dependents(partition), 0, -1)
+    hot.dependents = {job.decode() for job in found}
     await read_gates(redis, keys, partition, hot.gates)
     hot.schedules = await read_schedules(redis, keys, partition, schedules)
     hot.bell = await redis.llen(keys.bell(partition))
@@ -112,11 +128,16 @@ def audit_hot(report: Report, partition: str, hot: Hot, tracks: dict[str, Track]
         _audit_header(report, track, raw)
         _audit_place(report, track, raw, hot)
         _audit_steps(report, track, raw, hot)
+        audit_links(report, track, raw, hot)
+    audit_awaited(report, hot, set(live) | broken)
     for name, found in (
         ("hot", hot.jobs),
         ("ready", hot.ready),
         ("due", hot.due),
         ("steps", hot.steps),
+        ("parents", hot.parents),
+        ("dependents", hot.dependents),
+        ("early", hot.early),
     ):
         for job in set(found) - set(live) - broken:
             report.add(f"{name}-orphan", job, "expected nothing of a job that does not live")

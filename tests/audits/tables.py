@@ -10,6 +10,7 @@ from typing import Any
 from millstream.core.events import Record
 from millstream.core.jobs import Job, JobState
 from millstream.projections.connection import connect_once
+from millstream.projections.flow_changes import FlowChange, Link
 from millstream.projections.fold import MINUTE_FIELDS, Group, fold
 from millstream.projections.rows import read_job, read_record
 
@@ -32,6 +33,9 @@ class Stored:
     letters: dict[Group, tuple[str, int, int, str]]
     """Group → label, first_at, last_at, sample."""
     letter_counts: dict[Group, int]
+    links: set[Link]
+    flows: dict[str, list[int]]
+    """Flow → first_at, last_at, jobs, then by state."""
     snapshots: dict[tuple[str, int], dict[str, int]]
     """Partition and seq → time, and jobs by state."""
 
@@ -86,6 +90,13 @@ async def _read(connection: Any, partitions: list[str]) -> Stored:
             for row in letters
         },
         letter_counts=sums(letters, *group),
+        links={
+            Link(str(row["dependent"]), str(row["parent"]), row["flow"] and str(row["flow"]))
+            for row in await connection.fetch("SELECT * FROM job_links")
+        },
+        flows={
+            str(row["id"]): list(row)[1:] for row in await connection.fetch("SELECT * FROM flows")
+        },
         snapshots={
             (row["partition"], row["seq"]): {n: row[n] for n in ("time", *JobState)}
             for row in await rows("queue_snapshots", "partition", "ORDER BY partition, seq")
@@ -171,11 +182,16 @@ def _audit_statistics(report: Report, stored: Stored) -> None:
     minutes: dict[tuple[int, str, str], list[int]] = {}
     durations: Counter[tuple[int, str, str, str, int]] = Counter()
     letters: dict[Group, tuple[Any, ...]] = {}
+    links: set[Link] = set()
+    flows: dict[str, list[int]] = {}
     for partition in {record.partition for record in stored.archive}:
         effect = fold([one for one in stored.archive if one.partition == partition], {})
         minutes.update(effect.minutes)
         durations.update(effect.durations)
         letters.update({group: tuple(told) for group, told in effect.failures.items()})
+        links.update(effect.links)
+        for flow, change in effect.flows.items():
+            _add_flow(flows, flow, change)
     totals: Counter[tuple[str, str, str, int]] = Counter()
     for (_, queue, kind, what, bucket), count in durations.items():
         totals[queue, kind, what, bucket] += count
@@ -183,6 +199,20 @@ def _audit_statistics(report: Report, stored: Stored) -> None:
     _compare(report, "durations-differ", durations, stored.durations)
     _compare(report, "durations-differ", totals, stored.totals)
     _compare(report, "letters-differ", letters, stored.letters)
+    if links != stored.links:
+        report.add("links-differ", "job_links", str(links ^ stored.links))
+    _compare(report, "flows-differ", flows, stored.flows)
+
+
+def _add_flow(flows: dict[str, list[int]], flow: str, change: FlowChange) -> None:
+    """Bring a partition's part of a flow to that of others."""
+    counts = [change.jobs, *(change.states.get(state, 0) for state in JobState)]
+    known = flows.get(flow)
+    if known is None:
+        flows[flow] = [change.first_at, change.last_at, *counts]
+        return
+    times = [min(known[0], change.first_at), max(known[1], change.last_at)]
+    flows[flow] = times + [a + b for a, b in zip(known[2:], counts, strict=True)]
 
 
 def _compare(report: Report, name: str, told: Mapping[Any, Any], found: Mapping[Any, Any]) -> None:

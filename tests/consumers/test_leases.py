@@ -8,6 +8,7 @@ import time
 
 from millstream.consumers import Context, Registry
 from millstream.consumers.maintenance import Maintenance
+from millstream.core.joining import Joiner
 
 from .conftest import Bench, until
 
@@ -26,7 +27,8 @@ async def test_a_handler_that_blocks_the_loop_keeps_its_lease(
 
         async def sweep() -> None:
             other = Bench(bench.url)
-            maintenance = Maintenance(sweep=0.1, lease=1.5, max_crashes=3)
+            joiner = Joiner(other.directory)
+            maintenance = Maintenance(joiner, sweep=0.1, lease=1.5, max_crashes=3)
             while not stop.is_set():
                 await maintenance.sweep(other.queue)
                 await asyncio.sleep(0.05)

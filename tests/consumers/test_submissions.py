@@ -315,3 +315,66 @@ async def test_a_stale_worker_cannot_double_a_job(bench: Bench, registry: Regist
     go.set()
     await until(lambda: len(got) == 2 and not first.slots.held)
     assert len(await made(bench, "mails")) == 1
+
+
+async def test_a_job_that_waits_for_others_it_submitted(bench: Bench, registry: Registry) -> None:
+    ran: list[str] = []
+
+    @registry.job("page", queue="pages")
+    async def page(ctx: Context, number: int) -> None:
+        ran.append(f"page {number}")
+        if number == 2:
+            raise ValueError("no such page")
+
+    @registry.job("merge")
+    async def merge(ctx: Context, payload: None) -> None:
+        ran.append("merge")
+
+    @registry.job("book", backoff=SOON)
+    async def book(ctx: Context, payload: None) -> str:
+        pages = [await ctx.submit("page", n, max_attempts=1, delay=0.2) for n in range(3)]
+        merged = await ctx.submit("merge", depends_on=pages, on_parent_failure="run")
+        if ctx.attempt == 1:
+            raise ConnectionError("not yet")
+        return merged
+
+    await bench.worker(registry)
+    job = await bench.submit("book")
+    assert (await bench.ended(job))[-1] == "succeeded"
+    merged = (await bench.last(job))["result"]["data"]
+    assert await made(bench, type="merge") == [merged]
+    assert await bench.ended(merged) == ["submitted", "joined", "started", "succeeded"]
+    assert sorted(ran[:3]) == ["page 0", "page 1", "page 2"]
+    assert ran[3:] == ["merge"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"depends_on": ["x"]}, "depends_on[0]: expected the id of a job"),
+        ({"depends_on": [new_id("nowhere")]}, "jobs that were submitted"),
+        ({"depends_on": [new_id("default")] * 2}, "each job once"),
+        ({"on_parent_failure": "run"}, "depends_on beside it"),
+        ({"depends_on": [], "on_parent_failure": "shrug"}, "options as the API takes them"),
+        (
+            {"depends_on": [new_id("default")], "unique": {"policy": "replace"}},
+            "the policy keep",
+        ),
+    ],
+)
+async def test_parents_that_cannot_be_are_refused(
+    bench: Bench, registry: Registry, options: dict[str, Any], said: str
+) -> None:
+    @registry.job("mail")
+    async def mail(ctx: Context, payload: None) -> None:
+        pass
+
+    @registry.job("order", max_attempts=1)
+    async def order(ctx: Context, payload: None) -> None:
+        await ctx.submit("mail", **options)
+
+    await bench.worker(registry)
+    job = await bench.submit("order")
+    assert (await bench.ended(job))[-1] == "failed"
+    assert said in str(await fault_of(bench, job))
+    assert await made(bench) == []

@@ -58,12 +58,27 @@ FULL: list[ev.Event] = [
     ),
     ev.JobCrashed("host-1-abc", 2, "killed by SIGSEGV"),
     ev.JobDiscarded("ada", "old news", "0f343b0931126a20f133d67c2b018a3b"),
+    ev.JobJoined(1_750_000_000_000),
+    ev.JobExtended(["0197a5c0-0000-7000-8000-000000000001"]),
+    ev.JobClosed("ada", "all are in"),
     ev.JobProgressed(0.4, "2 of 5 “pages”"),
     ev.WorkerLost("host-1-abc"),
 ]
 
 # Fields that later releases added to an event: a body with them is a golden file of its own.
 ADDED: dict[str, ev.Event] = {
+    "job.submitted.1.flow": ev.JobSubmitted(
+        type="email.send",
+        on_parent_failure="wait",
+        flow="0197a5c0-0000-7000-8000-000000000002",
+        depends_on=["0197a5c0-0000-7000-8000-000000000001"],
+        open=True,
+    ),
+    "job.failed.1.parent": ev.JobFailed(
+        "parent_failed",
+        ev.Fault("parent_failed", "job 1, which it depends on, failed"),
+        "0197a5c0-0000-7000-8000-000000000001",
+    ),
     "schedule.created.1.declared": ev.ScheduleCreated(
         actor="worker host-1-abc",
         reason="declared in code",
@@ -113,6 +128,8 @@ LEAST: list[ev.Event] = [
     ev.WorkerStarted("w"),
     ev.JobCheckpointed("é"),
     ev.JobDiscarded(),
+    ev.JobJoined(),
+    ev.JobClosed(),
     ev.JobProgressed(0.0),
 ]
 

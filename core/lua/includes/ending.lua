@@ -1,6 +1,9 @@
 -- What a job leaves behind when it ends. Needs header and log.
 local over, over_keys = {}, {}
+local news = {}  -- ids (with spaces between) → what is to be told to these jobs: "id outcome" each
+local notices = 0  -- how often something was noted for the outbox
 local unpark, leave_gates, ring_gates  -- of gates
+local OUTBOX = P .. ':ended'
 
 local function unique_key(digest)
   return P .. ':unique:' .. digest
@@ -23,9 +26,46 @@ local function unlock(id)
   end
 end
 
--- Notes that a job has ended, `version` being that of its last event; `ran`: it was running. Its hot
--- state is there until the script calls `bury`, which takes all away in one command; `over[id]`
--- tells meanwhile.
+-- Who waits for a job, in whatever queue: a set of ids, with a `*` behind those that go on to wait when
+-- it does not succeed, for it may be run again.
+local function awaited_key(id)
+  return P .. ':awaited:' .. id
+end
+
+-- Notes for the outbox what is to be told to these jobs: `bury` puts there what has come together, from
+-- where it is brought to them.
+local function send(ids, text)
+  for first = 1, #ids, 100 do
+    local them = table.concat(ids, ' ', first, math.min(first + 99, #ids))
+    news[them] = news[them] or {}
+    table.insert(news[them], text)
+  end
+  notices = notices + 1
+end
+
+-- Has it told to those that wait for a job how it ended.
+local function tell(id, outcome)
+  local ids, kept = {}, false
+  for _, member in ipairs(redis.call('SMEMBERS', awaited_key(id))) do
+    if outcome ~= 'succeeded' and string.sub(member, -1) == '*' then
+      kept = true
+    else
+      ids[#ids + 1] = string.sub(member, 1, 36)
+    end
+  end
+  send(ids, id .. ' ' .. outcome)
+  if not kept then
+    over_keys[#over_keys + 1] = awaited_key(id)
+    return
+  end
+  for first = 1, #ids, 1000 do
+    redis.call('SREM', awaited_key(id), unpack(ids, first, math.min(first + 999, #ids)))
+  end
+end
+
+-- Notes that a job has ended, by the event just appended, whose version is `version`; `ran`: it was
+-- running. Its hot state is there until the script calls `bury`, which takes all away in one command;
+-- `over[id]` tells meanwhile.
 local function conclude(id, flags, version, raw, ran)
   over[id] = true
   over_keys[#over_keys + 1] = job_key(id)
@@ -38,12 +78,22 @@ local function conclude(id, flags, version, raw, ran)
   if bit.band(flags, STEPS) ~= 0 then
     over_keys[#over_keys + 1] = steps_key(id)
   end
+  if bit.band(flags, AWAITED) ~= 0 then
+    tell(id, string.sub(last_event, 5))
+  end
   if limited then
     leave_gates(id, raw, ran)
   end
 end
 
 local function bury()
+  for dependents, ended in pairs(news) do
+    for first = 1, #ended, 100 do
+      redis.call('XADD', OUTBOX, '*', 'ended', table.concat(ended, ' ', first,
+        math.min(first + 99, #ended)), 'dependents', dependents)
+    end
+  end
+  news = {}
   for first = 1, #over_keys, 1000 do
     redis.call('UNLINK', unpack(over_keys, first, math.min(first + 999, #over_keys)))
   end

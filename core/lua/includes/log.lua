@@ -5,6 +5,7 @@ local LOG = P .. ':log'
 local META = P .. ':meta'
 local seq, epoch, lanes
 local limited  -- whether the queue has limits: see gates
+local last_event  -- type of the event appended last
 local mode  -- of the queue: '' open, 'paused' (gives no jobs), 'draining' (takes none)
 
 local function job_key(id)
@@ -39,6 +40,7 @@ end
 
 local function append(kind, job, version, body)
   seq = seq + 1
+  last_event = kind
   redis.call('XADD', LOG, '*', 'seq', seq, 'epoch', epoch, 'type', kind, 'job', job,
     'version', version, 'body', body)
 end

@@ -3,6 +3,7 @@ local GROUP = 'workers'
 local DUE = P .. ':due'
 local BELL = P .. ':bell'
 local TIMERS = P .. ':timers'
+local DEPENDENTS = P .. ':dependents'
 local SERVING = P .. ':serving'  -- workers that came, and neither left nor were lost
 
 local function ready_key(priority)
@@ -73,6 +74,27 @@ local function note(gone, priority, entry)
   entries[#entries + 1] = entry
 end
 
+-- The jobs that a job waits for still; `open` among them: there may be more to come.
+local function parents_key(id)
+  return P .. ':parents:' .. id
+end
+
+-- What parents told a job before it was known to wait for them: parent → outcome.
+local function early_key(id)
+  return P .. ':early:' .. id
+end
+
+-- Has a job wait for no others any more. Those it would have waited for also after a failure hear that
+-- it left: they may have kept that for long.
+local function stop_depending(id)
+  local spec = redis.call('GETRANGE', job_key(id), 53, HEAD)
+  if string.match(spec, '"on_parent_failure":"(%l+)"') == 'wait' then
+    send(redis.call('SMEMBERS', parents_key(id)), id .. ' left')
+  end
+  redis.call('ZREM', DEPENDENTS, id)
+  redis.call('UNLINK', parents_key(id), early_key(id))
+end
+
 -- Takes a job that waits from wherever it does: at once, but for a ready entry, which is noted in
 -- `gone` for `leave`. The one place that knows where a waiting job can stand.
 local function withdraw(id, state, priority, fence, entry, gone)
@@ -80,6 +102,8 @@ local function withdraw(id, state, priority, fence, entry, gone)
     note(gone, priority, entry)
   elseif state == BLOCKED then
     unpark(id)
+  elseif state == DEPENDENT then
+    stop_depending(id)
   else
     redis.call('ZREM', DUE, id)
   end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, get_args
@@ -11,10 +12,17 @@ from hypothesis import strategies as st
 
 from millstream.core.codec import wrap
 from millstream.core.errors import GroupLost, QueueDraining
-from millstream.core.events import JobCheckpointed, JobProgressed, JobSubmitted, QueueConfigured
+from millstream.core.events import (
+    JobCheckpointed,
+    JobClosed,
+    JobProgressed,
+    JobSubmitted,
+    QueueConfigured,
+)
 from millstream.core.hot import Lease
 from millstream.core.ids import new_id
 from millstream.core.jobs import JobState
+from millstream.core.linking import POLICIES, Outcome
 from millstream.core.operating import PURGEABLE, Mode
 from millstream.core.progressing import new_told
 from millstream.core.queue import Verdict
@@ -76,6 +84,16 @@ steps = st.one_of(
     step("set_mode", st.sampled_from(("open", "paused", "draining"))),
     step("lose_group", priorities),
     step("flush_scripts"),
+    step(
+        "submit_dependent",
+        st.lists(numbers, min_size=1, max_size=3),
+        st.sampled_from(POLICIES),
+        st.sampled_from((None, None, 60_000)),
+        st.booleans(),
+    ),
+    step("add", numbers, few, st.booleans()),
+    step("tell", few, st.integers(0, 3)),
+    step("tell", few, st.just(0)),
     step("limit", st.sampled_from(FIELDS), st.sampled_from(("", "1", "2", "5"))),
 )
 
@@ -87,6 +105,7 @@ class Play:
     mill: Mill
     leases: list[Lease] = field(default_factory=list)
     accepted: set[tuple[str, int]] = field(default_factory=set)
+    open: list[str] = field(default_factory=list)
 
     async def do(self, one: tuple[Any, ...]) -> None:
         name, *args = one
@@ -109,6 +128,64 @@ class Play:
             concurrency_key=key,
             rate_key=key,
         )
+
+    async def submit_dependent(
+        self, picks: list[int], policy: str, delay_ms: int | None, open: bool
+    ) -> None:
+        """A job that waits for some there are, or were; as who reads the archive submits it."""
+        jobs = self.mill.accepted
+        if not jobs:
+            return
+        parents = list(dict.fromkeys(jobs[at % len(jobs)] for at in picks))
+        child = new_id("default")
+        ended = await self._watched(child, parents, policy)
+        spec = JobSubmitted(
+            "noop", on_parent_failure=policy, depends_on=parents, delay_ms=delay_ms, open=open,
+            max_attempts=99,
+        )  # fmt: skip
+        await self.mill.send([new_job(child, spec)._replace(ended=ended)])
+        if open:
+            self.open.append(child)
+
+    async def _watched(self, child: str, parents: list[str], policy: str) -> dict[str, str]:
+        mark = "*" if policy == "wait" else ""
+        pairs = [(parent, child + mark) for parent in parents]
+        lives = await self.mill.queue.watch(pairs)
+        ended: dict[str, str] = {}
+        for pair, alive in zip(pairs, lives, strict=True):
+            if not alive:
+                ended[pair[0]] = (await self.mill.story(pair[0]))[-1].replace("discarded", "failed")
+                if policy == "wait" and ended[pair[0]] != "succeeded":
+                    await self.mill.queue.watch([pair], ended=True)
+        return ended
+
+    async def add(self, at: int, count: int, close: bool) -> None:
+        """Add jobs to an open one; what it is told is told twice."""
+        if not self.open:
+            return
+        job = self.open[at % len(self.open)]
+        made = [
+            new_job(new_id("default"), JobSubmitted("noop", max_attempts=99))._replace(before=[job])
+            for _ in range(count)
+        ]
+        await self.mill.send(made)
+        ids = [one.id for one in made]
+        by = JobClosed("ada") if close else None
+        replies = [await self.mill.queue.extend(job, ids, {}, by) for _ in range(2)]
+        assert replies[0] == replies[1] or close
+
+    async def tell(self, count: int, death: int) -> None:
+        """Tell of ends, by somebody who may die after any step of it: 1 to 3."""
+        ended = await self.mill.queue.collect(count, 0 if death else 1)
+        if not ended or death == 1:
+            return
+        news: dict[str, list[tuple[str, Outcome]]] = {}
+        for one in ended:
+            for job in one.dependents:
+                news.setdefault(job, []).extend(one.jobs)
+        await self.mill.queue.join(news)
+        if death != 2:
+            await self.mill.queue.settle([one.entry for one in ended])
 
     async def limit(self, field: str, bound: str) -> None:
         if bound and field.startswith("r"):
@@ -251,3 +328,6 @@ async def _drain(play: Play) -> None:
         verdicts = [verdict_on(lease, "succeeded") for lease in leases]
         assert all(await mill.queue.finish(verdicts))
     await mill.cancel(*mill.accepted)
+    while await mill.queue.outbox():
+        await asyncio.sleep(0.002)
+        await play.tell(100, 0)

@@ -101,3 +101,18 @@ def test_who_runs_it() -> None:
     assert "attempt 1, on worker w1" in found[0].text
     assert found[1].code == "submitted"
     assert why(STARTED, servers=[Server("w1", "silent", ["t"])])[1].code == "running.silent"
+
+
+def test_it_waits_for_other_jobs() -> None:
+    spec = ev.JobSubmitted("t", on_parent_failure="fail", depends_on=["a", "b"])
+    found = why(spec=spec)
+    assert found[0].code == "waits.jobs"
+    assert found[0].events == ["default:1:1"]
+    moved = [ev.JobRescheduled(run_at=START_MS), ev.JobBlocked("jobs")]
+    assert why(*moved, spec=spec)[0].code == "waits.jobs"
+    joined = why(*moved, ev.JobJoined(), spec=spec)
+    assert "waits.jobs" not in {one.code for one in joined}
+    assert "waited.jobs" in {one.code for one in joined}
+    failed = why(ev.JobFailed("parent_failed", FAULT, "a"), spec=spec)
+    assert failed[-1].code == "failed.parent_failed"
+    assert "to run once 2 jobs ended" in failed[0].text

@@ -1,0 +1,55 @@
+#!lua flags=allow-oom
+-- Gives what the outbox of a queue holds: how jobs ended that others wait for. What was given stays
+-- pending until it is settled, and is given again after a while to whoever asks for that.
+--
+-- KEYS[1]  partition prefix
+-- ARGV[1]  how many entries at most
+-- ARGV[2]  0, or: also what was given so many ms ago and is not settled
+--
+-- Replies  per entry: its id, jobs that ended, each with its outcome, and who waits for them (all with
+--          spaces between)
+-- Appends  nothing
+--@include header
+--@include log
+--@include ending
+local JOINERS, JOINER = 'joiners', 'joiner'
+local limit = tonumber(ARGV[1])
+if redis.call('EXISTS', OUTBOX) == 0 then
+  return {}
+end
+
+local replies = {}
+local function give(entries)
+  for _, entry in ipairs(entries) do
+    local fields = entry[2]
+    if fields then
+      replies[#replies + 1] = {entry[1], fields[2], fields[4]}
+    end
+  end
+end
+
+local function read()
+  if ARGV[2] ~= '0' then
+    local reply = redis.pcall('XAUTOCLAIM', OUTBOX, JOINERS, JOINER, ARGV[2], '0-0', 'COUNT', limit)
+    if reply.err then
+      return false
+    end
+    give(reply[2])
+  end
+  if #replies < limit then
+    local reply = redis.pcall('XREADGROUP', 'GROUP', JOINERS, JOINER, 'COUNT', limit - #replies,
+      'STREAMS', OUTBOX, '>')
+    if reply and reply.err then
+      return false
+    end
+    give(reply and reply[1][2] or {})
+  end
+  return true
+end
+
+if not read() then
+  -- The first time, or the group was lost: what is there was not settled.
+  redis.call('XGROUP', 'CREATE', OUTBOX, JOINERS, '0')
+  read()
+end
+return replies

@@ -1,0 +1,1 @@
+SELECT * FROM flows WHERE id = $1

@@ -1,0 +1,1 @@
+SELECT * FROM flows WHERE id < $1 ORDER BY id DESC LIMIT $2
