@@ -141,11 +141,14 @@ class Operations:
         told: dict[int, Operation],
         report: Report,
     ) -> None:
-        """Of an operation that was told it failed, nothing was done."""
+        """Of an operation that was told it failed, nothing was done.
+
+        Unless it was sent before without an answer: a refusal is of the later request alone, and
+        the earlier one may still be on its way.
+        """
         submitted = {origin for origin, _ in self._made}
-        keyed = {line.op for line in self.lines if line.keyed}
         for op, counts in phases.items():
-            sure = counts["failed"] and (op in keyed or not counts["unknown"]) and op not in told
+            sure = counts["failed"] and not counts["unknown"] and op not in told
             if sure and (str(op) in submitted or self._acts.get(f"op-{op}")):
                 report.add("failed-done", f"operation {op}", "expected nothing of it")
         for actor, jobs in self._acts.items():

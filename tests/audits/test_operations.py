@@ -74,6 +74,8 @@ def test_what_has_no_answer_may_be_done_or_not() -> None:
     unknown = [replace(line, phase="unknown") for line in lines]
     audited([*lines, *unknown], LOG).require()
     audited([*lines, *unknown], []).require()
+    refused = [*LINES[:2], submit("failed"), *LINES[4:]]
+    audited(refused, LOG).require()
 
 
 NOTHING = Operation(9, "submit", "invoked")
@@ -123,11 +125,6 @@ BROKEN: dict[str, tuple[list[Operation], list[ev.Record], set[str]]] = {
     ),
     "a submission that was refused, and done": (
         [LINES[0], submit("failed"), *LINES[4:]],
-        LOG,
-        {"failed-done"},
-    ),
-    "a submission that was refused in the end, and done": (
-        [*LINES[:2], submit("failed"), *LINES[4:]],
         LOG,
         {"failed-done"},
     ),

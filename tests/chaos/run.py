@@ -29,11 +29,13 @@ from .ends import Ends
 from .injury import Injury, Surgeon
 from .kinds import KEYED, LIMITS, drawn, of_kind
 from .operators import Operator
-from .plan import plan
+from .plan import WORKERS, plan
 from .stage import LEASE, MAX_CRASHES, Exit, Stage, raised
 
 QUEUES = ("default", "side", "limited")
 DRAINS_WITHIN = 120.0
+"""Seconds beyond those of the run: what its workers died of runs apart, a few at a time."""
+
 CALM_JOBS = 100
 CLIENTS = 8
 OPERATORS = 3
@@ -103,9 +105,12 @@ class Run:
                 pressing.cancel_scope.cancel()
             self._tell("no more faults: all is to come to its end")
             await operators[0].rest()
-            if await self._drained(stage):
+            rests = await self._drained(stage)
+            if rests:
                 await self._calm(client)
-                await self._drained(stage)
+                rests = await self._drained(stage)
+            if not rests:  # it is audited as it stands, and must stand still for that
+                await stage.halt(*WORKERS)
         finally:
             await client.aclose()
             self._diary.close()
@@ -159,11 +164,12 @@ class Run:
         What does not end is told here, and found by the audit.
         """
         left: dict[str, Any] = {}
-        with anyio.move_on_after(DRAINS_WITHIN) as scope:
+        most = DRAINS_WITHIN + self.plan.seconds
+        with anyio.move_on_after(most) as scope:
             while left := await _left(stage):
                 await anyio.sleep(0.3)
         if scope.cancelled_caught:
-            self._tell(f"it did not come to rest within {DRAINS_WITHIN:g} s: {left}")
+            self._tell(f"it did not come to rest within {most:g} s: {left}")
         return not left
 
     async def _audit(self, stage: Stage, surgeon: Surgeon) -> Result:

