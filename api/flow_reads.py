@@ -13,6 +13,7 @@ from ..core.ids import is_id
 from ..core.jobs import JobState
 from ..projections.flows import Edge, FlowCounts, FlowJobState
 from . import lookup
+from .acting import settle
 from .answers import answer
 from .parameters import FlowPageParameters, FlowsParameters, NoParameters, read
 from .problems import INVALID, NOT_FOUND, Fault, Problem
@@ -108,7 +109,12 @@ async def flow_view(resources: Resources, flow: str) -> FlowView:
         found = await resources.tables.flow(flow)
     if found is None:
         raise no_flow(flow)
-    return view_of_flow(found)
+    view = view_of_flow(found)
+    if view.state != "running":
+        # Tables follow each queue by itself: jobs in others may be missing yet.
+        await settle(resources, None)
+        view = view_of_flow(await resources.tables.flow(flow) or found)
+    return view
 
 
 @get("/flows")

@@ -14,7 +14,7 @@ from .figures import Figure
 from .jobs import PAYLOAD, finished_rates, records_until
 from .work import CONCURRENCY
 
-SIZES = (1_000, 10_000, 30_000)
+SIZES = (1_000, 10_000, 100_000)
 TYPE = "bench.noop"
 EXTENSION = 1000
 

@@ -191,8 +191,13 @@ async def _add_flows(connection: Any, effect: Effect) -> None:
         links = sorted(set(effect.links), key=_ends_of)
         await connection.fetch(statement("add_links"), *columns(links))
     if effect.flows:
-        rows = ((flow, *_flow_row(effect.flows[flow])) for flow in sorted(effect.flows))
-        await connection.fetch(statement("add_flows"), *columns(rows))
+        await add_flows(connection, effect.flows)
+
+
+async def add_flows(connection: Any, flows: Mapping[str, FlowChange]) -> None:
+    """Add to what is known of flows, in the order of their ids."""
+    rows = ((flow, *_flow_row(flows[flow])) for flow in sorted(flows))
+    await connection.fetch(statement("add_flows"), *columns(rows))
 
 
 def _ends_of(link: Link) -> tuple[str, str]:

@@ -4,9 +4,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from ..flow_changes import FlowChange
 from ..partitions import jobs_table
 from ..statements import statement
-from ..tables import columns
+from ..tables import add_flows, columns
+
+NEVER = (1 << 63) - 1
 
 AT_ONCE = 5_000
 """Rows deleted in one transaction: the projector waits for the sums they are taken from."""
@@ -42,6 +45,7 @@ async def _drop_table(connection: Any, table: str, given: list[Any]) -> int | No
         if await connection.fetchval(_sql("any_kept_job", table), *given):
             return None
         rows = await connection.fetch(_sql("group_jobs", table))
+        await connection.execute(_sql("drop_links", table))
         await connection.execute(f"ALTER TABLE jobs DETACH PARTITION {table}")
         await _take_out(connection, rows)
         await connection.execute(f"DROP TABLE {table}")
@@ -52,7 +56,13 @@ async def _take_out(connection: Any, rows: list[Any]) -> None:
     """Take jobs out of the sums, in the order of their keys, as the projector adds to them."""
     counts: Counter[tuple[str, ...]] = Counter()
     letters: Counter[tuple[str, ...]] = Counter()
+    flows: dict[str, FlowChange] = {}
     for row in rows:
+        if row["flow"] is not None:
+            # Its times stay as they are.
+            change = flows.setdefault(str(row["flow"]), FlowChange(NEVER, 0))
+            change.jobs -= row["count"]
+            change.states[row["state"]] = change.states.get(row["state"], 0) - row["count"]
         counts[row["queue"], row["type"], row["state"]] -= row["count"]
         if row["fingerprint"] is not None and not row["discarded"]:
             group = row["queue"], row["type"], row["failure"], row["fingerprint"]
@@ -61,6 +71,9 @@ async def _take_out(connection: Any, rows: list[Any]) -> None:
         if sums:
             given = columns((*key, sums[key]) for key in sorted(sums))
             await connection.fetch(statement(name), *given)
+    if flows:
+        await add_flows(connection, flows)
+        await connection.fetch(statement("drop_empty_flows"), list(flows))
 
 
 def _sql(name: str, table: str) -> str:

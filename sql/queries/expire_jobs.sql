@@ -9,8 +9,10 @@ WITH doomed AS MATERIALIZED (
                             OR job.tags @> ARRAY[held.tag])
      LIMIT $3
        FOR UPDATE OF job
+), unlinked AS (
+    DELETE FROM job_links USING doomed WHERE job_links.dependent = doomed.id
 ), gone AS (
     DELETE FROM :table AS job USING doomed WHERE job.id = doomed.id RETURNING job.*
 )
-SELECT queue, type, state, failure, fingerprint, discarded, count(*)
-  FROM gone GROUP BY queue, type, state, failure, fingerprint, discarded
+SELECT queue, type, state, failure, fingerprint, discarded, flow, count(*)
+  FROM gone GROUP BY queue, type, state, failure, fingerprint, discarded, flow

@@ -1,2 +1,2 @@
-SELECT queue, type, state, failure, fingerprint, discarded, count(*)
-  FROM :table GROUP BY queue, type, state, failure, fingerprint, discarded
+SELECT queue, type, state, failure, fingerprint, discarded, flow, count(*)
+  FROM :table GROUP BY queue, type, state, failure, fingerprint, discarded, flow

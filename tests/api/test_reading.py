@@ -21,7 +21,7 @@ FIELDS = [
     "result", "error", "progress", "submitted_at", "run_at", "started_at", "finished_at", "worker",
     "tags", "metadata", "blocked_on", "concurrency_key", "rate_key", "schedule", "occurrence",
     "flow", "on_parent_failure",
-    "fingerprint", "discarded", "command", "version", "position",
+    "fingerprint", "discarded", "command", "erased", "version", "position",
 ]  # fmt: skip
 
 

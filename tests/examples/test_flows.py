@@ -93,3 +93,18 @@ def test_one_job_after_another_and_a_flow_cancelled(shell: Shell) -> None:
     assert last["state"] == "blocked"
     shell("jobs", "cancel", first["id"])
     until(lambda: shell("jobs", "show", last["id"])[0]["state"] == "cancelled")
+
+
+def test_an_open_flow_is_added_to_closed_and_another_cancelled(
+    shell: Shell, tmp_path: Path
+) -> None:
+    flow, pages = tmp_path / "flow.json", tmp_path / "pages.jsonl"
+    flow.write_text('{"batch": [], "then": {"type": "merge"}, "open": true}')
+    pages.write_text('{"type": "page", "payload": 1}\n\n{"type": "page", "payload": 2}\n')
+    [first], [second] = (shell("flows", "submit", str(flow)) for _ in range(2))
+    [added] = shell("flows", "add", first["id"], str(pages))
+    assert len(added["items"]) == 2
+    shell("flows", "close", first["id"], "--reason", "all are in")
+    assert shell.ended(first["id"])["by_state"]["succeeded"] == 3
+    assert shell("flows", "cancel", second["id"]) == [{"cancelled": 1, "requested": 0}]
+    assert shell.ended(second["id"])["state"] == "cancelled"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from millstream.core import events as ev
@@ -197,3 +198,20 @@ async def test_one_pass_at_a_time(past: Past30, database: Any) -> None:
     assert await drop_expired(past.dsn, MONTH, at_day(40)) == Dropped()
     await database.execute("SELECT pg_advisory_unlock($1)", 0x6D696C6E)
     assert (await drop_expired(past.dsn, MONTH, at_day(40))).jobs == 1
+
+
+@pytest.mark.parametrize("living", [False, True])
+async def test_flows_lose_what_is_dropped(past: Past30, database: Any, living: bool) -> None:
+    if living:
+        await past.job(SUBMITTED)  # so that the table of the day stays
+    flow, other = (f"0197a5c0-0000-7000-8000-00000000000{n}" for n in (1, 2))
+    spec = msgspec.structs.replace(SUBMITTED, flow=flow)
+    parent = await past.job(spec, STARTED, ev.JobSucceeded())
+    waits = msgspec.structs.replace(spec, depends_on=[parent], on_parent_failure="fail")
+    await past.job(waits, ev.JobJoined(), STARTED, ev.JobSucceeded(), day=40)
+    await past.job(msgspec.structs.replace(SUBMITTED, flow=other), STARTED, ev.JobSucceeded())
+    await past.job(waits, ev.JobCancelled())
+    await drop_expired(past.dsn, MONTH, at_day(41))
+    rows = await database.fetch("SELECT id, jobs, succeeded, cancelled FROM flows")
+    assert [tuple(map(str, row.values())) for row in rows] == [(flow, "1", "1", "0")]
+    assert await database.fetchval("SELECT count(*) FROM job_links") == 1

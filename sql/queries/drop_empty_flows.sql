@@ -1,0 +1,1 @@
+DELETE FROM flows WHERE id = ANY ($1::uuid[]) AND jobs = 0
