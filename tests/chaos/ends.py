@@ -6,6 +6,7 @@ from collections import Counter
 
 from millstream.core import events as ev
 from millstream.core.jobs import Job, JobState
+from tests.audits.parents import FAILED
 from tests.audits.report import Report
 
 from .kinds import KINDS, SUCCEEDED, Parent, end_of
@@ -46,4 +47,6 @@ class Ends:
     def _excused(self, job: Job, end: str) -> bool:
         if end == "poison":
             return job.crashes >= self._max_crashes
+        if end == FAILED:
+            return "after" in job.metadata
         return end == JobState.CANCELLED.value

@@ -19,6 +19,7 @@ from millstream.projections.connection import connect_once
 from tests.audits.bounds import Bounds
 from tests.audits.effects import Effects, read_notes
 from tests.audits.operations import Operations
+from tests.audits.parents import Parents
 from tests.audits.report import Report
 from tests.invariants import check
 
@@ -26,6 +27,7 @@ from .causes import Causes
 from .client import Client, Wish, batch, lone
 from .diary import Diary
 from .ends import Ends
+from .flows import flow
 from .injury import Injury, Surgeon
 from .kinds import KEYED, LIMITS, drawn, of_kind
 from .operators import Operator
@@ -139,6 +141,8 @@ class Run:
         """The next request, from job `number` on; batches are so large that there are enough."""
         if random.random() < 0.6:
             return lone(drawn(random, number))
+        if random.random() < 0.4:
+            return flow(random, number)
         size = random.randint(2, max(10, min(500, self.plan.jobs // 400)))
         return batch([drawn(random, number + n) for n in range(size)])
 
@@ -186,6 +190,7 @@ class Run:
                 operations,
                 Effects(read_notes(self.folder), "chaos."),
                 Bounds({"limited": KEYED["concurrency_per_key"]}),
+                Parents(),
                 ends,
                 causes,
             ],

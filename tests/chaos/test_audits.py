@@ -122,6 +122,13 @@ def test_ends_as_they_may_not_be(history: tuple[ev.Event, ...], name: str) -> No
     assert audited(life(*history), Ends(max_crashes=1)).names == {name}
 
 
+def test_only_who_waits_for_others_fails_with_them() -> None:
+    failed = ev.JobFailed("parent_failed")
+    assert audited(life(of_kind("Immediate"), failed), Ends(max_crashes=1)).names == {"wrong-end"}
+    after = ev.JobSubmitted("chaos.any", metadata={"kind": "Immediate", "after": "0"})
+    audited(life(after, failed), Ends(max_crashes=1)).require()
+
+
 def test_children_are_counted() -> None:
     child = ev.JobSubmitted("chaos.quick", metadata={"parent": job_id(1), "place": "0"})
     records = log((of_kind("Parent", 1), STARTED, SUCCEEDED), (child, STARTED, SUCCEEDED))
