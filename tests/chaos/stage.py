@@ -80,7 +80,7 @@ class Role:
     async def keep(self, exits: list[Exit], *, task_status: anyio.abc.TaskStatus[None]) -> None:
         """Start it, and again when it ends. A start that fails is tried again."""
         told = False
-        while True:
+        while not self._over:
             process, ready = self._spawn()
             served = await to_thread.run_sync(_says_ready, ready, abandon_on_cancel=True)
             if served and not told:
@@ -109,16 +109,12 @@ class Role:
         """Have it end for good, by force if it must be."""
         self._over = True
         process = self._process
-        if process is None or process.poll() is not None:
-            return
-        for number, seconds in ((signal.SIGCONT, 0.0), (signal.SIGTERM, ENDS_WITHIN)):
-            process.send_signal(number)
-            with suppress(subprocess.TimeoutExpired):
-                if seconds:
-                    process.wait(seconds)
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        if process is not None and process.poll() is None:
+            _end(process)
+        if self._lifeline is not None:
+            for descriptor in self._lifeline:
+                os.close(descriptor)
+            self._lifeline = None
 
     def _spawn(self) -> tuple[subprocess.Popen[bytes], int]:
         read, write = os.pipe()
@@ -219,6 +215,17 @@ async def raised(folder: Path) -> AsyncGenerator[Stage]:
             for stop in (postgres.stop, valkey.stop):
                 await to_thread.run_sync(_continued, valkey)
                 await to_thread.run_sync(stop)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end, also one that is frozen; then force it."""
+    process.send_signal(signal.SIGCONT)
+    process.terminate()
+    try:
+        process.wait(ENDS_WITHIN)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _continued(valkey: Valkey) -> None:
