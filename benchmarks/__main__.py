@@ -18,7 +18,19 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from . import delayed, latency, limits, memory, project, queues, raw, schedules, submit, work
+from . import (
+    delayed,
+    latency,
+    limits,
+    memory,
+    project,
+    queues,
+    raw,
+    rebuild,
+    schedules,
+    submit,
+    work,
+)
 from .figures import Figure, medians
 
 BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
@@ -33,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "limits": limits.each_limit,
     "project": project.projection,
     "pipeline": project.pipeline,
+    "rebuild": rebuild.rebuilding,
     "latency.direct": latency.direct,
     "latency.http": latency.over_http,
     "latency.delays": latency.delays,

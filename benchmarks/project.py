@@ -22,10 +22,10 @@ async def projection() -> list[Figure]:
     async with stage() as bench:
         await migrate(bench.settings.postgres_dsn)
         await fill(bench, jobs)
-        await _run_all(bench)
+        await run_all(bench)
         target = await bench.seq()
         with projector(bench) as pid:
-            rate = await _projected(bench, target)
+            rate = await projected(bench, target)
             cpu = process_seconds(pid)
     return [
         Figure("projector", rate, "events/s", 50_000),
@@ -47,7 +47,7 @@ async def pipeline() -> list[Figure]:
             await fill(bench, jobs)
             await bench.until_seq(target)
             run = time.perf_counter() - begin
-            await _projected(bench, target)
+            await projected(bench, target)
             shown = time.perf_counter() - begin
     return [
         Figure("pipeline, submitted and run", jobs / run, "jobs/s"),
@@ -55,14 +55,14 @@ async def pipeline() -> list[Figure]:
     ]
 
 
-async def _run_all(bench: Bench) -> None:
+async def run_all(bench: Bench) -> None:
     """Claim and finish everything that is queued, as a worker would."""
     done = body_of(JobSucceeded())
     while leases := (await bench.queue.claim("bench", CHEAP_BATCH)).leases:
         await bench.queue.finish([Finish(one.id, one.fence, "succeeded", done) for one in leases])
 
 
-async def _projected(bench: Bench, target: int) -> float:
+async def projected(bench: Bench, target: int) -> float:
     """Wait until the tables are at `target`; events/s from the first commit seen to the last."""
     connection = await asyncpg.connect(bench.settings.postgres_dsn)
     first: tuple[float, int] | None = None

@@ -16,6 +16,7 @@ COMMANDS = {
     "worker": "worker",
     "projector": "projector",
     "migrate": "migrate",
+    "rebuild": "rebuild",
     "submit": "submit",
     "jobs": "jobs",
     "dead": "dead",

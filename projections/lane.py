@@ -72,7 +72,7 @@ class Lane:
             if job.state in TERMINAL:
                 jobs.pop(job.id, None)
             elif len(jobs) < REMEMBERED or job.id in jobs:
-                jobs[job.id] = _slim(job)
+                jobs[job.id] = slim(job)
 
     def commit(self, seq: int, entry: str) -> None:
         """The events up to `seq`, at stream id `entry`, are archived."""
@@ -98,7 +98,7 @@ class Lane:
         return entry
 
 
-def _slim(job: Job) -> Job:
+def slim(job: Job) -> Job:
     """A copy without what the fold never asks for, which may be large."""
     slim = copy.copy(job)
     slim.payload = _NOTHING

@@ -1,0 +1,10 @@
+-- Which version of each projection its tables hold. `tables` is the built-in one (jobs and all that
+-- is counted of them); its version in code is VERSION in projections/fold.py.
+CREATE TABLE projections (
+    name       text PRIMARY KEY,
+    version    int NOT NULL,
+    rebuilt_at timestamptz,                -- NULL: never rebuilt
+    CONSTRAINT projections_version CHECK (version >= 1)
+);
+
+INSERT INTO projections (name, version) VALUES ('tables', 1);
