@@ -101,6 +101,7 @@ async def test_while_all_goes_on_nothing_is_missed(settings: Settings, log: Log,
     async def keep_working() -> None:
         while busy:
             await work(log, 100)
+            await asyncio.sleep(0.05)  # the test reads all of it again
 
     async with projecting(settings, 2):
         working = asyncio.create_task(keep_working())
