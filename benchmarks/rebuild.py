@@ -14,7 +14,7 @@ from .jobs import fill
 from .project import projected, run_all
 from .roles import projector
 
-JOBS = 100_000
+JOBS = 150_000
 
 
 async def rebuilding() -> list[Figure]:

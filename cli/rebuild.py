@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Generator
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from ..core.config import Settings
     from ..projections.rebuild.course import Step, Tell
 
-PROCESSES = 2
+PROCESSES = max(1, (os.cpu_count() or 1) // 2)
+"""The other half is for PostgreSQL."""
 
 
 class Refused(MillstreamError):
@@ -32,8 +34,8 @@ class Refused(MillstreamError):
     "--processes",
     type=click.IntRange(1, 64),
     default=PROCESSES,
-    show_default=True,
-    help="How many processes fold the archive at once; a rebuild that goes on keeps its number.",
+    help="How many processes fold the archive at once (default: half of the cores). A rebuild that"
+    " goes on keeps its number.",
 )
 @click.option("--accept", is_flag=True, help="Put the tables in place though they differ.")
 @click.option("--abandon", is_flag=True, help="Drop what an unfinished rebuild has made.")

@@ -101,7 +101,7 @@ class Course:
             await self._fold(resumed=resumed)
             self._tell(Step("index"))
             with translated():
-                await found.shadow.index(found.maker)
+                await found.shadow.index(found.maker, found.keeper)
             await self._catch_up()
             comparison = await self._compare()
             if comparison.different and not self._accept and await self._same_version():

@@ -5,6 +5,7 @@ otherwise). The shadow is filled while they serve; `swap` moves the live ones in
 where they are kept until they are dropped, and the shadow's into the first.
 """
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,6 +23,9 @@ TABLES = (
     "parked_events",
 )
 """What is rebuilt of the built-in projection."""
+
+INDEX_MEMORY = "256MB"
+"""What each connection that makes indexes may sort in."""
 
 
 class OldKept(MillstreamError):
@@ -111,20 +115,30 @@ class Shadow:
                 f"ALTER TABLE {self.name}.jobs ATTACH PARTITION {child} {bounds}"
             )
 
-    async def index(self, connection: Any) -> None:
-        """Make the indexes that were left out, as they are on the live tables, and statistics."""
+    async def index(self, *connections: Any) -> None:
+        """Make the indexes that were left out, as they are on the live tables, and statistics.
+
+        As many at once as there are connections.
+        """
+        first, work = connections[0], list[str]()
         for table in TABLES:
-            for definition in await connection.fetch(
+            for definition in await first.fetch(
                 self.sql("indexes_missing"), f"{self.live}.{table}", f"{self.name}.{table}"
             ):
                 before, _, after = definition["sql"].partition(f" ON {definition['on']} ")
-                await connection.execute(f"{before} ON {self.name}.{table} {after}")
-        await self.analyze(connection)
+                work.append(f"{before} ON {self.name}.{table} {after}")
+        # The statistics of indexed expressions come with a later ANALYZE, as with any new index.
+        work += [f"ANALYZE {self.name}.{table}" for table in TABLES]
+        work.reverse()
 
-    async def analyze(self, connection: Any) -> None:
-        """Make the planner's statistics."""
-        for table in TABLES:
-            await connection.execute(f"ANALYZE {self.name}.{table}")
+        async def make(connection: Any) -> None:
+            await connection.execute(f"SET maintenance_work_mem = '{INDEX_MEMORY}'")
+            while work:
+                await connection.execute(work.pop())
+
+        async with asyncio.TaskGroup() as group:
+            for connection in connections:
+                group.create_task(make(connection))
 
     async def swap(self, connection: Any) -> None:
         """Put the shadow's tables in the place of the live ones, in the caller's transaction."""

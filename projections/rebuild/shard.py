@@ -6,11 +6,12 @@ Its settings are in the environment; it tells on stdout, one number a line, how 
 folded since the last line. Ends by itself when whoever started it does.
 """
 
-import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, NamedTuple
+
+import uvloop
 
 from ...core import config, logs, ready
 from ..connection import connect_once, translated
@@ -104,7 +105,7 @@ def main() -> None:
     ready.follow_supervisor()
     tune_collector()
     share = Share(int(sys.argv[1]), int(sys.argv[2]))
-    asyncio.run(fold_share(settings.postgres_dsn, share, _tell))
+    uvloop.run(fold_share(settings.postgres_dsn, share, _tell))
 
 
 if __name__ == "__main__":

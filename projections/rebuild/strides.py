@@ -29,7 +29,7 @@ from .source import Share, windows
 STRIDE = 500_000
 """Events between two commits of a shard."""
 
-HELD = 100_000
+HELD = 200_000
 """Jobs that are held to be written at the end of a stride; with more of them it ends."""
 
 log = structlog.get_logger("millstream.rebuild")
