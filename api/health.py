@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from ..core.connection import translated
 from ..core.errors import MillstreamError
+from ..projections.fold import VERSION
 from ..projections.queries import Checkpoint
 from . import metrics
 from .answers import answer
@@ -33,21 +34,29 @@ class Dependency(Struct, omit_defaults=True):
 
 
 class PartitionHealth(Struct):
-    """How far the tables have a partition's log. `lag`: events; null if it cannot be told."""
+    """How far the tables have a partition's log. `lag`: events; null if it cannot be told.
+
+    `lost`: why the queue was halted until `millstream restore`; null: its log is fine.
+    """
 
     partition: str
     head: str
     projected: str | None
     lag: int | None
     halted: str | None
+    lost: str | None
 
 
 class Projection(Struct):
-    """How far the tables are behind; `degraded` if a partition is halted or cannot be told."""
+    """How far the tables are behind; `degraded` if a partition is halted or cannot be told.
+
+    `rebuild`: what to run where the tables are of an earlier version of the projection.
+    """
 
     status: Status
     lag: int | None
     partitions: Sequence[PartitionHealth]
+    rebuild: str | None = None
 
 
 class Health(Struct):
@@ -78,14 +87,18 @@ async def livez(request: Request[Any, Any, Any]) -> ASGIResponse:
 async def readyz(request: Request[Any, Any, Any]) -> ASGIResponse:
     """Whether requests should be sent here: jobs can be submitted, and it is not shutting down.
 
-    PostgreSQL does not count, since submissions go on without it.
+    PostgreSQL does not count, since submissions go on without it. Queues whose log is lost are
+    named; when all are, nothing can be submitted.
     """
     read(request, NoParameters)
     resources = resources_of(request)
     if resources.draining.is_set():
         raise Problem(DRAINING, "This server is shutting down.")
     redis = await _redis(resources)
-    return answer({"status": redis.status}, 200 if redis.status == "ok" else 503)
+    lost, some = await _lost(resources) if redis.status == "ok" else ([], True)
+    status = redis.status if some else "down"
+    told = {"status": status} | ({"lost": lost} if lost else {})
+    return answer(told, 200 if status == "ok" else 503)
 
 
 @get("/metrics")
@@ -97,6 +110,7 @@ async def prometheus(request: Request[Any, Any, Any]) -> ASGIResponse:
     resources.metrics.up("postgres", answers=found.postgres.status == "ok")
     for one in found.projection.partitions:
         resources.metrics.lag(one.partition, one.lag, halted=one.halted is not None)
+        resources.metrics.lost(one.partition, lost=one.lost is not None)
     return ASGIResponse(body=resources.metrics.text(), media_type=metrics.CONTENT_TYPE)
 
 
@@ -111,6 +125,17 @@ async def examine(resources: Resources) -> Health:
     else:
         status = "ok"
     return Health(status, redis, postgres, projection)
+
+
+async def _lost(resources: Resources) -> tuple[list[str], bool]:
+    """The queues whose log is lost, and whether any other serves (or there are none yet)."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            names = await resources.directory.partitions()
+            lost = [name for name in names if (await resources.logs.head(name)).lost is not None]
+    except (MillstreamError, TimeoutError):
+        return [], True
+    return lost, not lost or len(lost) < len(names)
 
 
 async def _redis(resources: Resources) -> Dependency:
@@ -139,13 +164,24 @@ async def _projection(resources: Resources, found: dict[str, Checkpoint] | None)
         return Projection("down", None, [])
     try:
         async with asyncio.timeout(PATIENCE):
-            names = await resources.directory.partitions()
+            names = sorted({*await resources.directory.partitions(), *found})
             each = [await _partition(resources, name, found.get(name)) for name in names]
+            rebuild = await _rebuild(resources)
     except (MillstreamError, TimeoutError):
         return Projection("down", None, [])
     lags = [one.lag for one in each if one.lag is not None]
     fit = all(one.halted is None and one.lag is not None for one in each)
-    return Projection("ok" if fit else "degraded", sum(lags), each)
+    return Projection("ok" if fit and not rebuild else "degraded", sum(lags), each, rebuild)
+
+
+async def _rebuild(resources: Resources) -> str | None:
+    try:
+        version = await resources.tables.projection_version()
+    except Problem:
+        return None  # PostgreSQL is down, which is told elsewhere
+    if version == VERSION:
+        return None
+    return f"the tables hold version {version}, this release makes {VERSION}: millstream rebuild"
 
 
 async def _partition(
@@ -154,11 +190,11 @@ async def _partition(
     head = await resources.logs.head(name)
     at = f"{name}:{head.epoch}:{head.seq}"
     if checkpoint is None:
-        return PartitionHealth(name, at, None, head.seq, None)
+        return PartitionHealth(name, at, None, head.seq, None, head.lost)
     projected = f"{name}:{checkpoint.epoch}:{checkpoint.seq}"
     same = checkpoint.epoch == head.epoch and checkpoint.seq <= head.seq
     lag = head.seq - checkpoint.seq if same else None
-    return PartitionHealth(name, at, projected, lag, checkpoint.halted)
+    return PartitionHealth(name, at, projected, lag, checkpoint.halted, head.lost)
 
 
 def _since(started: float) -> float:

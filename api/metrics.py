@@ -34,6 +34,7 @@ class Metrics:
         self._lag: dict[str, int] = {}
         self._halted: dict[str, bool] = {}
         self._up: dict[str, bool] = {}
+        self._lost: dict[str, bool] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -55,6 +56,10 @@ class Metrics:
             self._lag.pop(partition, None)
         else:
             self._lag[partition] = events
+
+    def lost(self, partition: str, *, lost: bool) -> None:
+        """Note whether a log is lost."""
+        self._lost[partition] = lost
 
     def up(self, dependency: str, *, answers: bool) -> None:
         """Note whether a dependency answers."""
@@ -89,6 +94,12 @@ class Metrics:
             "1 where the projection stopped and waits for an operator.",
             "partition",
             self._halted,
+        )
+        yield _gauge(
+            "millstream_log_lost",
+            "1 where a queue's log was lost: it is halted and waits for a restore.",
+            "partition",
+            self._lost,
         )
         yield _gauge(
             "millstream_dependency_up", "1 if the dependency answers.", "dependency", self._up

@@ -101,6 +101,11 @@ class Tables:
         with _told():
             return await queries.projector_present(self._pool)
 
+    async def projection_version(self) -> int:
+        """Which version of the projection the tables hold."""
+        with _told():
+            return await queries.projection_version(self._pool)
+
     async def checkpoints(self) -> dict[str, Checkpoint]:
         """How far each partition is projected."""
         with _told():

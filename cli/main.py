@@ -17,6 +17,7 @@ COMMANDS = {
     "projector": "projector",
     "migrate": "migrate",
     "rebuild": "rebuild",
+    "restore": "restore",
     "submit": "submit",
     "jobs": "jobs",
     "dead": "dead",

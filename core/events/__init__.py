@@ -30,6 +30,7 @@ from .queue import (
     QueueDraining,
     QueuePaused,
     QueuePurged,
+    QueueRestored,
     QueueResumed,
     WorkerStarted,
     WorkerStopped,
@@ -71,6 +72,7 @@ __all__ = [
     "QueueDraining",
     "QueuePaused",
     "QueuePurged",
+    "QueueRestored",
     "QueueResumed",
     "Record",
     "ScheduleCreated",
@@ -121,6 +123,7 @@ KINDS: dict[str, type[Event]] = {
         WorkerStopped,
         JobCheckpointed,
         JobDiscarded,
+        QueueRestored,
     )
 }
 """Every event there is, by name."""

@@ -41,7 +41,7 @@ class JobSubmitted(Event, frozen=True):
 
 
 class JobQueued(Event, frozen=True):
-    """A job that waited may run now. `cause`: due, retry, limit, group_lost."""
+    """A job that waited may run now. `cause`: due, retry, limit, group_lost, restored."""
 
     name = "job.queued"
     cause: str
@@ -116,7 +116,7 @@ class JobSnoozed(Event, frozen=True):
 class JobReleased(Event, frozen=True):
     """A worker handed the job back unfinished; that costs no attempt.
 
-    `reason`: drain, handler_missing.
+    `reason`: drain, handler_missing, restored.
     """
 
     name = "job.released"

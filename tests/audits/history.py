@@ -76,6 +76,10 @@ class History:
             return
         if record.epoch < last.epoch:
             add("epoch-went-back", at, f"expected epoch {last.epoch} or more, got {record.epoch}")
+        if record.epoch > last.epoch and record.type != ev.QueueRestored.name:
+            add("epoch-unexplained", at, f"expected queue.restored, got {record.type}")
+        if record.epoch > last.epoch and record.seq <= last.seq:
+            add("seq-repeated", at, f"expected seq {last.seq + 1}, got {record.seq}")
         if record.seq <= last.seq and record.epoch == last.epoch:
             add("seq-repeated", at, f"expected seq {last.seq + 1}, got {record.seq}")
         if record.seq > last.seq + 1:

@@ -57,6 +57,7 @@ FULL: list[ev.Event] = [
         job_id="0197a5c0-0000-7000-8000-000000000001",
     ),
     ev.JobDiscarded("ada", "old news", "0f343b0931126a20f133d67c2b018a3b"),
+    ev.QueueRestored("ada", "disk died", 1, 4100, 4123, 2),
 ]
 
 # Fields that later releases added to an event: a body with them is a golden file of its own.

@@ -1,0 +1,104 @@
+"""`millstream restore`."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import sys
+from pathlib import Path
+
+import msgspec
+import rich_click as click
+
+from ..core.errors import MillstreamError
+from . import options
+
+
+class Refused(MillstreamError):
+    """A file that cannot be read as what it was given for."""
+
+
+class Incomplete(MillstreamError):
+    """Some queues could not be restored."""
+
+
+@click.command("restore")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+@click.option("--queue", "queues", multiple=True, help="Only this queue. May be repeated.")
+@click.option("--reason", default="", help="Written into the log, for those who read it later.")
+@click.option(
+    "--acknowledged",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file of positions that clients were told, one a line: the report says which are lost.",
+)
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the report to this file as well.",
+)
+@options.data_option
+def command(
+    dry_run: bool,
+    queues: tuple[str, ...],
+    reason: str,
+    acknowledged: Path | None,
+    report: Path | None,
+    data: Path | None,
+) -> None:
+    """Bring queues back from the archive whose log in Redis was lost or has gone back.
+
+    Queues whose log is fine are left alone. Jobs that ran when it was lost are queued again, and
+    may run a second time. Prints a report (JSON): what was made again, and which positions could
+    not be recovered. Run it again if it was interrupted.
+
+    \b
+    millstream restore --dry-run
+    millstream restore --reason "disk of redis-1 died" --report restore.json
+    """
+    positions = None if acknowledged is None else _positions(acknowledged)
+    with options.connected(options.load(), data) as settings:
+        from ..core.events import Command
+        from ..projections.restore.course import restore
+
+        by = Command(actor=getpass.getuser(), reason=reason)
+        found = asyncio.run(
+            restore(
+                settings,
+                by=by,
+                dry_run=dry_run,
+                partitions=queues,
+                acknowledged=positions,
+                tell=_Count().tell,
+            )
+        )
+    text = msgspec.json.format(msgspec.json.encode(found))
+    if report is not None:
+        report.write_bytes(text + b"\n")
+    print(text.decode())
+    if found.blocked:
+        named = "; ".join(f"{name}: {why}" for name, why in found.blocked.items())
+        raise Incomplete(f"not restored: {named}")
+
+
+def _positions(file: Path) -> list[str]:
+    from ..core.events import parse_position
+
+    found = [line.strip() for line in file.read_text().splitlines() if line.strip()]
+    for number, text in enumerate(found, 1):
+        try:
+            parse_position(text)
+        except ValueError as error:
+            raise Refused(f"{file}, line {number}: {error}") from None
+    return found
+
+
+class _Count:
+    """Tells how many jobs were made, where somebody looks on."""
+
+    def __init__(self) -> None:
+        self._made = 0
+
+    def tell(self, partition: str, jobs: int) -> None:
+        self._made += jobs
+        if sys.stderr.isatty():
+            print(f"\r{partition}: {self._made:,} jobs", end="\n", file=sys.stderr)
