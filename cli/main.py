@@ -18,6 +18,7 @@ COMMANDS = {
     "migrate": "migrate",
     "rebuild": "rebuild",
     "restore": "restore",
+    "import": "import_events",
     "submit": "submit",
     "jobs": "jobs",
     "dead": "dead",

@@ -19,7 +19,7 @@ class Refused(MillstreamError):
 
 
 class Incomplete(MillstreamError):
-    """Some queues could not be restored."""
+    """Events are in neither the tables nor the log, and that was not declared."""
 
 
 @click.command("restore")
@@ -32,6 +32,11 @@ class Incomplete(MillstreamError):
     help="A file of positions that clients were told, one a line: the report says which are lost.",
 )
 @click.option(
+    "--declare-gaps",
+    is_flag=True,
+    help="Where PostgreSQL misses events that nothing has any more: say so, and go on behind them.",
+)
+@click.option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the report to this file as well.",
@@ -42,6 +47,7 @@ def command(
     queues: tuple[str, ...],
     reason: str,
     acknowledged: Path | None,
+    declare_gaps: bool,
     report: Path | None,
     data: Path | None,
 ) -> None:
@@ -68,6 +74,7 @@ def command(
                 dry_run=dry_run,
                 partitions=queues,
                 acknowledged=positions,
+                declare_gaps=declare_gaps,
                 tell=_Count().tell,
             )
         )
@@ -75,9 +82,13 @@ def command(
     if report is not None:
         report.write_bytes(text + b"\n")
     print(text.decode())
-    if found.blocked:
-        named = "; ".join(f"{name}: {why}" for name, why in found.blocked.items())
-        raise Incomplete(f"not restored: {named}")
+    if found.gaps and not found.declared:
+        named = ", ".join(f"{gap.first} to {gap.last}" for gap in found.gaps)
+        raise Incomplete(
+            f"{named}: neither the tables nor the log have these events, so PostgreSQL is an older"
+            " copy, or new. `millstream import` takes them from an export; if there is none, run"
+            " this again with --declare-gaps"
+        )
 
 
 def _positions(file: Path) -> list[str]:

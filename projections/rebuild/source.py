@@ -10,6 +10,7 @@ import msgspec
 from ...core.errors import LogGap
 from ...core.events import Record
 from ..connection import translated
+from ..statements import statement
 from .shadow import Shadow
 
 WINDOW = 20_000
@@ -41,6 +42,15 @@ class Epoch(NamedTuple):
     last: int
 
 
+class Span(NamedTuple):
+    """Events of one epoch after one seq up to another, and how many there must be."""
+
+    epoch: int
+    after: int
+    until: int
+    events: int
+
+
 class Window(NamedTuple):
     """What a shard folds of the events up to `seq`; `events`: how many there are of all shards."""
 
@@ -63,7 +73,9 @@ async def windows(
 
     The connection is the generator's own while it runs. Raises LogGap where the archive has one.
     """
-    spans = list(_spans(partition, await epochs(connection, shadow, partition), after, until))
+    gaps = await declared_gaps(connection, partition)
+    found = await epochs(connection, shadow, partition)
+    spans = list(_spans(partition, found, after, until, gaps))
     coming: asyncio.Task[Window] | None = None
     try:
         for at in range(len(spans)):
@@ -83,28 +95,45 @@ async def windows(
                 await coming
 
 
-def _spans(partition: str, found: list[Epoch], after: int, until: int) -> Iterator[Epoch]:
+async def declared_gaps(connection: Any, partition: str) -> list[range]:
+    """The seqs that were declared to be nowhere."""
+    with translated():
+        rows = await connection.fetch(statement("gaps"), partition)
+    return [range(row["first"], row["last"] + 1) for row in rows]
+
+
+def _missing(gaps: list[range], after: int, end: int) -> int:
+    """How many of the events after one seq up to another were declared to be nowhere."""
+    return sum(len(range(max(gap[0], after + 1), min(gap[-1], end) + 1)) for gap in gaps)
+
+
+def _spans(
+    partition: str, found: list[Epoch], after: int, until: int, gaps: list[range]
+) -> Iterator[Span]:
     """What to read one after another: parts of epochs, of `WINDOW` events at most.
 
-    Seqs go on from one epoch to the next. Raises LogGap where they do not.
+    Seqs go on from one epoch to the next. Raises LogGap where they do not, and no gap was declared.
     """
     for epoch, first, last in found:
         if last <= after or after >= until:
             continue
-        if first > after + 1:
-            raise LogGap(partition, after + 1, first)
+        before = min(first - 1, until)
+        if before > after:
+            if _missing(gaps, after, before) < before - after:
+                raise LogGap(partition, after + 1, first)
+            after = before
         while after < min(last, until):
             end = min(after + WINDOW, last, until)
-            yield Epoch(epoch, after, end)
+            yield Span(epoch, after, end, end - after - _missing(gaps, after, end))
             after = end
-    if after < until:
+    if after < until - _missing(gaps, after, until):
         raise LogGap(partition, after + 1, None)
 
 
 async def _read(
-    connection: Any, shadow: Shadow, partition: str, span: Epoch, share: Share
+    connection: Any, shadow: Shadow, partition: str, span: Span, share: Share
 ) -> Window:
-    epoch, after, end = span
+    epoch, after, end, expected = span
     with translated():
         rows = await connection.fetch(
             shadow.sql("archive_window"), partition, epoch, after, end, *share
@@ -113,7 +142,7 @@ async def _read(
         if share.shards > 1:
             counting = shadow.sql("archive_count")
             count = await connection.fetchval(counting, partition, epoch, after, end)
-    if count != end - after:
+    if count != expected:
         raise LogGap(partition, after + 1, None)
     records = [
         Record(partition, seq, epoch, type, job or "", version, body, time, entry)

@@ -16,7 +16,7 @@ from ...core.connection import connect
 from ...core.errors import MillstreamError
 from ...core.events import Record, parse_position, position
 from ...core.keys import Keys
-from ...core.log import LogReader
+from ...core.log import START, LogReader
 from ...core.queue import Directory
 from ...core.restoring import BATCH, PartitionRestore
 from ...core.reviving.jobs import NONE, QUEUED, Revived, at_time, released, revive
@@ -48,25 +48,29 @@ async def restore(
     dry_run: bool,
     partitions: Sequence[str] = (),
     acknowledged: Sequence[str] | None = None,
+    declare_gaps: bool = False,
     tell: Tell = lambda partition, jobs: None,
 ) -> Report:
     """Restore every partition whose log is lost (or those given), or only say what that would do.
 
     acknowledged  positions that clients hold: the report tells which of them are lost
+    declare_gaps  where PostgreSQL is older than what a log still holds, and no export has what is
+                  missing: say so in the tables, and let the projector go on behind the gap
     Raises Unavailable, Moved.
     """
     async with _servers(settings) as (connection, watch, redis, keys):
         reader, directory = LogReader(redis, keys), Directory(redis, keys)
-        with translated():
-            rows = await connection.fetch(statement("all_checkpoints"))
         report = Report(dry_run, [], [])
-        for partition, *place in rows:
+        for partition, place in (await _checkpoints(connection, reader, directory)).items():
             if partitions and partition not in partitions:
                 continue
             made = PartitionRestore(directory.queue(partition), redis, keys)
-            finding = await examine(connection, reader, made, Checkpoint(*place))
-            if finding.behind is not None:
-                report.blocked[partition] = finding.behind
+            finding = await examine(connection, reader, made, place)
+            if finding.gap is not None:
+                report.gaps.append(_gap(finding, finding.gap))
+                if declare_gaps and not dry_run:
+                    await declare(connection, finding, finding.gap, by)
+                    report.declared = True
             elif finding.reason is None:
                 report.fine.append(partition)
             else:
@@ -75,6 +79,41 @@ async def restore(
         if acknowledged is not None:
             report.acknowledged = await _lost(connection, report, acknowledged)
     return report
+
+
+async def _checkpoints(
+    connection: Any, reader: LogReader, directory: Directory
+) -> dict[str, Checkpoint]:
+    """Of every partition that is in the tables or in Redis; at 0 where the tables never had it."""
+    with translated():
+        rows = await connection.fetch(statement("all_checkpoints"))
+    found = {partition: Checkpoint(*place) for partition, *place in rows}
+    for partition in await directory.partitions():
+        if partition not in found:
+            epoch = (await reader.head(partition)).epoch
+            with translated():
+                await connection.execute(statement("make_checkpoint"), partition, epoch)
+            found[partition] = Checkpoint(epoch, 0, START, None)
+    return found
+
+
+def _gap(finding: Finding, record: Record) -> Range:
+    name, epoch = finding.partition, finding.archived.epoch
+    return Range(
+        position(name, epoch, finding.archived.seq + 1), position(name, epoch, record.seq - 1)
+    )
+
+
+async def declare(connection: Any, finding: Finding, record: Record, by: ev.Command) -> None:
+    """Say that the events up to `record` are nowhere. Raises Moved."""
+    archived = finding.archived
+    with translated():
+        done = await connection.fetch(
+            statement("declare_gap"), finding.partition, archived.epoch, archived.seq,
+            record.epoch, archived.seq + 1, record.seq - 1, START, by.actor, by.reason,
+        )  # fmt: skip
+    if not done:
+        raise Moved(f"the projector went on with {finding.partition} meanwhile: run it again")
 
 
 @contextlib.asynccontextmanager

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from ...core.events import Record
 from ...core.log import Head, LogReader
 from ...core.restoring import PartitionRestore
 from ..connection import translated
@@ -17,7 +18,7 @@ class Finding(NamedTuple):
     reason    why the log counts as lost; None: it is fine
     known     seq of the last event that was ever known of it
     epoch     the epoch that a restore begins
-    behind    why nothing can be said: the tables are not of this log
+    gap       where the tables are behind what the log still holds: its first record
     """
 
     partition: str
@@ -26,7 +27,7 @@ class Finding(NamedTuple):
     reason: str | None
     known: int
     epoch: int
-    behind: str | None = None
+    gap: Record | None = None
 
 
 async def examine(
@@ -40,17 +41,10 @@ async def examine(
     known = max(archived.seq, row["known"] or 0)
     epoch = max(archived.epoch, head.epoch, row["epoch"] or 0) + 1
     reason = head.lost or await _trouble(reader, restore, archived, head)
-    behind = None
-    if reason is None and head.epoch > archived.epoch:
-        first = await reader.range(name, count=1)
-        if not first or first[0].seq > archived.seq + 1:
-            behind = f"the log is at epoch {head.epoch}, the tables at epoch {archived.epoch}"
-    elif reason is None:
-        missing = await _gap(reader, archived, name)
-        behind = missing
+    gap = None if reason else await _gap(reader, archived, head, name)
     if head.lost is None and head.epoch == archived.epoch:
         known = max(known, head.seq)
-    return Finding(name, archived, head, reason, known, epoch, behind)
+    return Finding(name, archived, head, reason, known, epoch, gap)
 
 
 async def _trouble(
@@ -76,11 +70,8 @@ async def _trouble(
     return None
 
 
-async def _gap(reader: LogReader, archived: Checkpoint, name: str) -> str | None:
-    after = await reader.range(name, f"({archived.entry}" if archived.seq else "-", count=1)
-    if after and after[0].seq > archived.seq + 1:
-        return (
-            f"events {archived.seq + 1} to {after[0].seq - 1} are in neither the archive nor the"
-            " log: PostgreSQL is older than what was trimmed"
-        )
-    return None
+async def _gap(reader: LogReader, archived: Checkpoint, head: Head, name: str) -> Record | None:
+    """The first record the log still holds, if events between the archive and it are in neither."""
+    begin = "-" if head.epoch > archived.epoch or not archived.seq else f"({archived.entry}"
+    after = await reader.range(name, begin, count=1)
+    return after[0] if after and after[0].seq > archived.seq + 1 else None

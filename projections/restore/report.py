@@ -65,7 +65,9 @@ class Report(msgspec.Struct):
     """Of all queues.
 
     fine          those whose log is as the archive expects it
-    blocked       those that cannot be restored, and why
+    gaps          positions between the tables and what their log still holds that are in neither:
+                  PostgreSQL is an older copy, or a new one
+    declared      those gaps were declared: the projector goes on after them
     acknowledged  of the positions that were given as acknowledged, those that are lost
     not_restored  what no restore can bring back
     """
@@ -73,6 +75,7 @@ class Report(msgspec.Struct):
     dry_run: bool
     partitions: list[PartitionReport]
     fine: list[str]
-    blocked: dict[str, str] = {}
+    gaps: list[Range] = []
+    declared: bool = False
     acknowledged: list[str] | None = None
     not_restored: tuple[str, ...] = LOST_FOR_GOOD

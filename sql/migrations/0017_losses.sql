@@ -13,3 +13,16 @@ CREATE TABLE log_losses (
     PRIMARY KEY (partition, epoch, archived),
     CONSTRAINT log_losses_known CHECK (known >= archived)
 );
+
+-- Events that neither the archive nor any log or export has any more: declared by an operator, so that
+-- what comes after them can be projected. Jobs whose events are among them are parked.
+CREATE TABLE log_gaps (
+    partition   text NOT NULL,
+    first       bigint NOT NULL,
+    last        bigint NOT NULL,
+    actor       text NOT NULL,
+    reason      text NOT NULL,
+    declared_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (partition, first),
+    CONSTRAINT log_gaps_range CHECK (first >= 1 AND last >= first)
+);

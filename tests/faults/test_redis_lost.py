@@ -294,7 +294,7 @@ async def test_a_log_that_is_fine_is_left_alone(settings: Settings, log: Log, po
         await archived(log, pool)
     await submit(log, 3)
     found = await run(settings)
-    assert (found.fine, found.partitions, found.blocked) == (["default"], [], {})
+    assert (found.fine, found.partitions, found.gaps) == (["default"], [], [])
     assert len(await drain(log)) == 6
 
 
