@@ -15,6 +15,7 @@ COMMANDS = {
     "api": "api",
     "worker": "worker",
     "projector": "projector",
+    "project": "project",
     "migrate": "migrate",
     "rebuild": "rebuild",
     "restore": "restore",

@@ -19,6 +19,7 @@ from . import options
 
 if TYPE_CHECKING:
     from ..core.config import Settings
+    from ..projections.own import Projection
     from ..projections.rebuild.course import Step, Tell
 
 PROCESSES = max(1, (os.cpu_count() or 1) // 2)
@@ -37,11 +38,23 @@ class Refused(MillstreamError):
     help="How many processes fold the archive at once (default: half of the cores). A rebuild that"
     " goes on keeps its number.",
 )
+@click.option("--projection", help="Rebuild this projection of your own, found with --app.")
+@click.option(
+    "--app", "apps", multiple=True, metavar="MODULE_OR_FILE", help="Where that projection is."
+)
 @click.option("--accept", is_flag=True, help="Put the tables in place though they differ.")
 @click.option("--abandon", is_flag=True, help="Drop what an unfinished rebuild has made.")
 @click.option("--drop-old", is_flag=True, help="Drop the tables from before the last rebuild.")
 @options.data_option
-def command(processes: int, accept: bool, abandon: bool, drop_old: bool, data: Path | None) -> None:
+def command(
+    processes: int,
+    projection: str | None,
+    apps: tuple[str, ...],
+    accept: bool,
+    abandon: bool,
+    drop_old: bool,
+    data: Path | None,
+) -> None:
     """Build the tables anew from the archive, compare them, and put them in place.
 
     The old tables serve meanwhile, and are kept afterwards until --drop-old. A rebuild that was
@@ -58,22 +71,48 @@ def command(processes: int, accept: bool, abandon: bool, drop_old: bool, data: P
         if abandon or drop_old:
             from ..projections.rebuild.upkeep import drop
 
-            print(asyncio.run(drop(settings, old=drop_old)))
-            return
-        _rebuild(settings, processes, accept=accept)
+            own = "" if projection is None else _own(projection, apps).name
+            print(asyncio.run(drop(settings, old=drop_old, projection=own)))
+        elif projection is not None:
+            _rebuild_own(settings, _own(projection, apps), accept=accept)
+        else:
+            _rebuild(settings, processes, accept=accept)
 
 
 def _rebuild(settings: Settings, processes: int, *, accept: bool) -> None:
-    from ..projections.rebuild.course import Course, Differs
+    from ..projections.rebuild.course import Course
 
-    with _telling() as tell:
-        course = Course(settings, tell, processes=processes, accept=accept)
-        try:
-            asyncio.run(course.run())
-        except Differs as error:
-            for difference in error.comparison.differences:
-                print(msgspec.json.encode(difference).decode())
-            raise
+    with _telling() as tell, _naming_differences():
+        asyncio.run(Course(settings, tell, processes=processes, accept=accept).run())
+
+
+def _own(name: str, apps: tuple[str, ...]) -> Projection:
+    from .project import load
+
+    found = load(apps)
+    if name not in found:
+        known = ", ".join(found) or "none, for no --app was given"
+        raise Refused(f"--projection: expected one of those in --app ({known}), got {name!r}")
+    return found[name]
+
+
+def _rebuild_own(settings: Settings, projection: Projection, *, accept: bool) -> None:
+    from ..projections.own.rebuild import OwnCourse
+
+    with _telling() as tell, _naming_differences():
+        asyncio.run(OwnCourse(settings.postgres_dsn, projection, tell, accept=accept).run())
+
+
+@contextmanager
+def _naming_differences() -> Generator[None]:
+    from ..projections.rebuild.course import Differs
+
+    try:
+        yield
+    except Differs as error:
+        for difference in error.comparison.differences:
+            print(msgspec.json.encode(difference).decode())
+        raise
 
 
 @contextmanager

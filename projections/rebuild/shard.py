@@ -50,8 +50,11 @@ class Hands(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def hands(dsn: str) -> AsyncGenerator[Hands]:
-    """Connect; given up at once at the end. Raises Unavailable."""
+async def hands(dsn: str, projection: str = "") -> AsyncGenerator[Hands]:
+    """Connect, for the built-in tables or a user's projection; given up at once at the end.
+
+    Raises Unavailable.
+    """
     async with contextlib.AsyncExitStack() as stack:
 
         async def connect(**settings: str) -> Any:
@@ -63,17 +66,20 @@ async def hands(dsn: str) -> AsyncGenerator[Hands]:
 
         reader, maker, keeper = await connect(), await connect(), await connect()
         with translated():
-            shadow = Shadow(await find_live(reader))
-        # Every statement finds its rows by key, as the projector's do; what is lost with a crash of
-        # the server is folded again.
-        writer = await connect(
-            search_path=shadow.name,
-            synchronous_commit="off",
-            enable_seqscan="off",
-            enable_hashjoin="off",
-            enable_mergejoin="off",
-        )
+            shadow = Shadow(await find_live(reader), projection)
+        writer = await connect(**_writing(shadow, projection))
         yield Hands(shadow, writer, reader, maker, keeper)
+
+
+def _writing(shadow: Shadow, projection: str) -> dict[str, str]:
+    """Settings of the connection that fills the shadow."""
+    # What is lost with a crash of the server is folded again.
+    settings = {"synchronous_commit": "off"}
+    if projection:
+        return settings | {"search_path": f"{shadow.name}, {shadow.live}"}
+    # Every statement finds its rows by key, as the projector's do.
+    plain = dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin"), "off")
+    return settings | plain | {"search_path": shadow.name}
 
 
 async def stage(connection: Any) -> None:

@@ -6,9 +6,9 @@ from .course import take_lock
 from .shard import hands
 
 
-async def drop(settings: Settings, *, old: bool) -> str:
+async def drop(settings: Settings, *, old: bool, projection: str = "") -> str:
     """Drop the old tables, or what an unfinished rebuild has made; says what was done."""
-    async with hands(settings.postgres_dsn) as found:
+    async with hands(settings.postgres_dsn, projection) as found:
         with translated():
             await take_lock(found.keeper, found.shadow)
             if old:

@@ -8,3 +8,13 @@ CREATE TABLE projections (
 );
 
 INSERT INTO projections (name, version) VALUES ('tables', 1);
+
+-- How far each projection of users' own has the archive of each partition. It moves in the
+-- transaction that changes that projection's tables, by compare-and-set.
+CREATE TABLE projection_checkpoints (
+    name      text NOT NULL,
+    partition text NOT NULL,
+    seq       bigint NOT NULL,
+    PRIMARY KEY (name, partition),
+    CONSTRAINT projection_checkpoints_seq CHECK (seq >= 0)
+);
