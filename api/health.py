@@ -37,6 +37,7 @@ class PartitionHealth(Struct):
     """How far the tables have a partition's log. `lag`: events; null if it cannot be told.
 
     `lost`: why the queue was halted until `millstream restore`; null: its log is fine.
+    `missing`: events that were declared to be in neither the archive nor the log.
     """
 
     partition: str
@@ -45,6 +46,7 @@ class PartitionHealth(Struct):
     lag: int | None
     halted: str | None
     lost: str | None
+    missing: int
 
 
 class Projection(Struct):
@@ -111,6 +113,7 @@ async def prometheus(request: Request[Any, Any, Any]) -> ASGIResponse:
     for one in found.projection.partitions:
         resources.metrics.lag(one.partition, one.lag, halted=one.halted is not None)
         resources.metrics.lost(one.partition, lost=one.lost is not None)
+        resources.metrics.missing(one.partition, one.missing)
     return ASGIResponse(body=resources.metrics.text(), media_type=metrics.CONTENT_TYPE)
 
 
@@ -165,9 +168,13 @@ async def _projection(resources: Resources, found: dict[str, Checkpoint] | None)
     try:
         async with asyncio.timeout(PATIENCE):
             names = sorted({*await resources.directory.partitions(), *found})
-            each = [await _partition(resources, name, found.get(name)) for name in names]
+            missing = await resources.tables.missing_events()
+            each = [
+                await _partition(resources, name, found.get(name), missing.get(name, 0))
+                for name in names
+            ]
             rebuild = await _rebuild(resources)
-    except (MillstreamError, TimeoutError):
+    except (MillstreamError, Problem, TimeoutError):
         return Projection("down", None, [])
     lags = [one.lag for one in each if one.lag is not None]
     fit = all(one.halted is None and one.lag is not None for one in each)
@@ -175,26 +182,23 @@ async def _projection(resources: Resources, found: dict[str, Checkpoint] | None)
 
 
 async def _rebuild(resources: Resources) -> str | None:
-    try:
-        version = await resources.tables.projection_version()
-    except Problem:
-        return None  # PostgreSQL is down, which is told elsewhere
+    version = await resources.tables.projection_version()
     if version == VERSION:
         return None
     return f"the tables hold version {version}, this release makes {VERSION}: millstream rebuild"
 
 
 async def _partition(
-    resources: Resources, name: str, checkpoint: Checkpoint | None
+    resources: Resources, name: str, checkpoint: Checkpoint | None, missing: int
 ) -> PartitionHealth:
     head = await resources.logs.head(name)
     at = f"{name}:{head.epoch}:{head.seq}"
     if checkpoint is None:
-        return PartitionHealth(name, at, None, head.seq, None, head.lost)
+        return PartitionHealth(name, at, None, head.seq, None, head.lost, missing)
     projected = f"{name}:{checkpoint.epoch}:{checkpoint.seq}"
     same = checkpoint.epoch == head.epoch and checkpoint.seq <= head.seq
     lag = head.seq - checkpoint.seq if same else None
-    return PartitionHealth(name, at, projected, lag, checkpoint.halted, head.lost)
+    return PartitionHealth(name, at, projected, lag, checkpoint.halted, head.lost, missing)
 
 
 def _since(started: float) -> float:

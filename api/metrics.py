@@ -35,6 +35,7 @@ class Metrics:
         self._halted: dict[str, bool] = {}
         self._up: dict[str, bool] = {}
         self._lost: dict[str, bool] = {}
+        self._missing: dict[str, int] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -60,6 +61,10 @@ class Metrics:
     def lost(self, partition: str, *, lost: bool) -> None:
         """Note whether a log is lost."""
         self._lost[partition] = lost
+
+    def missing(self, partition: str, events: int) -> None:
+        """Note how many events of a log are nowhere."""
+        self._missing[partition] = events
 
     def up(self, dependency: str, *, answers: bool) -> None:
         """Note whether a dependency answers."""
@@ -100,6 +105,12 @@ class Metrics:
             "1 where a queue's log was lost: it is halted and waits for a restore.",
             "partition",
             self._lost,
+        )
+        yield _gauge(
+            "millstream_log_missing_events",
+            "Events that were declared to be in neither the archive nor the log.",
+            "partition",
+            self._missing,
         )
         yield _gauge(
             "millstream_dependency_up", "1 if the dependency answers.", "dependency", self._up

@@ -31,6 +31,7 @@ def test_everything_well(api: Api, projector: None) -> None:
             "lag": 0,
             "halted": None,
             "lost": None,
+            "missing": 0,
         }
     ]
     assert api.get("/livez") == {"status": "ok"}
