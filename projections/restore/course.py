@@ -61,7 +61,8 @@ async def restore(
     async with _servers(settings) as (connection, watch, redis, keys):
         reader, directory = LogReader(redis, keys), Directory(redis, keys)
         report = Report(dry_run, [], [])
-        for partition, place in (await _checkpoints(connection, reader, directory)).items():
+        found = await _checkpoints(connection, reader, directory, dry_run=dry_run)
+        for partition, place in found.items():
             if partitions and partition not in partitions:
                 continue
             made = PartitionRestore(directory.queue(partition), redis, keys)
@@ -82,7 +83,7 @@ async def restore(
 
 
 async def _checkpoints(
-    connection: Any, reader: LogReader, directory: Directory
+    connection: Any, reader: LogReader, directory: Directory, *, dry_run: bool
 ) -> dict[str, Checkpoint]:
     """Of every partition that is in the tables or in Redis; at 0 where the tables never had it."""
     with translated():
@@ -91,8 +92,9 @@ async def _checkpoints(
     for partition in await directory.partitions():
         if partition not in found:
             epoch = (await reader.head(partition)).epoch
-            with translated():
-                await connection.execute(statement("make_checkpoint"), partition, epoch)
+            if not dry_run:
+                with translated():
+                    await connection.execute(statement("make_checkpoint"), partition, epoch)
             found[partition] = Checkpoint(epoch, 0, START, None)
     return found
 
