@@ -6,20 +6,13 @@ from typing import Any
 from .codec import encode
 from .connection import call, translated
 from .events import WorkerStarted, WorkerStopped, body_of
-from .keys import Keys
+from .face import Face
 
 
-class Announcing:
-    """Workers of a partition; who has it says how verbs are run."""
+class Announcing(Face):
+    """Workers of a partition."""
 
     __slots__ = ()
-
-    _redis: Any
-    _keys: Keys
-    partition: str
-
-    async def _run(self, verb: str, args: list[Any]) -> Any:
-        raise NotImplementedError
 
     async def announce(
         self, event: WorkerStarted | WorkerStopped, types: Mapping[str, Any] | None = None

@@ -1,7 +1,9 @@
 """Where jobs stand and what is held twice: the typed face of the verbs that only look."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
+
+from .face import Face
 
 Where = Literal["gone", "astray", "ready", "running", "due", "parked", "other"]
 
@@ -37,13 +39,10 @@ class Surveyed(NamedTuple):
     overdue: list[str]
 
 
-class Examining:
-    """Verbs of a partition for who audits it; who has it says how verbs are run."""
+class Examining(Face):
+    """Verbs of a partition for who audits it."""
 
     __slots__ = ()
-
-    async def _run(self, verb: str, args: list[Any]) -> Any:
-        raise NotImplementedError
 
     async def examine(self, jobs: Sequence[str]) -> Examined:
         """Where these jobs stand, in their order."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from .connection import call, translated
 from .events import JobClosed, JobExtended, body_of
-from .keys import Keys
+from .face import Face
 
 ParentPolicy = Literal["fail", "cancel", "run", "wait"]
 Outcome = Literal["succeeded", "failed", "cancelled", "missing", "left"]
@@ -46,17 +46,10 @@ class Joined(NamedTuple):
     more: bool
 
 
-class Linking:
-    """Verbs of a partition about jobs that wait for others; who has it says how verbs are run."""
+class Linking(Face):
+    """Verbs of a partition about jobs that wait for others."""
 
     __slots__ = ()
-
-    _redis: Any
-    _keys: Keys
-    partition: str
-
-    async def _run(self, verb: str, args: list[Any]) -> Any:
-        raise NotImplementedError
 
     async def watch(self, pairs: Iterable[tuple[str, str]], *, ended: bool = False) -> list[bool]:
         """Have jobs here tell those that wait for them: (job, who waits); whether the job lives.

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Literal, NamedTuple
 
 from .events import Command, JobDiscarded, body_of
+from .face import Face
 from .jobs import WAITING, JobState
 
 PURGE_BATCH = 500
@@ -39,13 +40,10 @@ class Purged(NamedTuple):
     jobs: int
 
 
-class Operating:
-    """Verbs of a partition for operators; who has it says how verbs are run."""
+class Operating(Face):
+    """Verbs of a partition for operators."""
 
     __slots__ = ()
-
-    async def _run(self, verb: str, args: list[Any]) -> Any:
-        raise NotImplementedError
 
     async def reschedule(self, ids: Sequence[str], due: int | str, by: Command) -> list[str]:
         """Give waiting jobs another time: `due` in ms since 1970, or '+N' for N ms from now.

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from .events import JobProgressed, body_of
+from .face import Face
 
 Heard = Literal[0, 1, 2]
 """Of a report: 1 told, 2 told and the job is to be cancelled, 0 the lease is lost."""
@@ -22,13 +23,10 @@ def new_told(job: str, fence: int, event: JobProgressed) -> Told:
     return Told(job, fence, body_of(event))
 
 
-class Progressing:
-    """Progress of the jobs of a partition; who has it says how verbs are run."""
+class Progressing(Face):
+    """Progress of the jobs of a partition."""
 
     __slots__ = ()
-
-    async def _run(self, verb: str, args: list[Any]) -> Any:
-        raise NotImplementedError
 
     async def progress(self, reports: Sequence[Told]) -> list[Heard]:
         """Tell how far jobs have come; per job, see `Heard`. Told twice is told twice."""

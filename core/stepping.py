@@ -7,7 +7,7 @@ import msgspec
 
 from .connection import call, translated
 from .events import JobCheckpointed, body_of
-from .keys import Keys
+from .face import Face
 
 MAX_STEPS = 1000
 """Steps of one job, its sleeps and submissions among them."""
@@ -34,17 +34,10 @@ def new_checkpoint(job: str, fence: int, event: JobCheckpointed) -> Checkpoint:
     return Checkpoint(job, fence, event.step, body_of(event))
 
 
-class Stepping:
-    """Steps of the jobs of a partition; who has it says how verbs are run."""
+class Stepping(Face):
+    """Steps of the jobs of a partition."""
 
     __slots__ = ()
-
-    _redis: Any
-    _keys: Keys
-    partition: str
-
-    async def _run(self, verb: str, args: list[Any]) -> Any:
-        raise NotImplementedError
 
     async def checkpoint(self, steps: Sequence[Checkpoint]) -> list[Kept]:
         """Keep steps that are done; per step, see `Kept`. The same again changes nothing."""
