@@ -14,11 +14,15 @@ class Bounds:
     """No job is queued before its time, no limit per key is passed, no lock is held by two.
 
     per_key  queue → how many jobs of one concurrency key may run at once
-    calm     tag of jobs that nothing disturbed: those start at most `calm_ms` after their time
+    calm     tag of jobs that nothing disturbed: those start at most `calm_ms` after their time, or
+             whenever they do (None)
     """
 
     def __init__(
-        self, per_key: Mapping[str, int] | None = None, calm: str = "calm", calm_ms: int = 5000
+        self,
+        per_key: Mapping[str, int] | None = None,
+        calm: str = "calm",
+        calm_ms: int | None = 5000,
     ) -> None:
         self._per_key = per_key or {}
         self._calm = calm
@@ -39,7 +43,7 @@ class Bounds:
                 report.add("queued-early", record.position, detail)
             case ev.JobStarted() if self._calm in job.tags:
                 late = record.time - (job.run_at or record.time)
-                if late > self._calm_ms:
+                if self._calm_ms is not None and late > self._calm_ms:
                     report.add("started-late", record.position, f"by {late} ms")
             case ev.JobRedriven():
                 self._freed.add(job.id)

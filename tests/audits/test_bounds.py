@@ -65,6 +65,11 @@ def test_what_is_out_of_bounds_is_found(what: str) -> None:
     assert found(records) == names
 
 
+def test_on_a_slow_machine_nothing_starts_late() -> None:
+    late, _ = BROKEN["started late, though nothing disturbed it"]
+    assert audit_history(late, others=[Bounds(calm_ms=None)]).names == set()
+
+
 def test_other_keys_and_queues_are_not_held_back() -> None:
     other = ev.JobSubmitted("noop", concurrency_key="other")
     assert found(mixed((1, KEYED), (2, other), (1, STARTED), (2, STARTED))) == set()

@@ -15,6 +15,8 @@ LOOK_BACK = 10.0
 """Seconds beyond a lease after which it is taken back at the latest, also where who does it was
 down itself."""
 
+NOTHING = "nothing that is known"
+
 BLOCKS = "chaos.blocking"
 """Type of jobs that block the loop: who is given a job meanwhile does not hear of it."""
 
@@ -24,6 +26,8 @@ class Causes:
 
     role_of  the name of a worker, as in events → its role
     causes   what had happened → how many leases expired of it
+    timed    a lease that nothing had happened to is a violation; or else it is only told, since a
+             machine with too much to do may halt a worker as well as we do
     """
 
     def __init__(
@@ -32,11 +36,14 @@ class Causes:
         injuries: Sequence[Injury],
         exits: Sequence[Exit],
         lease: float,
+        *,
+        timed: bool = True,
     ) -> None:
         self.causes: Counter[str] = Counter()
         self._role_of = role_of
         self._injuries = injuries
         self._exits = exits
+        self._timed = timed
         self._window = lease + LOOK_BACK
         self._expired: list[tuple[str, float, str]] = []
         self._blocked: dict[str, list[float]] = {}
@@ -56,11 +63,10 @@ class Causes:
         """Find the cause of each."""
         for worker, at, position in self._expired:
             cause = self._cause(worker, at)
-            if cause is None:
+            self.causes[cause or NOTHING] += 1
+            if cause is None and self._timed:
                 detail = f"expected a fault of {worker} or of Redis before it"
                 report.add("expired-uncaused", position, detail)
-            else:
-                self.causes[cause] += 1
 
     def _type(self, job: str, report: Report) -> str:
         return report.jobs[job].type if job in report.jobs else ""

@@ -39,17 +39,29 @@ DRAINS_WITHIN = 120.0
 """Seconds beyond those of the run: what its workers died of runs apart, a few at a time."""
 
 CALM_JOBS = 100
+CALM_MS = 5000
+"""By how much such a job may be late."""
+
 CLIENTS = 8
 OPERATORS = 3
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """A run: its seed decides what is done when. `jobs`: about how many are submitted."""
+    """A run: its seed decides what is done when.
+
+    jobs    about how many are submitted
+    poison  how many of them kill their worker each time
+    pause   seconds from fault to fault, on the average
+    timed   what depends on how fast the machine is is demanded too: jobs start in time where
+            nothing disturbs them, and no lease expires of nothing
+    """
 
     seed: int
     seconds: float
     jobs: int
     poison: int = 1
+    pause: float = 1.0
+    timed: bool = True
 
 
 @dataclass
@@ -97,13 +109,14 @@ class Run:
         client = Client(f"http://127.0.0.1:{stage.api}", self._diary, self.plan.seed)
         operators = [Operator(client, f"{self.plan.seed} {n}") for n in range(OPERATORS)]
         surgeon = Surgeon(stage, self._tell)
+        faults = plan(self.plan.seed, self.plan.seconds, self.plan.pause)
         try:
             await operators[0].prepare(LIMITS)
             async with anyio.create_task_group() as pressing:
                 for operator in operators:
                     pressing.start_soon(operator.work, 0.5)
                 async with anyio.create_task_group() as group:
-                    group.start_soon(surgeon.work, plan(self.plan.seed, self.plan.seconds))
+                    group.start_soon(surgeon.work, faults)
                     group.start_soon(self._load, client)
                     group.start_soon(self._progress, stage, group.cancel_scope)
                 pressing.cancel_scope.cancel()
@@ -182,7 +195,10 @@ class Run:
         operations = Operations(self._diary.lines)
         effects = Effects(read_notes(self.folder), "chaos.")
         ends = Ends(MAX_CRASHES)
-        causes = Causes(stage.role_of, surgeon.injuries, stage.exits, LEASE)
+        bounds = Bounds(
+            {"limited": KEYED["concurrency_per_key"]}, calm_ms=CALM_MS if self.plan.timed else None
+        )
+        causes = Causes(stage.role_of, surgeon.injuries, stage.exits, LEASE, timed=self.plan.timed)
         report = await check(
             stage.valkey.url,
             QUEUES,
@@ -192,7 +208,7 @@ class Run:
             others=[
                 operations,
                 effects,
-                Bounds({"limited": KEYED["concurrency_per_key"]}),
+                bounds,
                 Parents(),
                 ends,
                 causes,
@@ -215,11 +231,13 @@ class Run:
 
     async def _progress(self, stage: Stage, scope: anyio.CancelScope) -> None:
         """Tell every ten seconds how far it is, until the time is over and all is submitted."""
+        told = 0
         while time.monotonic() - self._begun < self.plan.seconds or (
             self._submitted < self.plan.jobs
         ):
-            await anyio.sleep(1)
-            if int(time.monotonic() - self._begun) % 10 == 0:
+            await anyio.sleep(0.5)
+            if time.monotonic() - self._begun >= told + 10:
+                told += 10
                 self._tell(f"{self._submitted} of {self.plan.jobs} jobs submitted")
 
     def _tell(self, text: str) -> None:

@@ -34,11 +34,11 @@ def audited(records: list[ev.Record], audit: Audit) -> Report:
     return audit_history(records, others=[audit])
 
 
-def causes(injuries: list[Injury], exits: list[Exit]) -> Causes:
+def causes(injuries: list[Injury], exits: list[Exit], *, timed: bool = True) -> Causes:
     def role_of(worker: str) -> str:
         return {"w1": "worker-1"}[worker]
 
-    return Causes(role_of, injuries, exits, lease=3)
+    return Causes(role_of, injuries, exits, lease=3, timed=timed)
 
 
 def hurt(kind: str, target: str, ago: float) -> Injury:
@@ -77,6 +77,12 @@ def test_a_lease_that_expired_for_no_reason_is_found(
     injuries: list[Injury], exits: list[Exit]
 ) -> None:
     assert audited(EXPIRED, causes(injuries, exits)).names == {"expired-uncaused"}
+
+
+def test_on_a_slow_machine_a_lease_may_expire_of_nothing() -> None:
+    audit = causes([], [], timed=False)
+    audited(EXPIRED, audit).require()
+    assert audit.causes == {"nothing that is known": 1}
 
 
 def test_a_loop_that_was_blocked_is_a_cause() -> None:
