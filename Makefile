@@ -5,8 +5,8 @@ BIN := .venv/bin
 EXAMPLES ?= 3000
 APP ?= examples/handlers.py
 DATA ?= .millstream
-SERVER_TESTS := tests/model tests/core/verbs tests/audits/test_hot.py $(addprefix tests/core/test_, \
-	log.py connection.py ready.py)
+SERVER_TESTS := tests/model tests/core/verbs tests/consumers/testing tests/audits/test_hot.py \
+	$(addprefix tests/core/test_, log.py connection.py ready.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test servers test-servers test-hosts hunt bench lint format types imports check clean
