@@ -18,7 +18,7 @@ from .telling import told
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chaos")]
 
 SEED = 7
-SHORT = Plan(int(os.environ.get("CHAOS_SEED", SEED)), seconds=24, jobs=2000, pause=0.7, timed=False)
+SHORT = Plan(int(os.environ.get("CHAOS_SEED", SEED)), seconds=24, jobs=1500, pause=0.7, timed=False)
 
 
 def test_the_short_run_has_every_kind_of_fault() -> None:

@@ -84,7 +84,7 @@ async def test_holds_one_direction(proxy: Proxy, way: str) -> None:
     async with connected(proxy) as streams:
         before = time.monotonic()
         assert await said(streams, b"abc") == b"abcabc"
-        assert time.monotonic() - before >= 0.2
+        assert time.monotonic() - before > 0.19  # the loop counts whole ms
 
 
 async def test_drops_replies_only_and_cuts_what_lost_some(proxy: Proxy, heard: list[bytes]) -> None:
