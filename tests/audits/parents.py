@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from millstream.core import events as ev
 from millstream.core.audits.report import Report
 from millstream.core.jobs import Job, JobState
@@ -12,9 +14,10 @@ FAILED = "parent_failed"
 class Parents:
     """Holds each job of a flow against its parents.
 
-    A job says in its metadata by which request (`op`) and as which of its jobs (`place`) it was
-    submitted, after which other places of the request it runs (`after`: ``0,2``), and what becomes
-    of it if one of them fails (`policy`). Where one of them was run again nothing is certain.
+    A job says in its metadata by which request (`op`), or by which job (`parent`), and as which of
+    its jobs (`place`) it was submitted, after which other places of the same origin it runs
+    (`after`: ``0,2``), and what becomes of it if one of them fails (`policy`). Where one of them
+    was run again nothing is certain.
     """
 
     def __init__(self) -> None:
@@ -26,7 +29,7 @@ class Parents:
         """Audit one more event."""
         match event:
             case ev.JobSubmitted(metadata=made) if "place" in made:
-                self._places.setdefault((made.get("op", ""), made["place"]), record.job)
+                self._places.setdefault((_origin(made), made["place"]), record.job)
             case ev.JobStarted():
                 self._first.setdefault(record.job, record.time)
             case ev.JobRedriven():
@@ -40,7 +43,7 @@ class Parents:
             if "after" not in job.metadata:
                 continue
             places = job.metadata["after"].split(",")
-            ids = [self._places.get((job.metadata["op"], place)) for place in places]
+            ids = [self._places.get((_origin(job.metadata), place)) for place in places]
             parents = [report.jobs[one] for one in ids if one is not None]
             if len(parents) < len(ids):
                 report.add("parent-missing", job.id, f"expected jobs {places}, got {ids}")
@@ -58,3 +61,7 @@ class Parents:
                 report.add("ran-without-parent", job.id, f"expected {bad} to have succeeded")
         if job.failure == FAILED and not bad:
             report.add("failed-without-cause", job.id, "expected a parent that failed")
+
+
+def _origin(made: Mapping[str, str]) -> str:
+    return made.get("op") or made.get("parent", "")

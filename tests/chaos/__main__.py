@@ -12,7 +12,8 @@ from pathlib import Path
 
 import uvloop
 
-from .run import Plan, Result, Run
+from .judgement import Plan, Result
+from .run import Run
 from .telling import told
 
 

@@ -155,12 +155,31 @@ async def parent(ctx: Context, payload: int) -> dict[str, int]:
     return done(ctx)
 
 
+@job("chaos.gather", backoff=QUICKLY)
+async def gather(ctx: Context, payload: int) -> dict[str, int]:
+    """Submit that many jobs, and one that runs when they have ended."""
+    began(ctx)
+    children: list[str] = []
+    for number in range(payload):
+        made = {"parent": ctx.job_id, "place": str(number)}
+        children.append(await ctx.submit("chaos.quick", number, queue="side", metadata=made))
+    made = {
+        "parent": ctx.job_id,
+        "place": str(payload),
+        "after": ",".join(map(str, range(payload))),
+        "policy": "run",
+    }
+    await ctx.submit("chaos.quick", depends_on=children, on_parent_failure="run", metadata=made)
+    return done(ctx)
+
+
 @job("chaos.process", backoff=QUICKLY, executor="process")
 def process(ctx: Context, payload: float) -> dict[str, int]:
     """Compute in a process of its own, for so many seconds; a step is done there, too."""
     began(ctx)
     ctx.sync.step("charge", _plain_step, ctx, "charge")
     until = time.monotonic() + payload
+    ctx.progress(0, 1, message="computing")
     while time.monotonic() < until and not ctx.cancelled:
         pass
     return done(ctx)

@@ -16,6 +16,7 @@ from .kinds import Body
 
 TIMEOUT = 4.0
 GIVES_UP_AFTER = 120.0
+CONFLICT = 409
 
 
 class Answer(NamedTuple):
@@ -30,21 +31,30 @@ class Wish(NamedTuple):
 
     jobs  of which each is told, in their order; a lone one is told alone
     body  what is sent, which holds them
+    more  the flow is open: these are added to it, and then it is closed
     """
 
     path: str
     jobs: Sequence[Body]
     body: Any
+    more: Sequence[Body] = ()
 
 
-def lone(body: Body) -> Wish:
+def lone(body: Body, ack: str = "memory") -> Wish:
     """A job in a request of its own."""
-    return Wish("/jobs", [body], body)
+    return Wish("/jobs", [body], _sure(body, ack))
 
 
-def batch(bodies: Sequence[Body]) -> Wish:
+def batch(bodies: Sequence[Body], ack: str = "memory") -> Wish:
     """Some that have nothing to do with each other."""
-    return Wish("/jobs/batch", bodies, {"jobs": list(bodies)})
+    return Wish("/jobs/batch", bodies, _sure({"jobs": list(bodies)}, ack))
+
+
+def _sure(body: Body, ack: str) -> Body:
+    """With the level at which it is to be acknowledged; the body is still that of the jobs."""
+    if ack != "memory":
+        body["ack"] = ack
+    return body
 
 
 class Client:
@@ -76,32 +86,52 @@ class Client:
     async def submit(self, wish: Wish, *, keyed: bool) -> None:
         """Submit jobs in one request; with a key until it is known that they are submitted.
 
-        A part of the requests that were answered is sent again all the same.
+        A part of the requests that were answered is sent again all the same. A flow that is open
+        is added to and closed, by requests of their own.
         """
+        if not wish.more:
+            await self._submit(wish, keyed=keyed)
+            return
+        flow = await self._submit(wish, keyed=True)
+        if flow is not None:
+            path = f"/flows/{flow['id']}"
+            await self._submit(Wish(f"{path}/jobs", wish.more, {"jobs": wish.more}), keyed=True)
+            while (await self.ask("POST", f"{path}/close")).status in (0, 503):
+                await anyio.sleep(0.3)
+
+    async def _submit(self, wish: Wish, *, keyed: bool) -> Any:
+        """What it was answered, if it was accepted."""
+        told: Any = None
         operation = self.diary.begin("submit", keyed=keyed)
         for place, body in enumerate(wish.jobs):
             body["metadata"] |= {"op": str(operation.op), "place": str(place)}
         more = {"Idempotency-Key": f"key-{operation.op}"} if keyed else {}
         with anyio.move_on_after(GIVES_UP_AFTER):
-            while not await self._sent(operation, wish, more) and keyed:
+            while (told := await self._sent(operation, wish, more)) is None and keyed:
                 await anyio.sleep(self.random.uniform(0.1, 0.5))
             if keyed and self.random.random() < 0.05:
                 await self._sent(operation, wish, more)
+        return told or None
 
-    async def _sent(self, operation: Operation, wish: Wish, more: dict[str, str]) -> bool:
+    async def _sent(self, operation: Operation, wish: Wish, more: dict[str, str]) -> Any:
+        """What it was answered if it was accepted, nothing if it was refused; None: not known."""
         status, told = await self.ask("POST", wish.path, wish.body, **more)
         if status in (200, 201):
             jobs = [one["id"] for one in told.get("items", [told])]
             self.diary.told(operation, "ok", jobs)
             self.accepted += jobs
-            return True
+            return told
+        if status == CONFLICT and wish.path.startswith("/flows/"):
+            # The flow that they are added to was ended by an operator; they may have been accepted.
+            self.diary.told(operation, "unknown", detail=_kind(told))
+            return {}
         if status not in (0, 503):
             self.diary.told(operation, "failed", detail=str(told))
             if not _too_late(told):
                 self.diary.unexpected.append(f"a submission: {status} {told}")
-            return True
+            return {}
         self.diary.told(operation, "unknown", detail=_kind(told))
-        return False
+        return None
 
 
 def _too_late(told: Any) -> bool:

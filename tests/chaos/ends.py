@@ -9,7 +9,7 @@ from millstream.core.audits.report import Report
 from millstream.core.jobs import Job, JobState
 from tests.audits.parents import FAILED
 
-from .kinds import KINDS, SUCCEEDED, Parent, end_of
+from .kinds import KINDS, SUCCEEDED, end_of
 
 
 class Ends:
@@ -39,8 +39,8 @@ class Ends:
             if job.terminal and end not in allowed and not self._excused(job, end):
                 detail = f"kind {kind or job.type}: expected {sorted(allowed)}, got {end}: "
                 report.add("wrong-end", job.id, detail + str(job.error))
-            if kind == Parent.__name__ and job.state is JobState.SUCCEEDED:
-                told, wanted = self._children[job.id], job.payload.decode(int)
+            if kind and job.state is JobState.SUCCEEDED:
+                told, wanted = self._children[job.id], KINDS[kind].children(job)
                 if told != wanted:
                     report.add("children-missing", job.id, f"expected {wanted}, got {told}")
 

@@ -11,7 +11,10 @@ from .kinds import Body, of_kind
 POLICIES = ("fail", "fail", "cancel", "run")
 """What becomes of a job whose parent failed. Not `wait`: nobody might run the parent again."""
 
-MEMBERS = {"Immediate": 10, "Slow": 4, "Flaky": 3, "Stepping": 3, "Fatal": 2, "Delayed": 2}
+MEMBERS = {
+    "Immediate": 20, "Slow": 8, "Flaky": 6, "Stepping": 6, "Fatal": 4, "Delayed": 4, "Snoozing": 2,
+    "Personal": 2, "Processed": 1, "Gathering": 1,
+}  # fmt: skip
 QUEUES = ("default", "side")
 
 
@@ -52,7 +55,14 @@ def _fan(random: Random, number: int) -> Wish:
     return Wish("/flows", [*jobs, last], {"batch": jobs, "then": last})
 
 
-SHAPES: tuple[Callable[[Random, int], Wish], ...] = (_chain, _diamond, _fan)
+def _open(random: Random, number: int) -> Wish:
+    """A batch of which the jobs come in two requests, the last job first."""
+    wish = _fan(random, number)
+    more = [_member(random, number + n) for n in range(random.randint(1, 20))]
+    return wish._replace(body=wish.body | {"open": True}, more=more)
+
+
+SHAPES: tuple[Callable[[Random, int], Wish], ...] = (_chain, _diamond, _fan, _open)
 
 
 def flow(random: Random, number: int) -> Wish:

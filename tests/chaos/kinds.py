@@ -26,6 +26,10 @@ class Kind:
     queue: ClassVar[str] = "default"
     ends: ClassVar[frozenset[str]] = frozenset({SUCCEEDED})
 
+    def children(self, job: Job) -> int:
+        """How many jobs such a job has submitted when it succeeds."""
+        return 0
+
     def body(self, random: Random, number: int) -> Body:
         """The submission of job `number`, but for type and queue."""
         return {"payload": number}
@@ -151,6 +155,22 @@ class Parent(Kind):
     type = "chaos.parent"
     weight = 30
 
+    def children(self, job: Job) -> int:
+        return job.payload.decode(int)
+
+    def body(self, random: Random, number: int) -> Body:
+        return {"payload": random.randint(1, 4)}
+
+
+class Gathering(Kind):
+    """Submits some, and one that waits for them."""
+
+    type = "chaos.gather"
+    weight = 10
+
+    def children(self, job: Job) -> int:
+        return job.payload.decode(int) + 1
+
     def body(self, random: Random, number: int) -> Body:
         return {"payload": random.randint(1, 4)}
 
@@ -248,8 +268,8 @@ KINDS: dict[str, Kind] = {
     kind.__name__: kind()
     for kind in (
         Immediate, Delayed, Slow, VerySlow, Threaded, Blocking, Flaky, Failing, Fatal, Late,
-        Expiring, Snoozing, Stepping, ThreadStepping, Parent, Unique, Replaced, OneByOne, Rated,
-        Personal, Processed, Endless, Crashing, Poison,
+        Expiring, Snoozing, Stepping, ThreadStepping, Parent, Gathering, Unique, Replaced,
+        OneByOne, Rated, Personal, Processed, Endless, Crashing, Poison,
     )
 }  # fmt: skip
 

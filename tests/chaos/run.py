@@ -3,78 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import anyio
-import msgspec
 
-from millstream.core.audits.report import Report
 from millstream.core.connection import connect
 from millstream.core.keys import Keys
 from millstream.projections.connection import connect_once
-from tests.audits.bounds import Bounds
-from tests.audits.effects import Effects, read_notes
-from tests.audits.operations import Operations
-from tests.audits.parents import Parents
-from tests.invariants import check
 
-from .causes import Causes
 from .client import Client, Wish, batch, lone
 from .diary import Diary
-from .ends import Ends
 from .flows import flow
-from .injury import Injury, Surgeon
-from .kinds import KEYED, LIMITS, drawn, of_kind
+from .injury import Surgeon
+from .judgement import QUEUES, Plan, Recorded, Result, judged
+from .kinds import LIMITS, drawn, of_kind
 from .operators import Operator
 from .plan import WORKERS, plan
-from .stage import LEASE, MAX_CRASHES, Exit, Stage, raised
+from .stage import Stage, raised
+from .witness import Witness
 
-QUEUES = ("default", "side", "limited")
 DRAINS_WITHIN = 120.0
 """Seconds beyond those of the run: what its workers died of runs apart, a few at a time."""
 
 CALM_JOBS = 100
-CALM_MS = 5000
-"""By how much such a job may be late."""
+ACKS = {"memory": 16, "fsync": 3, "archived": 1}
+"""Level at which a submission is acknowledged → how often."""
 
 CLIENTS = 8
 OPERATORS = 3
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """A run: its seed decides what is done when.
-
-    jobs    about how many are submitted
-    poison  how many of them kill their worker each time
-    pause   seconds from fault to fault, on the average
-    timed   what depends on how fast the machine is is demanded too: jobs start in time where
-            nothing disturbs them, and no lease expires of nothing
-    """
-
-    seed: int
-    seconds: float
-    jobs: int
-    poison: int = 1
-    pause: float = 1.0
-    timed: bool = True
-
-
-@dataclass
-class Result:
-    """What a run came to."""
-
-    report: Report
-    effects: Effects
-    operations: Counter[str]
-    injuries: list[Injury]
-    exits: list[Exit]
-    poisoned: Counter[str]
-    expired_of: Counter[str]
 
 
 Say = Callable[[str], None]
@@ -108,11 +67,12 @@ class Run:
     async def _with(self, stage: Stage) -> Result:
         client = Client(f"http://127.0.0.1:{stage.api}", self._diary, self.plan.seed)
         operators = [Operator(client, f"{self.plan.seed} {n}") for n in range(OPERATORS)]
-        surgeon = Surgeon(stage, self._tell)
+        surgeon, witness = Surgeon(stage, self._tell), Witness()
         faults = plan(self.plan.seed, self.plan.seconds, self.plan.pause)
         try:
             await operators[0].prepare(LIMITS)
             async with anyio.create_task_group() as pressing:
+                pressing.start_soon(witness.watch, client)
                 for operator in operators:
                     pressing.start_soon(operator.work, 0.5)
                 async with anyio.create_task_group() as group:
@@ -126,13 +86,16 @@ class Run:
             if rests:
                 await self._calm(client)
                 rests = await self._drained(stage)
+                await witness.last(client, stage)
             if not rests:  # it is audited as it stands, and must stand still for that
                 await stage.halt(*WORKERS)
         finally:
             await client.aclose()
             self._diary.close()
         self._tell("audit")
-        return await self._audit(stage, surgeon)
+        return await judged(
+            Recorded(self.plan, self.folder, self._diary, stage, surgeon.injuries, witness)
+        )
 
     async def _load(self, client: Client) -> None:
         """Submit evenly over the time there is, from several clients."""
@@ -146,7 +109,7 @@ class Run:
                 group.start_soon(self._submit, free, client, wish, True)
             while number < self.plan.jobs:
                 wish = self._wish(random, number)
-                number += len(wish.jobs)
+                number += len(wish.jobs) + len(wish.more)
                 due = begun + self.plan.seconds * 0.95 * number / self.plan.jobs
                 await anyio.sleep(max(0.0, due - time.monotonic()))
                 await free.acquire()
@@ -154,17 +117,18 @@ class Run:
 
     def _wish(self, random: Random, number: int) -> Wish:
         """The next request, from job `number` on; batches are so large that there are enough."""
+        (ack,) = random.choices(list(ACKS), list(ACKS.values()))
         if random.random() < 0.6:
-            return lone(drawn(random, number))
+            return lone(drawn(random, number), ack)
         if random.random() < 0.4:
             return flow(random, number)
         size = random.randint(2, max(10, min(500, self.plan.jobs // 400)))
-        return batch([drawn(random, number + n) for n in range(size)])
+        return batch([drawn(random, number + n) for n in range(size)], ack)
 
     async def _submit(self, free: anyio.Semaphore, client: Client, wish: Wish, keyed: bool) -> None:
         try:
             await client.submit(wish, keyed=keyed)
-            self._submitted += len(wish.jobs)
+            self._submitted += len(wish.jobs) + len(wish.more)
         finally:
             free.release()
 
@@ -190,44 +154,6 @@ class Run:
         if scope.cancelled_caught:
             self._tell(f"it did not come to rest within {most:g} s: {left}")
         return not left
-
-    async def _audit(self, stage: Stage, surgeon: Surgeon) -> Result:
-        operations = Operations(self._diary.lines)
-        effects = Effects(read_notes(self.folder), "chaos.")
-        ends = Ends(MAX_CRASHES)
-        bounds = Bounds(
-            {"limited": KEYED["concurrency_per_key"]}, calm_ms=CALM_MS if self.plan.timed else None
-        )
-        causes = Causes(stage.role_of, surgeon.injuries, stage.exits, LEASE, timed=self.plan.timed)
-        report = await check(
-            stage.valkey.url,
-            QUEUES,
-            acknowledged=operations.acknowledged,
-            drained=True,
-            dsn=stage.postgres.dsn,
-            others=[
-                operations,
-                effects,
-                bounds,
-                Parents(),
-                ends,
-                causes,
-            ],
-        )
-        for answer in self._diary.unexpected:
-            report.add("unexpected-answer", "client", answer)
-        for end in stage.exits:
-            if not end.ordered and end.code != -9:
-                report.add("role-ended", end.role, f"by itself, with code {end.code}")
-        return Result(
-            report,
-            effects,
-            operations.counts,
-            surgeon.injuries,
-            list(stage.exits),
-            ends.poisoned,
-            causes.causes,
-        )
 
     async def _progress(self, stage: Stage, scope: anyio.CancelScope) -> None:
         """Tell every ten seconds how far it is, until the time is over and all is submitted."""

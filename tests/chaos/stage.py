@@ -120,12 +120,15 @@ class Role:
         read, write = os.pipe()
         if self._lifeline is None:
             self._lifeline = os.pipe()  # its other end goes with us, and the process with it
-        environ = {key: value for key, value in os.environ.items() if "MILLSTREAM" not in key}
-        environ |= config.as_environ(self._settings) | {
-            "MILLSTREAM_NOTIFY_FD": str(write),
-            "MILLSTREAM_LIFELINE_FD": str(self._lifeline[0]),
-            "CHAOS_FOLDER": str(self._folder),
-        }
+        environ = (
+            _environ()
+            | config.as_environ(self._settings)
+            | {
+                "MILLSTREAM_NOTIFY_FD": str(write),
+                "MILLSTREAM_LIFELINE_FD": str(self._lifeline[0]),
+                "CHAOS_FOLDER": str(self._folder),
+            }
+        )
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "millstream.cli", *self._command],
@@ -176,6 +179,21 @@ class Stage:
                 return role.name
         return None
 
+    async def command(self, *words: str) -> tuple[int, str]:
+        """Run the command line beside the roles, with no proxy between; exit code and output."""
+        settings = Settings(
+            redis_url=self.valkey.url,
+            postgres_dsn=self.postgres.dsn,
+            explicit=frozenset({"redis_url", "postgres_dsn"}),
+        )
+        done = await anyio.run_process(
+            [sys.executable, "-m", "millstream.cli", *words],
+            env=_environ() | config.as_environ(settings),
+            check=False,
+            stderr=subprocess.STDOUT,
+        )
+        return done.returncode, done.stdout.decode()
+
     async def halt(self, *names: str) -> None:
         """End these roles for good."""
         async with anyio.create_task_group() as group:
@@ -215,6 +233,11 @@ async def raised(folder: Path) -> AsyncGenerator[Stage]:
             for stop in (postgres.stop, valkey.stop):
                 await to_thread.run_sync(_continued, valkey)
                 await to_thread.run_sync(stop)
+
+
+def _environ() -> dict[str, str]:
+    """Our own, without settings."""
+    return {key: value for key, value in os.environ.items() if "MILLSTREAM" not in key}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

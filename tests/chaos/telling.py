@@ -6,7 +6,7 @@ from collections import Counter
 
 from millstream.core.audits.report import Report
 
-from .run import Result
+from .judgement import Result
 
 
 def told(result: Result) -> str:
@@ -32,6 +32,7 @@ def told(result: Result) -> str:
         " handler came to its end more than once",
         "jobs that ended as poison, by kind:",
         *_counts(result.poisoned),
+        f"{result.stuck} times /audit named jobs that were stuck at that moment",
         f"{len(report.violations)} violations",
         *(f"  {violation}" for violation in report.violations[:100]),
     ]

@@ -20,6 +20,7 @@ from .ends import Ends
 from .injury import Injury
 from .plan import Fault
 from .stage import Exit
+from .witness import Witness
 
 NOW = START_MS / 1000
 EXPIRED = life(ev.JobSubmitted("noop"), ev.JobStarted(1, "w1"), ev.JobLeaseExpired("w1", 1))
@@ -139,3 +140,41 @@ def test_children_are_counted() -> None:
     child = ev.JobSubmitted("chaos.quick", metadata={"parent": job_id(1), "place": "0"})
     records = log((of_kind("Parent", 1), STARTED, SUCCEEDED), (child, STARTED, SUCCEEDED))
     audited(records, Ends(max_crashes=1)).require()
+
+
+def witness_of(told: dict[str, Any], verified: tuple[int, str] = (0, "")) -> Report:
+    witness, report = Witness(), Report()
+    witness.hear(told)
+    witness.verified = verified
+    witness.close(report)
+    return report
+
+
+def audit_told(**counts: int) -> dict[str, Any]:
+    examples = {kind: [{"id": job_id(1), "why": "x"}] * count for kind, count in counts.items()}
+    sums = {"lost": 0, "doubled": 0, "stuck": 0} | counts
+    return {**sums, "items": [{"queue": "default", "examples": examples}]}
+
+
+def test_what_the_system_says_of_itself() -> None:
+    witness_of(audit_told()).require()
+    assert witness_of(audit_told(lost=1)).names == {"told-lost", "told-astray"}
+    assert witness_of(audit_told(doubled=1)).names == {"told-doubled", "told-astray"}
+    assert witness_of(audit_told(stuck=1)).names == {"told-astray"}
+    assert witness_of(audit_told(), (1, "row-differs")).names == {"not-verified"}
+
+
+def test_what_was_lost_once_is_not_forgotten() -> None:
+    witness, report = Witness(), Report()
+    witness.hear(audit_told(lost=1))
+    witness.hear(audit_told())
+    witness.close(report)
+    assert report.names == {"told-lost"}
+
+
+def test_what_was_stuck_for_a_moment_is_only_counted() -> None:
+    witness, report = Witness(), Report()
+    witness.hear(audit_told(stuck=1))
+    witness.hear(audit_told())
+    witness.close(report)
+    assert (report.names, witness.stuck) == (set(), 1)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from .judgement import Plan
 from .plan import KINDS, plan
-from .run import Plan, Run
+from .run import Run
 from .telling import told
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chaos")]
