@@ -125,6 +125,10 @@ BROKEN: dict[str, tuple[list[Record], set[str]]] = {
              ev.JobCrashed("w1", 1, "exited with 3"), STARTED, DONE),
         {"wrong-crashes"},
     ),
+    "a letter discarded twice": (
+        life(SUBMITTED, ev.JobFailed("expired"), ev.JobDiscarded("ada"), ev.JobDiscarded("bob")),
+        {"discarded-twice"},
+    ),
     "a second start without a cause": (
         life(SUBMITTED, STARTED, ev.JobQueued("due"), STARTED, DONE),
         {"rerun-unexplained"},

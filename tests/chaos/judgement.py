@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -89,11 +90,7 @@ async def judged(run: Recorded) -> Result:
         others=[operations, effects, bounds, Parents(), ends, causes],
     )
     run.witness.close(report)
-    for answer in run.diary.unexpected:
-        report.add("unexpected-answer", "client", answer)
-    for end in stage.exits:
-        if not end.ordered and end.code != -9:
-            report.add("role-ended", end.role, f"by itself, with code {end.code}")
+    complain(report, run.diary.unexpected, stage.exits)
     return Result(
         report,
         effects,
@@ -104,3 +101,15 @@ async def judged(run: Recorded) -> Result:
         causes.causes,
         run.witness.stuck,
     )
+
+
+def complain(report: Report, answers: Sequence[str], exits: Sequence[Exit]) -> None:
+    """Report answers that none should get, and roles that ended without having been told to.
+
+    One that ends by SIGKILL was hit by a job that kills its worker.
+    """
+    for answer in answers:
+        report.add("unexpected-answer", "client", answer)
+    for end in exits:
+        if not end.ordered and end.code != -9:
+            report.add("role-ended", end.role, f"by itself, with code {end.code}")

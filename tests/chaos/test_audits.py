@@ -18,6 +18,7 @@ from tests.strategies import START_MS, job_id
 from .causes import Causes
 from .ends import Ends
 from .injury import Injury
+from .judgement import complain
 from .plan import Fault
 from .stage import Exit
 from .witness import Witness
@@ -178,3 +179,12 @@ def test_what_was_stuck_for_a_moment_is_only_counted() -> None:
     witness.hear(audit_told())
     witness.close(report)
     assert (report.names, witness.stuck) == (set(), 1)
+
+
+def test_answers_that_none_should_get_and_roles_that_end() -> None:
+    report = Report()
+    exits = [Exit("api", 7, 1, True, NOW), Exit("worker-1", 8, -9, False, NOW)]
+    complain(report, [], exits)
+    report.require()
+    complain(report, ["a submission: 500"], [*exits, Exit("api", 9, 1, False, NOW)])
+    assert report.names == {"unexpected-answer", "role-ended"}
