@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from millstream.core import events as ev
 from tests.invariants import audit_history
+from tests.strategies import job_id
 
 from .parents import Parents
 from .test_bounds import mixed
@@ -36,8 +38,11 @@ def found(steps: Steps) -> set[str]:
         [(1, PARENT), (2, child("run")), *FAILS, (2, STARTED), (2, DONE)],
         [(1, PARENT), (2, child()), *FAILS, (2, ev.JobFailed("parent_failed"))],
         [*WHOLE[:4], (1, ev.JobRedriven("ada")), *WHOLE[4:]],
+        [(1, PARENT), (2, replace(child(), open=True, depends_on=[job_id(1)])),
+         (2, ev.JobExtended([job_id(3)])), (1, STARTED), (1, DONE),
+         (2, ev.JobFailed("parent_failed", parent=job_id(3)))],
     ],
-)
+)  # fmt: skip
 def test_sound_flows(steps: Steps) -> None:
     assert found(steps) == set()
 
