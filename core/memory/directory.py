@@ -22,6 +22,7 @@ class MemoryDirectory(Directory):
         self.clock = clock
         self.queues: dict[str, MemoryQueue] = {}
         self._registered: set[str] = set()
+        self._linked: set[str] = set()
         self._types: dict[str, bytes] = {}
 
     def queue(self, partition: str) -> MemoryQueue:
@@ -34,6 +35,14 @@ class MemoryDirectory(Directory):
     async def register(self, partition: str) -> None:
         """As `Directory.register`."""
         self._registered.add(partition)
+
+    async def link(self, partition: str) -> None:
+        """As `Directory.link`."""
+        self._linked.add(partition)
+
+    async def linked(self) -> list[str]:
+        """As `Directory.linked`."""
+        return sorted(self._linked)
 
     async def has(self, partition: str) -> bool:
         """As `Directory.has`."""

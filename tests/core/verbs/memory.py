@@ -79,6 +79,15 @@ class MemoryMill(Mill):
     async def now(self) -> int:
         return self.queue.rooms.now
 
+    async def awaited(self, job: str) -> set[str]:
+        return set(self.rooms.links.awaited.get(job, ()))
+
+    async def parents(self, job: str) -> set[str]:
+        return set(self.rooms.links.parents.get(job, ()))
+
+    async def lose_joiners(self) -> None:
+        self.rooms.links.lose_group()
+
     async def lose_group(self, priority: int = 5) -> None:
         self.rooms.lose_group(priority)
 

@@ -75,6 +75,7 @@ class Mill:
         self.keys = Keys()
         self.redis: Any = connect(url, timeout=30)
         self.queue: PartitionQueue = PartitionQueue(self.redis, self.partition, self.keys)
+        self.directory = Directory(self.redis, self.keys)
         self.accepted: list[str] = []
         self.broken: set[str] = set()
 
@@ -147,7 +148,7 @@ class Mill:
 
     def schedules(self) -> Schedules:
         """The schedules of all partitions."""
-        return Schedules(self.redis, self.keys, Directory(self.redis, self.keys))
+        return Schedules(self.redis, self.keys, self.directory)
 
     async def schedule_comes(self, name: str, at: int) -> None:
         """Let the next occurrence of a schedule be another one."""
@@ -189,6 +190,24 @@ class Mill:
         """The server's clock, ms."""
         seconds, micros = await self.redis.time()
         return seconds * 1000 + micros // 1000
+
+    async def register(self) -> None:
+        """Make the partition known, so that ends are brought to its jobs."""
+        await self.directory.register(self.partition)
+
+    async def awaited(self, job: str) -> set[str]:
+        """Who waits for a job, with a `*` behind who does so also once it did not succeed."""
+        found = await self.redis.smembers(self.keys.awaited(self.partition, job))
+        return {member.decode() for member in found}
+
+    async def parents(self, job: str) -> set[str]:
+        """The jobs that one waits for still."""
+        found = await self.redis.smembers(self.keys.parents(self.partition, job))
+        return {member.decode() for member in found}
+
+    async def lose_joiners(self) -> None:
+        """Lose who was given what of the outbox."""
+        await self.redis.xgroup_destroy(self.keys.outbox(self.partition), "joiners")
 
     async def lose_group(self, priority: int = 5) -> None:
         await self.redis.xgroup_destroy(self.keys.ready(self.partition, priority), "workers")

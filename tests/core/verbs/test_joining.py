@@ -12,13 +12,11 @@ from millstream.core import events as ev
 from millstream.core.ids import new_id
 from millstream.core.jobs import JobState
 from millstream.core.joining import Joiner
-from millstream.core.queue import Directory
 from millstream.core.submitting import NewJob, new_job
 from millstream.core.upcast import decode
 
 from .mill import ADA, Mill
 
-pytestmark = pytest.mark.parametrize("mill", ["server"], indirect=True)
 FAR = 9_000_000_000_000
 
 
@@ -40,7 +38,7 @@ def family(
 
 
 async def deliver(mill: Mill) -> None:
-    await Joiner(Directory(mill.redis, mill.keys)).deliver(mill.partition)
+    await Joiner(mill.directory).deliver(mill.partition)
 
 
 async def run_all(mill: Mill, verdict: Any = "succeeded") -> list[str]:
@@ -52,7 +50,7 @@ async def run_all(mill: Mill, verdict: Any = "succeeded") -> list[str]:
 
 
 async def submit_family(mill: Mill, *args: Any, **how: Any) -> tuple[list[str], str]:
-    await mill.redis.sadd(mill.keys.queues, mill.partition)
+    await mill.register()
     parents, child = family(mill, *args, **how)
     await mill.send([*parents, child])
     return [job.id for job in parents], child.id
@@ -128,7 +126,7 @@ async def test_what_becomes_of_it_when_a_parent_does_not_succeed(
 
 
 async def test_a_failure_runs_through_a_chain(mill: Mill) -> None:
-    await mill.redis.sadd(mill.keys.queues, mill.partition)
+    await mill.register()
     ids = [new_id(mill.partition) for _ in range(4)]
     chain = [
         new_job(
@@ -157,7 +155,7 @@ async def test_who_waits_on_goes_on_when_its_parent_is_run_again_and_succeeds(mi
     await run_all(mill)
     await deliver(mill)
     assert await run_all(mill) == [child]
-    assert not await mill.redis.exists(mill.keys.awaited(mill.partition, parent))
+    assert await mill.awaited(parent) == set()
 
 
 async def test_the_same_may_be_told_twice(mill: Mill) -> None:
@@ -174,7 +172,7 @@ async def test_the_same_may_be_told_twice(mill: Mill) -> None:
 
 
 async def test_what_is_told_before_it_is_there_is_kept_for_it(mill: Mill) -> None:
-    await mill.redis.sadd(mill.keys.queues, mill.partition)
+    await mill.register()
     parents, child = family(mill, parents=2)
     await mill.send(parents)
     await run_all(mill)
@@ -185,7 +183,7 @@ async def test_what_is_told_before_it_is_there_is_kept_for_it(mill: Mill) -> Non
 
 
 async def test_a_failure_that_came_before_it_ends_it_at_once(mill: Mill) -> None:
-    await mill.redis.sadd(mill.keys.queues, mill.partition)
+    await mill.register()
     parents, child = family(mill)
     await mill.send(parents)
     await run_all(mill, "failed")
@@ -204,7 +202,7 @@ async def test_parents_known_to_have_ended_count_at_submission(mill: Mill) -> No
 
 
 async def test_jobs_that_live_are_watched_and_others_are_not(mill: Mill) -> None:
-    await mill.redis.sadd(mill.keys.queues, mill.partition)
+    await mill.register()
     live, over = await mill.submit(2)
     await mill.cancel(over)
     child = dependent(mill, [live])
@@ -243,7 +241,7 @@ async def test_cancelling_it_leaves_nothing_behind(mill: Mill) -> None:
     await run_all(mill)
     await deliver(mill)
     assert await mill.story(child) == ["submitted", "cancelled"]
-    assert not await mill.redis.exists(mill.keys.parents(mill.partition, child))
+    assert await mill.parents(child) == set()
 
 
 async def test_a_purge_takes_it_too(mill: Mill) -> None:
@@ -294,7 +292,7 @@ async def test_an_entry_that_nobody_settled_is_given_again(mill: Mill) -> None:
     assert await mill.queue.collect(10, 1_000_000) == []
     await asyncio.sleep(0.002)
     assert await mill.queue.collect(10, 1) == [ended]
-    await mill.redis.xgroup_destroy(mill.keys.outbox(mill.partition), "joiners")
+    await mill.lose_joiners()
     assert await mill.queue.collect(10) == [ended], "a group that was lost is made again"
     await mill.queue.join({child: ended.jobs})
     await mill.queue.settle([ended.entry])
@@ -302,7 +300,7 @@ async def test_an_entry_that_nobody_settled_is_given_again(mill: Mill) -> None:
 
 
 async def test_an_open_job_waits_until_it_is_closed(mill: Mill) -> None:
-    await mill.redis.sadd(mill.keys.queues, mill.partition)
+    await mill.register()
     child = new_job(
         new_id(mill.partition), ev.JobSubmitted("noop", on_parent_failure="fail", open=True)
     )
@@ -335,7 +333,7 @@ async def test_one_that_is_closed_waits_for_no_more(mill: Mill) -> None:
     await mill.send([child])
     assert await mill.queue.extend(child.id, [parent], {}, ev.JobClosed("ada")) == "extended"
     assert await mill.queue.extend(child.id, [new_id("default")], {}) == "closed"
-    await mill.redis.sadd(mill.keys.queues, mill.partition)
+    await mill.register()
     await run_all(mill)
     await deliver(mill)
     assert await run_all(mill) == [child.id]
@@ -344,7 +342,7 @@ async def test_one_that_is_closed_waits_for_no_more(mill: Mill) -> None:
 async def test_a_request_sent_again_makes_no_job_twice(mill: Mill) -> None:
     (parent,), child = family(mill)
     jobs = [job._replace(once=(f"{n:032x}", 60_000)) for n, job in enumerate((parent, child))]
-    await mill.redis.sadd(mill.keys.queues, mill.partition)
+    await mill.register()
     await mill.send(jobs[:1])
     _, stands = await mill.send(jobs)
     assert [stand.duplicate is not None for stand in stands] == [True, False]
@@ -360,7 +358,7 @@ async def test_a_waiting_job_replaced_by_one_without_parents_waits_no_more(mill:
     parents, child = family(mill)
     lock: dict[str, Any] = {"lock": "ab" * 16, "lock_scope": "unfinished"}
     spec = ev.JobSubmitted("noop", on_parent_failure="fail", depends_on=[parents[0].id], **lock)
-    await mill.redis.sadd(mill.keys.queues, mill.partition)
+    await mill.register()
     await mill.send([*parents, new_job(child.id, spec)])
     other = new_job(new_id(mill.partition), ev.JobSubmitted("noop", **lock))
     await mill.send([other._replace(policy="replace")])
@@ -371,7 +369,7 @@ async def test_a_waiting_job_replaced_by_one_without_parents_waits_no_more(mill:
 
 
 async def test_a_thousand_wait_for_one(mill: Mill) -> None:
-    await mill.redis.sadd(mill.keys.queues, mill.partition)
+    await mill.register()
     parent = new_id(mill.partition)
     children = [dependent(mill, [parent]) for _ in range(1000)]
     first = new_job(parent, ev.JobSubmitted("noop"))
@@ -391,7 +389,7 @@ async def test_who_waits_on_and_is_cancelled_is_waited_for_no_more(mill: Mill, f
         await deliver(mill)
     await mill.cancel(child)
     await deliver(mill)
-    assert not await mill.redis.exists(mill.keys.awaited(mill.partition, parent))
+    assert await mill.awaited(parent) == set()
     await run_all(mill, "failed")
     assert await outbox(mill) == 0
 
@@ -416,14 +414,51 @@ async def test_what_is_to_be_found_out_is_named_at_once(mill: Mill) -> None:
 
 
 async def test_of_those_that_wait_for_a_failed_job_only_who_waits_on_is_kept(mill: Mill) -> None:
-    await mill.redis.sadd(mill.keys.queues, mill.partition)
+    await mill.register()
     parent = new_id(mill.partition)
     stays, goes = dependent(mill, [parent], "wait"), dependent(mill, [parent], "fail")
     first = new_job(parent, ev.JobSubmitted("noop"))
     await mill.send([first._replace(before=[stays.id + "*", goes.id]), stays, goes])
     await run_all(mill, "failed")
-    kept = await mill.redis.smembers(mill.keys.awaited(mill.partition, parent))
-    assert kept == {f"{stays.id}*".encode()}
+    assert await mill.awaited(parent) == {f"{stays.id}*"}
     await deliver(mill)
     assert await mill.story(goes.id) == ["submitted", "failed"]
     assert await mill.story(stays.id) == ["submitted"]
+
+
+async def test_an_open_job_that_stays_and_is_cancelled_is_told_to_jobs_alone(mill: Mill) -> None:
+    await mill.register()
+    (parent,) = await mill.submit()
+    child = dependent(mill, [parent], "wait", open=True)
+    await mill.queue.watch([(parent, f"{child.id}*")])
+    await mill.send([child])
+    await mill.cancel(child.id)
+    (left,) = await mill.queue.collect(10)
+    assert (left.jobs, left.dependents) == ([(child.id, "left")], [parent])
+    await mill.queue.settle([left.entry])
+    await mill.queue.join({parent: left.jobs})
+    assert await mill.awaited(parent) == set()
+
+
+async def test_one_that_is_replaced_in_the_call_that_made_it_is_not_joined(mill: Mill) -> None:
+    lock: dict[str, Any] = {"lock": "ab" * 16, "lock_scope": "unfinished"}
+    (parent,) = await mill.submit()
+    await run_all(mill)
+    first = dependent(mill, [parent], **lock)._replace(ended={parent: "succeeded"})
+    other = new_job(new_id(mill.partition), ev.JobSubmitted("noop", **lock))
+    await mill.send([first, other._replace(policy="replace")])
+    assert await mill.story(first.id) == ["submitted", "replaced"]
+    assert await run_all(mill) == [first.id]
+
+
+async def test_who_has_nobody_to_tell_says_so(mill: Mill) -> None:
+    """Who waits on for a job that failed is told nothing: nobody is woken for that."""
+    woken: list[str] = []
+    (parent,), child = await submit_family(mill, "wait")
+    mill.queue.on_awaited = woken.append
+    await run_all(mill, "failed")
+    assert (woken, await outbox(mill)) == ([], 0)
+    await mill.redrive(parent, (await mill.log(parent))[-1].version)
+    await run_all(mill)
+    assert woken == ["default"]
+    assert await mill.queue.join({child: [(parent, "succeeded")]}) == (1, False)
