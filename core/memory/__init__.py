@@ -53,10 +53,11 @@ The life of a job
                 a rate is paid when a job starts, and no more are let in than may start at once.
     held back   a job that waits for others is blocked from its submission on. It hears how they
                 end, any number of times and in any order, also before it is there or while it is
-                open and does not know yet for whom it waits. Joined, it may run or waits for its time;
-                or it ends with the first that did not succeed. Who waits for a job is noted at that
-                job; once it ends they are put into the outbox, but for those that wait on (`*`)
-                after a failure: they stay noted for the next end. Whoever stops waiting on says so.
+                open and does not know yet for whom it waits. Joined, it may run or waits for its
+                time; or it ends with the first that did not succeed. Who waits for a job is noted
+                at that job; once it ends they are put into the outbox, but for those that wait on
+                after a failure (`*`): they stay noted for the next end. Whoever stops waiting on
+                says so.
     replaced    by a submission whose lock a waiting job holds: fresh attempts and no steps, at its
                 new place. Others are let in at the gates it left once the whole submission is done.
     ended       nothing is kept, but of a job that was redriven or discarded its last version, for

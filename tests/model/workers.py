@@ -17,6 +17,8 @@ from .pair import Told
 from .stage import Stage
 from .world import MINUTE, PARTITION
 
+Said = tuple[int, Verdict, int, int]
+
 
 class Workers(Stage):
     """All workers of the partition."""
