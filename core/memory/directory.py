@@ -10,8 +10,9 @@ from ..keys import Keys
 from ..queue import Directory
 from ..schedule_index import Schedules
 from ..schedule_store import PartitionSchedules, State
+from ..subjects import SubjectKeys
 from .clock import Clock
-from .queue import MemoryQueue
+from .queue import MemoryQueue, NotInMemory
 
 
 class MemoryDirectory(Directory):
@@ -31,6 +32,10 @@ class MemoryDirectory(Directory):
         if found is None:
             found = self.queues[partition] = MemoryQueue(partition, self.clock)
         return found
+
+    def subject_keys(self) -> SubjectKeys:
+        """Raises NotInMemory: nothing is sealed in memory."""
+        raise NotInMemory("subject_keys")
 
     async def register(self, partition: str) -> None:
         """As `Directory.register`."""
