@@ -1,6 +1,7 @@
 # Needs Python 3.11+, pip and make; everything else comes from wheels.
 PYTHON ?= python3
-WORKERS ?= 2
+# Tests wait for processes, files and clocks for half of their time.
+WORKERS ?= 4
 BIN := .venv/bin
 EXAMPLES ?= 3000
 APP ?= examples/handlers.py
