@@ -65,6 +65,8 @@ class Sandbox:
         self._registry = _registry(app)
         self._elsewhere = frozenset(elsewhere)
         self._strict = strict
+        if "erasure_secret" in settings:
+            raise SandboxError("erasure_secret: expected none, nothing is sealed in a sandbox")
         self._settings = Settings(concurrency=concurrency, **settings)
         self._served = {"default", *self._registry.queues, *queues}
         self._ground = _ground(server, start)
