@@ -231,7 +231,7 @@ class MemoryQueue(PartitionQueue):
 
 
 class MemoryRenewer(LeaseRenewer):
-    """The verb `renew`."""
+    """The verbs for threads."""
 
     def __init__(self, queues: Mapping[str, MemoryQueue], worker: str) -> None:
         super().__init__(None, Keys(), worker)
@@ -240,6 +240,10 @@ class MemoryRenewer(LeaseRenewer):
     def renew(self, partition: str, leases: Sequence[tuple[str, int]]) -> list[int]:
         """As `LeaseRenewer.renew`."""
         return self._queues[partition].rooms.renew(self._worker, leases)
+
+    def finish(self, partition: str, verdicts: Sequence[Finish]) -> list[bool]:
+        """As `LeaseRenewer.finish`."""
+        return self._queues[partition].rooms.finish(verdicts)
 
 
 def _told(by: Command) -> bytes:
