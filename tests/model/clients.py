@@ -70,7 +70,6 @@ class Clients(Families):
     def __init__(self, pair: Pair) -> None:
         super().__init__(pair)
         self.sent: list[Sent] = []
-        self.late: list[Both] = []
 
     async def submit(self, specs: Sequence[Spec]) -> None:
         # Times are named before the call, as clients do: at an instant that `begin` leaves free.

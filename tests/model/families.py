@@ -9,7 +9,7 @@ from millstream.core import events as ev
 from millstream.core.ids import new_id
 from millstream.core.linking import Ended, Joined, Outcome, Overdue
 
-from .pair import Pair, Told
+from .pair import Both, Pair, Told
 from .stage import Stage
 from .world import MINUTE, PARTITION
 
@@ -32,11 +32,17 @@ class Link(NamedTuple):
 
 
 class Families(Stage):
-    """`taken` are all notices that were ever collected; `missing` is a job that never was."""
+    """What is known of jobs that wait for others.
+
+    taken    all notices that were ever collected
+    late     jobs that are still to be submitted, as each side names their times
+    missing  a job that never was
+    """
 
     def __init__(self, pair: Pair) -> None:
         super().__init__(pair)
         self.taken: list[Ended] = []
+        self.late: list[Both] = []
         self.missing = new_id(PARTITION)
         pair.ids.append(self.missing)
 
@@ -166,12 +172,13 @@ class Families(Stage):
         assert both
         if not mend:
             return
+        coming = {one.real.id for one in self.late}
         ends, news = self.ends_known(), dict[str, list[tuple[str, Outcome]]]()
         for one in both.memory:
             wishes = [(parent, one.job + _mark(one.policy)) for parent in one.parents]
             living = await self.watch(wishes)
             for parent, lives in zip(one.parents, living, strict=True):
-                if not lives:
+                if not lives and parent not in coming:
                     news.setdefault(one.job, []).append((parent, ends.get(parent, "missing")))
         await self.tell(news)
 

@@ -46,6 +46,7 @@ class Play(Clients, Workers, Operators, Planners):
     async def drain(self) -> None:
         """Whoever holds a lease is gone; as time passes, always some of those that live can run."""
         await self.set_mode("open")
+        self.late.clear()
         for _ in range(ROUNDS):
             if not self.rooms.jobs.live:
                 return
