@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from millstream.consumers import HandlerError, Registry
-from millstream.consumers.processes import pool
+from millstream.consumers.processes import child, pool
 from millstream.consumers.processes.child import Child
 from millstream.consumers.worker import Worker
 from millstream.core.config import Settings
@@ -74,6 +74,19 @@ async def test_an_idle_process_that_died_costs_no_job_a_crash(bench: Bench) -> N
         former, pid = pid, await result(bench, job)
         assert pid != former
         assert await bench.types(job) == ["submitted", "started", "succeeded"]
+
+
+async def test_what_a_job_left_behind_cannot_hold_up_the_next(
+    bench: Bench, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "BEGIN_SECONDS", 0.3)
+    await serve(bench)
+    pid = await result(bench, await bench.submit("iso.leave", task))
+    await until(lambda: task.told() == ["hangs"])
+    job = await bench.submit("iso.pid")
+    assert await result(bench, job) != pid
+    assert await bench.types(job) == ["submitted", "started", "succeeded"]
+    assert not is_alive(pid)
 
 
 async def test_processes_that_die_before_they_begin(
