@@ -185,6 +185,35 @@ async def test_suspects_do_not_take_the_slots_of_all_others(
     assert len(released) == 1
 
 
+async def test_jobs_that_wait_for_a_process_leave_slots_to_others(
+    bench: Bench, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process, and many slow jobs for it in front of one that needs none."""
+    monkeypatch.setattr(pool, "PATIENCE", 0.2)
+    slow = await bench.submit_many("iso.wait", [task] * 20, max_attempts=1)
+    other = await bench.submit("loop.neighbour", Task(task.notes, task.notes))
+    await serve(bench, concurrency=4)
+    assert await result(bench, other) == [os.getpid(), 0]
+    task.let_go()
+    for job in slow:
+        types = await bench.ended(job, 60)
+        assert types[-1] == "succeeded"
+        assert set(types) <= {"submitted", "started", "released", "queued", "succeeded"}
+
+
+async def test_jobs_wait_for_a_process_where_slots_are_free(
+    bench: Bench, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "PATIENCE", 0.05)
+    slow = await bench.submit_many("iso.wait", [task] * 4)
+    await serve(bench, concurrency=20)
+    await until(lambda: bool(task.told()), 20)
+    await asyncio.sleep(0.3)
+    task.let_go()
+    for job in slow:
+        assert await bench.ended(job, 20) == ["submitted", "started", "succeeded"]
+
+
 async def test_a_worker_without_apps_runs_it_as_ever(bench: Bench, task: Task) -> None:
     own = Registry()
 

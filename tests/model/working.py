@@ -201,13 +201,13 @@ class Working(Partition):
         return True
 
     def _again(self, job: Live, said: Said) -> None:
-        """The job runs again: a retry costs an attempt, a crash or a plain release needs no wait.
+        """The job runs again: a retry costs an attempt, a crash or a release may need no wait.
 
         Who does not wait keeps what it has passed.
         """
         if said.verdict == "crashed":
             job.crashes += 1
-        if said.verdict == "crashed" or (said.verdict == "released" and not said.delay):
+        if said.verdict in ("crashed", "released") and not said.delay:
             self.enter(job)
             self.bell = True
             return
