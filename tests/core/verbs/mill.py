@@ -50,7 +50,7 @@ def verdict_on(
     elif isinstance(event, ev.JobReleased):
         event = ev.JobReleased("drain", delay_ms)
     elif isinstance(event, ev.JobCrashed):
-        event = ev.JobCrashed("w1", lease.crashes + 1, "killed by SIGSEGV")
+        event = ev.JobCrashed("w1", lease.crashes + 1, "killed by SIGSEGV", delay_ms)
     end = ev.body_of(ev.JobFailed("exhausted")) if verdict == "failed" else b""
     fence = lease.fence if fence is None else fence
     return Finish(lease.id, fence, verdict, ev.body_of(event), delay_ms, end)
