@@ -1,4 +1,4 @@
-"""Jobs that wait for others are told of their ends, as by workers and by the API."""
+"""Jobs that wait for others are told of their ends, as by workers and by who has the tables."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OUTCOMES: dict[JobState, Outcome] = {
 
 
 class Kin:
-    """What a worker's joiner does, and the API for jobs whose parents were over before them."""
+    """What a worker's joiner does, and the linker for jobs whose parents were over before them."""
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
@@ -36,7 +36,7 @@ class Kin:
         told = False
         for partition in await self._ground.directory.linked():
             queue = self._ground.directory.queue(partition)
-            if found := await queue.overdue(LONG_MS, EVERY, EVERY):
+            if found := await queue.overdue(LONG_MS, EVERY, EVERY, look_ms=LONG_MS):
                 told = await self._find_out(partition, found) or told
             if await queue.outbox():
                 await self._joiner.deliver(partition)

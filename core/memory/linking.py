@@ -29,12 +29,18 @@ class Linking(Joining):
         found = self.links.take(limit, idle_ms, self.now)
         return [Ended(one.entry, list(one.ended), list(one.dependents)) for one in found]
 
-    def overdue(self, long_ms: int, jobs: int, parents: int) -> list[Overdue]:
-        """Who was not seen to for so long; from now on they were."""
+    def overdue(
+        self, long_ms: int, jobs: int, parents: int, look_ms: int, looked: Sequence[str]
+    ) -> list[Overdue]:
+        """Who was not seen to for so long; it takes `look_ms` until they are, or named again.
+
+        looked  those that were seen to by now
+        """
         seen = self.links.seen
+        seen.update({id: self.now for id in looked if id in seen})
         found = sorted(seen, key=lambda id: (seen[id], id))
         late = [id for id in found if seen[id] <= self.now - long_ms][:jobs]
-        seen.update(dict.fromkeys(late, self.now))
+        seen.update(dict.fromkeys(late, self.now - long_ms + look_ms))
         return [self._overdue(id, parents) for id in late]
 
     def _overdue(self, id: str, parents: int) -> Overdue:

@@ -191,9 +191,11 @@ class MemoryQueue(PartitionQueue):
         """As `PartitionQueue.settle`."""
         self.rooms.links.settle(entries)
 
-    async def overdue(self, long_ms: int, jobs: int, parents: int) -> list[Overdue]:
+    async def overdue(
+        self, long_ms: int, jobs: int, parents: int, *, look_ms: int, seen: Sequence[str] = ()
+    ) -> list[Overdue]:
         """As `PartitionQueue.overdue`."""
-        return self.rooms.overdue(long_ms, jobs, parents)
+        return self.rooms.overdue(long_ms, jobs, parents, look_ms, seen)
 
     async def outbox(self) -> int:
         """As `PartitionQueue.outbox`."""

@@ -37,12 +37,14 @@ class Families(Stage):
     taken    all notices that were ever collected
     late     jobs that are still to be submitted, as each side names their times
     missing  a job that never was
+    looked   jobs that were looked after just now
     """
 
     def __init__(self, pair: Pair) -> None:
         super().__init__(pair)
         self.taken: list[Ended] = []
         self.late: list[Both] = []
+        self.looked: list[str] = []
         self.missing = new_id(PARTITION)
         pair.ids.append(self.missing)
 
@@ -164,12 +166,16 @@ class Families(Stage):
             await self.join(found)
             await self.settle(found)
 
-    async def look_after(self, long: int, jobs: int, *, mend: bool) -> None:
+    async def look_after(self, long: int, jobs: int, *, mend: bool, look: int = 0) -> None:
         """As the API does for who has waited for long: it knows how jobs ended."""
         both = await self.pair.call(
-            lambda queue: queue.overdue(long * MINUTE, jobs, 1000), told=_overdue
+            lambda queue: queue.overdue(
+                long * MINUTE, jobs, 1000, look_ms=look * MINUTE, seen=self.looked
+            ),
+            told=_overdue,
         )
         assert both
+        self.looked = [one.job for one in both.memory] if mend else []
         if not mend:
             return
         coming = {one.real.id for one in self.late}

@@ -57,11 +57,11 @@ class Kin(Callers):
             self.run(self.play.submit([Spec(5, before=pick)]))
         self.run(self.play.extend(pick, parents[pick % 2 :], close=close))
 
-    @rule(long=st.integers(0, 3), jobs=few, mend=st.booleans(), lost=rarely)
-    def look_after(self, long: int, jobs: int, mend: bool, lost: bool) -> None:
+    @rule(long=st.integers(0, 3), jobs=few, mend=st.booleans(), look=st.integers(0, 3), lost=rarely)
+    def look_after(self, long: int, jobs: int, mend: bool, look: int, lost: bool) -> None:
         if lost:
             self.run(self.lose_joiners())
-        self.run(self.play.look_after(long, jobs, mend=mend))
+        self.run(self.play.look_after(long, jobs, mend=mend, look=look))
 
     async def lose_joiners(self) -> None:
         """The server lost who was given what of the outbox."""

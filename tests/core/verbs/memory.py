@@ -85,6 +85,9 @@ class MemoryMill(Mill):
     async def parents(self, job: str) -> set[str]:
         return set(self.rooms.links.parents.get(job, ()))
 
+    async def dependents(self) -> set[str]:
+        return set(self.rooms.links.seen)
+
     async def lose_joiners(self) -> None:
         self.rooms.links.lose_group()
 

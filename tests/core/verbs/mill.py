@@ -50,7 +50,7 @@ def verdict_on(
     elif isinstance(event, ev.JobReleased):
         event = ev.JobReleased("drain", delay_ms)
     elif isinstance(event, ev.JobCrashed):
-        event = ev.JobCrashed("w1", lease.crashes + 1, "killed by SIGSEGV")
+        event = ev.JobCrashed("w1", lease.crashes + 1, "killed by SIGSEGV", delay_ms)
     end = ev.body_of(ev.JobFailed("exhausted")) if verdict == "failed" else b""
     fence = lease.fence if fence is None else fence
     return Finish(lease.id, fence, verdict, ev.body_of(event), delay_ms, end)
@@ -204,6 +204,11 @@ class Mill:
         """The jobs that one waits for still."""
         found = await self.redis.smembers(self.keys.parents(self.partition, job))
         return {member.decode() for member in found}
+
+    async def dependents(self) -> set[str]:
+        """All jobs that wait for others."""
+        found = await self.redis.zrange(self.keys.dependents(self.partition), 0, -1)
+        return {job.decode() for job in found}
 
     async def lose_joiners(self) -> None:
         """Lose who was given what of the outbox."""
