@@ -149,15 +149,16 @@ class JobLeaseExpired(Event, frozen=True):
 
 
 class JobCrashed(Event, frozen=True):
-    """The process that ran the job alone died: the job is queued again, one crash richer.
+    """The process that ran the job alone died: the job runs again, one crash richer.
 
-    `cause`: how it died (`killed by SIGSEGV`, `exited with 3`).
+    `cause`: how it died (`killed by SIGSEGV`, `exited with 3`). `delay_ms`: the wait from now on.
     """
 
     name = "job.crashed"
     worker: str
     crashes: int
     cause: str
+    delay_ms: int = 0
 
 
 class JobCancelRequested(Command, frozen=True):
