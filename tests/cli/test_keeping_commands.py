@@ -46,7 +46,7 @@ def test_retention_and_holds_as_their_page_shows_them(millstream: Commands, tmp_
     age, holds = scripts("retention.md")
     dry, wet = map(json.loads, run_script(age, tmp_path, millstream.environ).splitlines())
     assert dry == wet | {"dry_run": True}
-    assert set(dry) == {"dry_run", "jobs", "events", "minutes"}
+    assert set(dry) == {"dry_run", "jobs", "events", "minutes", "snapshots"}
     lines = [
         json.loads(line) for line in run_script(holds, tmp_path, millstream.environ).splitlines()
     ]
