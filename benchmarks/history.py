@@ -202,6 +202,8 @@ async def run(jobs: int) -> list[Figure]:
         await migrate(dsn)
         for queue in QUEUES:
             await bench.directory.register(queue)
+            last = 4 * (jobs // DAYS // len(QUEUES)) * DAYS
+            await bench.redis.hset(bench.keys.meta(queue), mapping={"epoch": 1, "seq": last})
         begin = time.perf_counter()
         await fill(dsn, jobs, time.time_ns() // 1_000_000 // DAY_MS - DAYS - 1)
         print(f"filled in {time.perf_counter() - begin:.0f} s", file=sys.stderr)
