@@ -1,24 +1,23 @@
 """How many jobs of a queue were in which state: the last snapshot, and the events since."""
 
-from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import asyncpg
 
-from ...core.errors import HistoryLost, UnknownEvent, UnreadableEvent
+from ...core.errors import HistoryLost
 from ...core.events import Record, position
-from ...core.jobs import ASK_BODY, MOVES, JobState, Move, move_of, state_after
+from ...core.jobs import ASK_BODY, MOVES, JobState
 from ...core.log import LogReader
-from ...core.upcast import decode
 from ..connection import translated
 from ..partitions import DAY_MS
 from ..queries import Checkpoint, archived_events, checkpoints
 from ..rows import read_record
 from ..statements import statement
 from .reading import fetch_records, tail
+from .tally import Tally
 
 MOST_EVENTS = 50_000
 """Events counted for one answer; a snapshot is never further away."""
@@ -32,46 +31,6 @@ class Counts(NamedTuple):
 
     by_state: dict[JobState, int]
     position: str | None
-
-
-class Tally:
-    """Counts how events move jobs between states.
-
-    `unknown`: jobs whose state before their first event here only an earlier event tells, with the
-    version of that one.
-    """
-
-    def __init__(self) -> None:
-        self.moved: Counter[JobState] = Counter()
-        self.unknown: dict[str, int] = {}
-        self._last: dict[str, JobState] = {}
-
-    def take(self, record: Record) -> None:
-        """Count one event; what cannot be read moves nothing, here as in the tables."""
-        if not record.job:
-            return
-        try:
-            move = move_of(decode(record))
-        except (UnknownEvent, UnreadableEvent):
-            return
-        self.move(record.job, record.version, move)
-
-    def move(self, job: str, version: int, move: Move) -> None:
-        """Count what one event does to its job."""
-        before, after = move
-        before = self._last.get(job) or before
-        if before is not None:
-            self.moved[before] -= 1
-        elif version > 1:
-            self.unknown[job] = version - 1
-        self._last[job] = after
-        self.moved[after] += 1
-
-    def settle(self, earlier: Iterable[Record]) -> None:
-        """Take jobs from the states that those earlier events left them in."""
-        for record in earlier:
-            self.moved[state_after(decode(record))] -= 1
-            del self.unknown[record.job]
 
 
 async def counts_at(pool: asyncpg.Pool, reader: LogReader, queue: str, at: int) -> Counts:
