@@ -17,6 +17,7 @@ from ..core.log import LogReader
 from ..core.queue import Directory
 from ..core.requests import Requests
 from ..core.schedule_index import Schedules
+from ..core.sealing import Secrets
 from ..core.subjects import SubjectKeys
 from ..core.workers import Workers
 from ..projections.as_of import JobPast
@@ -108,7 +109,11 @@ async def lifespan(app: Litestar) -> AsyncGenerator[None]:
                 changes=changes,
                 past=JobPast(tables.pool, logs, directory),
                 metrics=Metrics(),
-                sealing=Sealing(settings.erasure_secret, SubjectKeys(redis, keys), tables),
+                sealing=Sealing(
+                    Secrets.of(settings.erasure_secret, settings.erasure_old_secret),
+                    SubjectKeys(redis, keys),
+                    tables,
+                ),
             )
             yield
     finally:

@@ -6,7 +6,7 @@ import msgspec
 
 from ..core.codec import Data, encode
 from ..core.events import Fault
-from ..core.sealing import Secret, SubjectKey, Unsealable, box_of
+from ..core.sealing import Secrets, SubjectKey, Unsealable, box_of
 from ..core.subjects import SubjectKeys
 from .patience import patiently
 
@@ -20,15 +20,16 @@ class Shut(Exception):
 
 
 class Opener:
-    """Opens payloads with keys from Redis, for a worker that knows the operator's secret."""
+    """Opens payloads with keys from Redis, for a worker that knows the operator's secret
+    (and the one before, while it is being changed)."""
 
-    def __init__(self, secret: bytes | None, keys: Callable[[], SubjectKeys]) -> None:
-        self._secret = None if secret is None else Secret(secret)
+    def __init__(self, secrets: Secrets | None, keys: Callable[[], SubjectKeys]) -> None:
+        self._secrets = secrets
         self._keys = keys
 
     async def open(self, payload: Data) -> tuple[SubjectKey, Data]:
         """The key a payload is sealed with, and the payload as it was. Raises Shut."""
-        if self._secret is None:
+        if self._secrets is None:
             raise Shut("MILLSTREAM_ERASURE_SECRET is not set on this worker")
         try:
             id = box_of(payload).key
@@ -40,7 +41,7 @@ class Opener:
         if isinstance(wrapped, str):
             raise Shut(f"Redis does not know key {id}")
         try:
-            key = self._secret.open(id, wrapped)
+            key = self._secrets.open(id, wrapped)
         except Unsealable as error:
             raise Shut(str(error)) from error
         try:

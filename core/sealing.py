@@ -87,22 +87,93 @@ class Secret:
 
     def make(self) -> tuple[str, bytes]:
         """A new key: its id, and itself wrapped."""
-        id, nonce = uuid.uuid4().hex, os.urandom(NONCE_BYTES)
-        raw = os.urandom(SECRET_BYTES)
-        return id, nonce + self._cipher.encrypt(nonce, raw, id.encode())
+        id = uuid.uuid4().hex
+        return id, self.wrap(id, os.urandom(SECRET_BYTES))
 
-    def open(self, id: str, wrapped: bytes) -> SubjectKey:
-        """The key that was wrapped. Raises Unsealable: by another secret, or altered."""
+    def wrap(self, id: str, raw: bytes) -> bytes:
+        """A key, or an earlier secret, as it is kept."""
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, raw, id.encode())
+
+    def unwrap(self, id: str, wrapped: bytes) -> bytes:
+        """What was wrapped. Raises Unsealable: by another secret, or altered."""
         nonce, text = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:]
         try:
-            return SubjectKey(id, self._cipher.decrypt(nonce, text, id.encode()))
+            return self._cipher.decrypt(nonce, text, id.encode())
         except Exception as error:
             raise Unsealable(
                 f"key {id}: expected one wrapped by this MILLSTREAM_ERASURE_SECRET, got another"
             ) from error
 
+    def open(self, id: str, wrapped: bytes) -> SubjectKey:
+        """The key that was wrapped. Raises Unsealable."""
+        return SubjectKey(id, self.unwrap(id, wrapped))
+
     def __repr__(self) -> str:
         return "Secret(***)"
+
+
+NAMES = "names"
+"""Id, and subject, under which the secret that names subjects is kept once it is the secret no
+more: names must stay what they are, or nobody would find whom to erase."""
+
+
+class Secrets:
+    """The operator's secret and, while it is being changed, the one before, which is still known.
+
+    Until `rotated`, the one before is in use, so that who knows only that one gets along.
+    """
+
+    def __init__(self, current: bytes, old: bytes | None = None) -> None:
+        self.current = Secret(current)
+        self._old = None if old is None else Secret(old)
+        self._raw = current if old is None else old
+
+    @classmethod
+    def of(cls, current: bytes | None, old: bytes | None = None) -> "Secrets | None":
+        """Those of the settings; None without any."""
+        return None if current is None else cls(current, old)
+
+    def unwrap(self, id: str, wrapped: bytes) -> bytes:
+        """What either of them wrapped. Raises Unsealable."""
+        try:
+            return self.current.unwrap(id, wrapped)
+        except Unsealable:
+            if self._old is None:
+                raise
+            return self._old.unwrap(id, wrapped)
+
+    def open(self, id: str, wrapped: bytes) -> SubjectKey:
+        """The key that either of them wrapped. Raises Unsealable."""
+        return SubjectKey(id, self.unwrap(id, wrapped))
+
+    def rewrapped(self, id: str, wrapped: bytes) -> bytes:
+        """The same key wrapped by the current one. Raises Unsealable."""
+        if self.rotated(id, wrapped):
+            return wrapped
+        return self.current.wrap(id, self.unwrap(id, wrapped))
+
+    def rotated(self, id: str, wrapped: bytes | None) -> bool:
+        """Whether it was the current one that wrapped a key."""
+        if wrapped is None:
+            return self._old is None
+        try:
+            self.current.unwrap(id, wrapped)
+        except Unsealable:
+            return False
+        return True
+
+    def naming(self, kept: bytes | None) -> Secret:
+        """The secret that names subjects; `kept`: as it is kept wrapped, None: it never changed."""
+        return Secret(self._raw if kept is None else self.unwrap(NAMES, kept))
+
+    def names(self) -> bytes:
+        """The one that names subjects before any change, wrapped to be kept."""
+        return self.current.wrap(NAMES, self._raw)
+
+    def maker(self, kept: bytes | None) -> Secret:
+        """The one that is to wrap new keys, given the names as they are kept."""
+        return self.current if self._old is None or self.rotated(NAMES, kept) else self._old
 
 
 def box_of(data: Data) -> Box:

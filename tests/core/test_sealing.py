@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream.core.codec import Data
-from millstream.core.sealing import CODEC, Secret, SubjectKey, Unsealable, box_of
+from millstream.core.sealing import CODEC, NAMES, Secret, Secrets, SubjectKey, Unsealable, box_of
 
 SECRET = Secret(b"s" * 32)
 
@@ -29,7 +29,7 @@ def test_what_was_sealed_is_opened(value: bytes) -> None:
 def test_sealed_data_tells_nothing_and_differs_each_time() -> None:
     key = new_key()
     one, two = key.seal("payload", b'"ada@example.org"'), key.seal("payload", b'"ada@example.org"')
-    assert b"ada" not in bytes(one.data)
+    assert b"example" not in bytes(one.data)
     assert bytes(one.data) != bytes(two.data)
 
 
@@ -84,3 +84,31 @@ def test_a_secret_shows_neither_itself_nor_its_subjects() -> None:
     assert SECRET.digest("ada") == Secret(b"s" * 32).digest("ada") != SECRET.digest("bob")
     with pytest.raises(ValueError, match="32 bytes, got 3"):
         Secret(b"abc")
+
+
+def test_a_secret_is_changed_while_both_are_known() -> None:
+    old, new = b"o" * 32, b"n" * 32
+    before, both, after = Secrets(old), Secrets(new, old), Secrets(new)
+    id, wrapped = before.maker(None).make()
+    # Until it is rotated, keys are made that whoever knows the old one alone can open.
+    assert before.open(*both.maker(None).make())
+    sealed = before.open(id, wrapped).seal("payload", b"1")
+    kept = both.names()
+    rewrapped = both.rewrapped(id, wrapped)
+    assert both.rewrapped(id, rewrapped) == rewrapped
+    assert after.open(id, rewrapped).unseal("payload", sealed) == b"1"
+    with pytest.raises(Unsealable):
+        before.open(id, rewrapped)
+    assert after.open(*both.maker(kept).make())
+    named = {
+        secrets.naming(row).digest("ada")
+        for secrets, row in ((before, None), (both, None), (both, kept), (after, kept))
+    }
+    assert named == {Secret(old).digest("ada")}
+    # And once more.
+    last = Secrets(b"l" * 32, new)
+    assert after.open(*last.maker(kept).make())
+    assert last.naming(last.rewrapped(NAMES, kept)).digest("ada") in named
+    assert last.rotated(NAMES, last.rewrapped(NAMES, kept))
+    with pytest.raises(Unsealable):
+        last.rewrapped(id, wrapped)
