@@ -11,22 +11,22 @@ from litestar import Litestar
 from ..core import connection
 from ..core.acknowledgement import Acknowledger
 from ..core.config import Settings
+from ..core.encryption import Secrets
 from ..core.joining import Joiner
 from ..core.keys import Keys
 from ..core.log import LogReader
 from ..core.queue import Directory
 from ..core.requests import Requests
 from ..core.schedule_index import Schedules
-from ..core.sealing import Secrets
 from ..core.subjects import SubjectKeys
 from ..core.workers import Workers
 from ..projections.as_of import JobPast
 from ..projections.changes import Changes
 from .acknowledgements import Acknowledgements
 from .catalog import Catalog
+from .encryption import Encryption
 from .idempotency import Idempotency
 from .metrics import Metrics
-from .sealing import Sealing
 from .submitter import Submitter
 from .tables import Tables
 
@@ -52,7 +52,7 @@ class Resources:
     changes: Changes
     past: JobPast
     metrics: Metrics
-    sealing: Sealing
+    encryption: Encryption
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def unless_draining(self, waiting: Awaitable[T], otherwise: T) -> T:
@@ -109,7 +109,7 @@ async def lifespan(app: Litestar) -> AsyncGenerator[None]:
                 changes=changes,
                 past=JobPast(tables.pool, logs, directory),
                 metrics=Metrics(),
-                sealing=Sealing(
+                encryption=Encryption(
                     Secrets.of(settings.erasure_secret, settings.erasure_old_secret),
                     SubjectKeys(redis, keys),
                     tables,

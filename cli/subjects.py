@@ -1,4 +1,4 @@
-"""`millstream subjects`: erase what is sealed for a person that jobs are about."""
+"""`millstream subjects`: erase what is encrypted for a person that jobs are about."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .client import REFUSED, UNREACHABLE, Api, fail, url_option
 from .output import print_json
 
 if TYPE_CHECKING:
-    from ..core.sealing import Secrets
+    from ..core.encryption import Secrets
     from ..projections.rotation import Rotated
 
 FOUND = 1
@@ -39,7 +39,7 @@ def command() -> None:
 @by_options
 @url_option
 def erase(subject: str, url: str, actor: str, reason: str) -> None:
-    """Make unreadable, for good, what was sealed for SUBJECT: payloads, results and errors.
+    """Make unreadable, for good, what was encrypted for SUBJECT: payloads, results and errors.
 
     \b
     millstream subjects erase customer-4711 --reason 'she asked us to'
@@ -63,7 +63,7 @@ def rotate_secret(data: Path | None) -> None:
     \b
     millstream subjects rotate-secret
     """
-    from ..core.sealing import Secrets
+    from ..core.encryption import Secrets
 
     with options.connected(options.load(), data) as settings:
         secrets = Secrets.of(settings.erasure_secret, settings.erasure_old_secret)

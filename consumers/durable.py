@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 from ..core.config import Settings
+from ..core.encryption import Secrets
 from ..core.queue import Directory, PartitionQueue
-from ..core.sealing import Secrets
 from .attempts import Attempt
 from .blocking import Blocking
 from .handlers import Registry

@@ -1,6 +1,6 @@
 """The keys of subjects as workers and the API find them in Redis.
 
-PostgreSQL has them for good; Redis has what is needed to seal and open without asking it. A key
+PostgreSQL has them for good; Redis has what is needed to encrypt and open without asking it. A key
 that is not here was erased, or Redis has forgotten it: only an erased one leaves a mark.
 """
 

@@ -1,13 +1,13 @@
 """Changing the operator's secret: the keys of all subjects are wrapped anew.
 
-What is sealed stays as it is: only the wrapping of its keys changes. Errors: Unavailable.
+What is encrypted stays as it is: only the wrapping of its keys changes. Errors: Unavailable.
 """
 
 from typing import NamedTuple
 
 import asyncpg
 
-from ..core.sealing import NAMES, Secrets, Unsealable
+from ..core.encryption import NAMES, Secrets, Undecryptable
 from ..core.subjects import SubjectKeys, Wrapped
 from . import subject_keys
 
@@ -47,7 +47,7 @@ async def rotate(pool: asyncpg.Pool, redis: SubjectKeys, secrets: Secrets) -> Ro
 def _opens(secrets: Secrets, key: Wrapped) -> bool:
     try:
         secrets.unwrap(key.id, key.wrapped)
-    except Unsealable:
+    except Undecryptable:
         return False
     return True
 
@@ -61,7 +61,7 @@ async def _rewrap(
     for key in keys:
         try:
             wrapped = secrets.rewrapped(key.id, key.wrapped)
-        except Unsealable:
+        except Undecryptable:
             continue
         told.append(key._replace(wrapped=wrapped))
         if wrapped != key.wrapped:

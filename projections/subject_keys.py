@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from ..core.sealing import NAMES
+from ..core.encryption import NAMES
 from ..core.subjects import Wrapped
 from .connection import translated
 

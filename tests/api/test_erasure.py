@@ -1,4 +1,4 @@
-"""Jobs about a person: sealed in Redis and PostgreSQL, readable over the API until erased."""
+"""Jobs about a person: encrypted in Redis and PostgreSQL, readable over the API until erased."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from millstream.core import subjects as core_subjects
 from millstream.core.config import Settings
 from millstream.core.embedded import Postgres
-from millstream.core.sealing import Secrets
+from millstream.core.encryption import Secrets
 from millstream.projections import queries
 from millstream.projections.rotation import Rotated, rotate
 
@@ -43,7 +43,7 @@ async def everything_in_redis(core: Core) -> bytes:
     return b"\n".join(found)
 
 
-async def test_a_payload_is_sealed_in_redis_and_shown_to_who_may_read(
+async def test_a_payload_is_encrypted_in_redis_and_shown_to_who_may_read(
     api: Api, core: Core, projector: None
 ) -> None:
     id = api.submit("a.job", payload={"mail": "ada@example.org"}, subject=HER)

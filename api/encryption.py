@@ -1,13 +1,13 @@
-"""Sealing what comes in for a subject, and opening it for those who read. See core.sealing."""
+"""Encrypts what comes in for a subject, and opens it for those who read. See core.encryption."""
 
 from collections.abc import Sequence
 
 import msgspec
 
 from ..core.codec import Data
+from ..core.encryption import CODEC, NAMES, Secret, Secrets, SubjectKey, Undecryptable, box_of
 from ..core.events import Fault as JobFault
 from ..core.jobs import Job
-from ..core.sealing import CODEC, NAMES, Secret, Secrets, SubjectKey, Unsealable, box_of
 from ..core.subjects import SubjectKeys, Wrapped
 from .orders import Order
 from .problems import UNPROCESSABLE, Fault, Problem
@@ -20,7 +20,7 @@ SHUT = Data(codec="erased")
 _replace = msgspec.structs.replace
 
 
-class Sealing:
+class Encryption:
     """The keys of subjects, found in Redis, made and looked up in PostgreSQL."""
 
     def __init__(self, secrets: Secrets | None, keys: SubjectKeys, tables: Tables) -> None:
@@ -47,8 +47,8 @@ class Sealing:
         row = (await self._tables.subjects_by_id({NAMES})).get(NAMES)
         return None if row is None else row.wrapped
 
-    async def seal(self, jobs: Sequence[Submission], orders: list[Order]) -> list[Order]:
-        """The orders, with the payloads of jobs that have a subject sealed.
+    async def encrypt(self, jobs: Sequence[Submission], orders: list[Order]) -> list[Order]:
+        """The orders, with the payloads of jobs that have a subject encrypted.
 
         Raises Problem, Unavailable.
         """
@@ -58,7 +58,7 @@ class Sealing:
         naming = await self.naming()
         keys = await self._keys_of([naming.digest(one) for one in subjects])
         return [
-            order if job.subject is None else _sealed(order, keys[naming.digest(job.subject)])
+            order if job.subject is None else _encrypted(order, keys[naming.digest(job.subject)])
             for job, order in zip(jobs, orders, strict=True)
         ]
 
@@ -111,16 +111,16 @@ class Sealing:
         }
 
 
-def _sealed(order: Order, key: SubjectKey) -> Order:
+def _encrypted(order: Order, key: SubjectKey) -> Order:
     spec = order.spec
     return order._replace(
-        spec=_replace(spec, payload=key.seal("payload", bytes(spec.payload.data)))
+        spec=_replace(spec, payload=key.encrypt("payload", bytes(spec.payload.data)))
     )
 
 
 def _keys_in(job: Job) -> set[str]:
-    """Ids of the keys a job's data is sealed with."""
-    parts = (job.payload, job.result, job.error.sealed if job.error else None)
+    """Ids of the keys a job's data is encrypted with."""
+    parts = (job.payload, job.result, job.error.encrypted if job.error else None)
     return {box_of(part).key for part in parts if part is not None and part.codec == CODEC}
 
 
@@ -134,13 +134,13 @@ def _opened(job: Job, keys: dict[str, SubjectKey]) -> Job:
 
 
 def _open_fault(fault: JobFault, keys: dict[str, SubjectKey]) -> JobFault:
-    if fault.sealed is None:
+    if fault.encrypted is None:
         return fault
-    told = _open("error", fault.sealed, keys)
+    told = _open("error", fault.encrypted, keys)
     if told is None:
-        return _replace(fault, message="(erased)", sealed=None)
+        return _replace(fault, message="(erased)", encrypted=None)
     message, traceback = told.decode(tuple[str, str])
-    return _replace(fault, message=message, traceback=traceback, sealed=None)
+    return _replace(fault, message=message, traceback=traceback, encrypted=None)
 
 
 def _open(what: str, data: Data, keys: dict[str, SubjectKey]) -> Data | None:
@@ -150,6 +150,6 @@ def _open(what: str, data: Data, keys: dict[str, SubjectKey]) -> Data | None:
     if key is None:
         return None
     try:
-        return Data(msgspec.Raw(key.unseal(what, data)))
-    except Unsealable:
+        return Data(msgspec.Raw(key.decrypt(what, data)))
+    except Undecryptable:
         return None

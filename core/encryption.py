@@ -1,8 +1,8 @@
-"""Sealing: what a job is given and gives, encrypted with a key of the person it is about.
+"""Encryption: what a job is given and gives, encrypted with a key of the person it is about.
 
 Each subject has a key of its own, and the key itself is kept wrapped by the operator's secret
-(AES-256-GCM both). To erase a subject is to throw its key away: what was sealed with it cannot be
-read any more, wherever it was copied to, while every byte of the history stays as it was.
+(AES-256-GCM both). To erase a subject is to throw its key away: what was encrypted with it cannot
+be read any more, wherever it was copied to, while every byte of the history stays as it was.
 """
 
 import hashlib
@@ -17,18 +17,18 @@ from .codec import Data, encode
 from .errors import MillstreamError
 
 CODEC = "aes256gcm"
-"""The codec of sealed data: a JSON object of key id, nonce and ciphertext, the two in base64."""
+"""The codec of encrypted data: a JSON object of key id, nonce and ciphertext, the two in base64."""
 
 NONCE_BYTES = 12
 SECRET_BYTES = 32
 
 
-class Unsealable(MillstreamError):
-    """Sealed data that its key does not open: it was altered, or is no sealed data."""
+class Undecryptable(MillstreamError):
+    """Encrypted data that its key does not open: it was altered, or is no encrypted data."""
 
 
 class Box(msgspec.Struct, frozen=True):
-    """Sealed data as it stands in an event."""
+    """Encrypted data as it stands in an event."""
 
     key: str
     nonce: bytes
@@ -39,7 +39,7 @@ _read_box = msgspec.json.Decoder(Box).decode
 
 
 class SubjectKey:
-    """The key of one subject. `what` (payload, result, …) is sealed in: one cannot pass as another.
+    """The key of one subject. `what` (payload, result, …) is bound in: one cannot pass as another.
 
     Random nonces of 96 bits are safe for 2^32 values under one key.
     """
@@ -50,20 +50,20 @@ class SubjectKey:
         self.id = id
         self._cipher = _cipher(raw)
 
-    def seal(self, what: str, value: bytes) -> Data:
+    def encrypt(self, what: str, value: bytes) -> Data:
         """Encrypt `value`, some JSON."""
         nonce = os.urandom(NONCE_BYTES)
         text = self._cipher.encrypt(nonce, value, self._bound(what))
         return Data(msgspec.Raw(encode(Box(self.id, nonce, text))), CODEC)
 
-    def unseal(self, what: str, data: Data) -> bytes:
-        """The JSON that was sealed. Raises Unsealable."""
+    def decrypt(self, what: str, data: Data) -> bytes:
+        """The JSON that was encrypted. Raises Undecryptable."""
         box = box_of(data)
         try:
             return self._cipher.decrypt(box.nonce, box.text, self._bound(what))
         except Exception as error:  # of the library, which has several for data that is not right
-            raise Unsealable(
-                f"{what}: expected data sealed with key {self.id}, got other"
+            raise Undecryptable(
+                f"{what}: expected data encrypted with key {self.id}, got other"
             ) from error
 
     def _bound(self, what: str) -> bytes:
@@ -96,17 +96,17 @@ class Secret:
         return nonce + self._cipher.encrypt(nonce, raw, id.encode())
 
     def unwrap(self, id: str, wrapped: bytes) -> bytes:
-        """What was wrapped. Raises Unsealable: by another secret, or altered."""
+        """What was wrapped. Raises Undecryptable: by another secret, or altered."""
         nonce, text = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:]
         try:
             return self._cipher.decrypt(nonce, text, id.encode())
         except Exception as error:
-            raise Unsealable(
+            raise Undecryptable(
                 f"key {id}: expected one wrapped by this MILLSTREAM_ERASURE_SECRET, got another"
             ) from error
 
     def open(self, id: str, wrapped: bytes) -> SubjectKey:
-        """The key that was wrapped. Raises Unsealable."""
+        """The key that was wrapped. Raises Undecryptable."""
         return SubjectKey(id, self.unwrap(id, wrapped))
 
     def __repr__(self) -> str:
@@ -135,20 +135,20 @@ class Secrets:
         return None if current is None else cls(current, old)
 
     def unwrap(self, id: str, wrapped: bytes) -> bytes:
-        """What either of them wrapped. Raises Unsealable."""
+        """What either of them wrapped. Raises Undecryptable."""
         try:
             return self.current.unwrap(id, wrapped)
-        except Unsealable:
+        except Undecryptable:
             if self._old is None:
                 raise
             return self._old.unwrap(id, wrapped)
 
     def open(self, id: str, wrapped: bytes) -> SubjectKey:
-        """The key that either of them wrapped. Raises Unsealable."""
+        """The key that either of them wrapped. Raises Undecryptable."""
         return SubjectKey(id, self.unwrap(id, wrapped))
 
     def rewrapped(self, id: str, wrapped: bytes) -> bytes:
-        """The same key wrapped by the current one. Raises Unsealable."""
+        """The same key wrapped by the current one. Raises Undecryptable."""
         if self.rotated(id, wrapped):
             return wrapped
         return self.current.wrap(id, self.unwrap(id, wrapped))
@@ -159,7 +159,7 @@ class Secrets:
             return self._old is None
         try:
             self.current.unwrap(id, wrapped)
-        except Unsealable:
+        except Undecryptable:
             return False
         return True
 
@@ -177,17 +177,17 @@ class Secrets:
 
 
 def box_of(data: Data) -> Box:
-    """What sealed data says of itself. Raises Unsealable."""
+    """What encrypted data says of itself. Raises Undecryptable."""
     if data.codec != CODEC:
-        raise Unsealable(f"expected sealed data, got codec {data.codec!r}")
+        raise Undecryptable(f"expected encrypted data, got codec {data.codec!r}")
     try:
         return _read_box(data.data)
     except msgspec.MsgspecError as error:
-        raise Unsealable(f"expected sealed data, got other: {error}") from error
+        raise Undecryptable(f"expected encrypted data, got other: {error}") from error
 
 
 def _cipher(raw: bytes) -> Any:
-    # Only who seals needs the library, which takes 20 MB and a tenth of a second to load.
+    # Only who encrypts needs the library, which takes 20 MB and a tenth of a second to load.
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     return AESGCM(raw)
