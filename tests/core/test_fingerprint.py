@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 import uuid
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from millstream.core.codec import Data
 from millstream.core.events import Fault
 from millstream.core.fingerprint import MAX_LABEL, fingerprint_of, masked, own_frame
 
@@ -42,6 +44,13 @@ payments.Declined: no
 )  # fmt: skip
 def test_what_is_of_one_job_alone_is_masked(message: str, told: str) -> None:
     assert masked(message) == told
+
+
+def test_of_what_is_encrypted_the_type_is_all_there_is() -> None:
+    encrypted = Data(msgspec.Raw(b'{"key":"k","nonce":"n","text":"t"}'), "aes256gcm")
+    told = fingerprint_of("exhausted", Fault("Declined", "", encrypted=encrypted))
+    assert told == fingerprint_of("exhausted", Fault("Declined", ""))
+    assert told.label == "Declined"
 
 
 @given(st.integers(0, 10**12), st.uuids(), st.text("abc d", max_size=9))
