@@ -47,6 +47,19 @@ class Past:
         """Make the checkpoint of a partition never projected before."""
         await self._fetch("make_checkpoint", partition, epoch)
 
+    async def partitions(self) -> list[str]:
+        """All partitions that were ever projected."""
+        return [row["partition"] for row in await self._fetch("checkpointed")]
+
+    async def begin_epoch(self, lane: Lane, epoch: int) -> None:
+        """Go on with the log of a new epoch, from its beginning."""
+        await self._fetch("begin_epoch", lane.partition, lane.epoch, lane.stored, epoch)
+
+    async def note_loss(self, lane: Lane, reason: str) -> None:
+        """Keep how far a log was known to be, now that it is lost."""
+        known = max(lane.expected, lane.stored)
+        await self._fetch("note_loss", lane.partition, lane.epoch, lane.stored, known, reason)
+
     async def halt(self, lane: Lane, reason: str | None) -> None:
         """Say in the checkpoint why nothing is projected (None: all is well again)."""
         await self._fetch("halt", lane.partition, lane.epoch, lane.stored, reason)

@@ -1,0 +1,20 @@
+-- Which version of each projection its tables hold. `tables` is the built-in one (jobs and all that
+-- is counted of them); its version in code is VERSION in projections/fold.py.
+CREATE TABLE projections (
+    name       text PRIMARY KEY,
+    version    int NOT NULL,
+    rebuilt_at timestamptz,                -- NULL: never rebuilt
+    CONSTRAINT projections_version CHECK (version >= 1)
+);
+
+INSERT INTO projections (name, version) VALUES ('tables', 1);
+
+-- How far each projection of users' own has the archive of each partition. It moves in the
+-- transaction that changes that projection's tables, by compare-and-set.
+CREATE TABLE projection_checkpoints (
+    name      text NOT NULL,
+    partition text NOT NULL,
+    seq       bigint NOT NULL,
+    PRIMARY KEY (name, partition),
+    CONSTRAINT projection_checkpoints_seq CHECK (seq >= 0)
+);

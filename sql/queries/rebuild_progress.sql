@@ -1,0 +1,10 @@
+-- How far each shard of a rebuild is, in the shadow itself: it moves in the transactions that fill it.
+-- A shard folds its share of the jobs up to `until`; then one goes on for all (shards = 1).
+CREATE TABLE :shadow.rebuild_progress (
+    partition text NOT NULL,
+    shard     int NOT NULL,
+    shards    int NOT NULL,
+    seq       bigint NOT NULL,
+    until     bigint NOT NULL,
+    PRIMARY KEY (partition, shard)
+)
