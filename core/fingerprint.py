@@ -46,16 +46,23 @@ class Fingerprint(NamedTuple):
     label: str
 
 
-# The digest is asked for when a job fails, and the label a moment later when its group is counted.
-@lru_cache(16)
 def fingerprint_of(reason: str, error: "Fault | None") -> Fingerprint:
-    """The fingerprint of a job that was given up for `reason`, its last error being `error`."""
+    """The fingerprint of a job that was given up for `reason`, its last error being `error`.
+
+    Of a sealed error only the type counts.
+    """
     if error is None or reason in BY_REASON:
         return Fingerprint(_digest("", reason, ""), reason)
-    message, frame = masked(error.message), own_frame(error.traceback)
-    label = f"{error.type}: {message}" if message else error.type
+    return _fingerprint(error.type, error.message, error.traceback)
+
+
+# The digest is asked for when a job fails, and the label a moment later when its group is counted.
+@lru_cache(16)
+def _fingerprint(kind: str, message: str, traceback: str) -> Fingerprint:
+    message, frame = masked(message), own_frame(traceback)
+    label = f"{kind}: {message}" if message else kind
     label = _shown(label, MAX_LABEL - len(frame) - 3) + f" ({frame})" if frame else label
-    return Fingerprint(_digest(error.type, message, frame), _shown(label, MAX_LABEL))
+    return Fingerprint(_digest(kind, message, frame), _shown(label, MAX_LABEL))
 
 
 def masked(message: str) -> str:

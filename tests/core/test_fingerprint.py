@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 import uuid
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from millstream.core.codec import Data
 from millstream.core.events import Fault
 from millstream.core.fingerprint import MAX_LABEL, fingerprint_of, masked, own_frame
 
@@ -110,6 +112,13 @@ def test_the_label_is_for_people_and_bounded() -> None:
     assert len(long.label) <= MAX_LABEL
     assert long.label.endswith("(charge in jobs.py)")
     assert "\0" not in fingerprint_of("exhausted", Fault("E", "a\0b")).label
+
+
+def test_of_a_sealed_error_the_type_counts() -> None:
+    one, other = (Data(msgspec.Raw(text), "aes256gcm:k") for text in (b'"x"', b'"y"'))
+    found = {fingerprint_of("exhausted", Fault("E", "", sealed=data)) for data in (one, other)}
+    assert found == {fingerprint_of("exhausted", Fault("E", ""))}
+    assert fingerprint_of("exhausted", Fault("F", "", sealed=one)) not in found
 
 
 @pytest.mark.parametrize("text", ["'", "a1", "1.", "0-", " |", "\n", ' File "', "\"'", "1e", "é1"])
