@@ -12,6 +12,7 @@ from msgspec import Struct
 from ..core.connection import translated
 from ..core.errors import MillstreamError
 from ..projections.conservation.reading import PartitionAudit
+from ..projections.fold import VERSION
 from ..projections.queries import Checkpoint
 from . import metrics
 from .answers import answer
@@ -35,21 +36,31 @@ class Dependency(Struct, omit_defaults=True):
 
 
 class PartitionHealth(Struct):
-    """How far the tables have a partition's log. `lag`: events; null if it cannot be told."""
+    """How far the tables have a partition's log. `lag`: events; null if it cannot be told.
+
+    `lost`: why the queue was halted until `millstream restore`; null: its log is fine.
+    `missing`: events that were declared to be in neither the archive nor the log.
+    """
 
     partition: str
     head: str
     projected: str | None
     lag: int | None
     halted: str | None
+    lost: str | None
+    missing: int
 
 
 class Projection(Struct):
-    """How far the tables are behind; `degraded` if a partition is halted or cannot be told."""
+    """How far the tables are behind; `degraded` if a partition is halted or cannot be told.
+
+    `rebuild`: what to run where the tables are of an earlier version of the projection.
+    """
 
     status: Status
     lag: int | None
     partitions: Sequence[PartitionHealth]
+    rebuild: str | None = None
 
 
 class Conservation(Struct):
@@ -93,14 +104,18 @@ async def livez(request: Request[Any, Any, Any]) -> ASGIResponse:
 async def readyz(request: Request[Any, Any, Any]) -> ASGIResponse:
     """Whether requests should be sent here: jobs can be submitted, and it is not shutting down.
 
-    PostgreSQL does not count, since submissions go on without it.
+    PostgreSQL does not count, since submissions go on without it. Queues whose log is lost are
+    named; when all are, nothing can be submitted.
     """
     read(request, NoParameters)
     resources = resources_of(request)
     if resources.draining.is_set():
         raise Problem(DRAINING, "This server is shutting down.")
     redis = await _redis(resources)
-    return answer({"status": redis.status}, 200 if redis.status == "ok" else 503)
+    lost, some = await _lost(resources) if redis.status == "ok" else ([], True)
+    status = redis.status if some else "down"
+    told = {"status": status} | ({"lost": lost} if lost else {})
+    return answer(told, 200 if status == "ok" else 503)
 
 
 @get("/metrics")
@@ -114,6 +129,8 @@ async def prometheus(request: Request[Any, Any, Any]) -> ASGIResponse:
     resources.metrics.conserved(lost=told.lost, doubled=told.doubled, stuck=told.stuck)
     for one in found.projection.partitions:
         resources.metrics.lag(one.partition, one.lag, halted=one.halted is not None)
+        resources.metrics.lost(one.partition, lost=one.lost is not None)
+        resources.metrics.missing(one.partition, one.missing)
     return ASGIResponse(body=resources.metrics.text(), media_type=metrics.CONTENT_TYPE)
 
 
@@ -131,6 +148,17 @@ async def examine(resources: Resources) -> Health:
     else:
         status = "ok"
     return Health(status, redis, postgres, projection, conservation)
+
+
+async def _lost(resources: Resources) -> tuple[list[str], bool]:
+    """The queues whose log is lost, and whether any other serves (or there are none yet)."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            names = await resources.directory.partitions()
+            lost = [name for name in names if (await resources.logs.head(name)).lost is not None]
+    except (MillstreamError, TimeoutError):
+        return [], True
+    return lost, not lost or len(lost) < len(names)
 
 
 async def _redis(resources: Resources) -> Dependency:
@@ -179,26 +207,38 @@ async def _projection(resources: Resources, found: dict[str, Checkpoint] | None)
         return Projection("down", None, [])
     try:
         async with asyncio.timeout(PATIENCE):
-            names = await resources.directory.partitions()
-            each = [await _partition(resources, name, found.get(name)) for name in names]
-    except (MillstreamError, TimeoutError):
+            names = sorted({*await resources.directory.partitions(), *found})
+            missing = await resources.tables.missing_events()
+            each = [
+                await _partition(resources, name, found.get(name), missing.get(name, 0))
+                for name in names
+            ]
+            rebuild = await _rebuild(resources)
+    except (MillstreamError, Problem, TimeoutError):
         return Projection("down", None, [])
     lags = [one.lag for one in each if one.lag is not None]
     fit = all(one.halted is None and one.lag is not None for one in each)
-    return Projection("ok" if fit else "degraded", sum(lags), each)
+    return Projection("ok" if fit and not rebuild else "degraded", sum(lags), each, rebuild)
+
+
+async def _rebuild(resources: Resources) -> str | None:
+    version = await resources.tables.projection_version()
+    if version == VERSION:
+        return None
+    return f"the tables hold version {version}, this release makes {VERSION}: millstream rebuild"
 
 
 async def _partition(
-    resources: Resources, name: str, checkpoint: Checkpoint | None
+    resources: Resources, name: str, checkpoint: Checkpoint | None, missing: int
 ) -> PartitionHealth:
     head = await resources.logs.head(name)
     at = f"{name}:{head.epoch}:{head.seq}"
     if checkpoint is None:
-        return PartitionHealth(name, at, None, head.seq, None)
+        return PartitionHealth(name, at, None, head.seq, None, head.lost, missing)
     projected = f"{name}:{checkpoint.epoch}:{checkpoint.seq}"
     same = checkpoint.epoch == head.epoch and checkpoint.seq <= head.seq
     lag = head.seq - checkpoint.seq if same else None
-    return PartitionHealth(name, at, projected, lag, checkpoint.halted)
+    return PartitionHealth(name, at, projected, lag, checkpoint.halted, head.lost, missing)
 
 
 def _since(started: float) -> float:

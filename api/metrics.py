@@ -35,6 +35,8 @@ class Metrics:
         self._halted: dict[str, bool] = {}
         self._up: dict[str, bool] = {}
         self._nowhere: dict[str, int] = {}
+        self._lost: dict[str, bool] = {}
+        self._missing: dict[str, int] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -56,6 +58,14 @@ class Metrics:
             self._lag.pop(partition, None)
         else:
             self._lag[partition] = events
+
+    def lost(self, partition: str, *, lost: bool) -> None:
+        """Note whether a log is lost."""
+        self._lost[partition] = lost
+
+    def missing(self, partition: str, events: int) -> None:
+        """Note how many events of a log are nowhere."""
+        self._missing[partition] = events
 
     def up(self, dependency: str, *, answers: bool) -> None:
         """Note whether a dependency answers."""
@@ -97,6 +107,18 @@ class Metrics:
         )
         yield _gauge(
             "millstream_jobs_astray", "Jobs that go nowhere, see /audit.", "kind", self._nowhere
+        )
+        yield _gauge(
+            "millstream_log_lost",
+            "1 where a queue's log was lost: it is halted and waits for a restore.",
+            "partition",
+            self._lost,
+        )
+        yield _gauge(
+            "millstream_log_missing_events",
+            "Events that were declared to be in neither the archive nor the log.",
+            "partition",
+            self._missing,
         )
         yield _gauge(
             "millstream_dependency_up", "1 if the dependency answers.", "dependency", self._up

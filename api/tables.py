@@ -194,6 +194,16 @@ class Tables:
         with _told():
             return await queries.projector_present(self._pool)
 
+    async def missing_events(self) -> dict[str, int]:
+        """Partition → how many events were declared to be nowhere."""
+        with _told():
+            return await queries.missing_events(self._pool)
+
+    async def projection_version(self) -> int:
+        """Which version of the projection the tables hold."""
+        with _told():
+            return await queries.projection_version(self._pool)
+
     async def checkpoints(self) -> dict[str, Checkpoint]:
         """How far each partition is projected."""
         with _told():

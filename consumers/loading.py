@@ -31,6 +31,11 @@ def load_apps(apps: Sequence[str]) -> Registry:
     return together
 
 
+def load_module(app: str) -> ModuleType:
+    """The module of an app. Raises AppError."""
+    return _import_file(app, Path(app)) if _is_file(app) else _import_module(app, app)
+
+
 def _is_file(path: str) -> bool:
     return path.endswith(".py") or "/" in path
 

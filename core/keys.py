@@ -127,6 +127,10 @@ class Keys:
         """Stream of the partition's events."""
         return f"{self.base(partition)}:log"
 
+    def lost(self, partition: str) -> str:
+        """What is left of a log that has gone back, while the partition is being restored."""
+        return f"{self.base(partition)}:lost"
+
     def ready(self, partition: str, priority: int) -> str:
         """Stream of the jobs of one priority that may run now."""
         return f"{self.base(partition)}:ready:{priority}"

@@ -12,11 +12,15 @@ START = "0-0"
 
 
 class Head(NamedTuple):
-    """Where a log stands: its epoch, its last seq, and how far the archive has it."""
+    """Where a log stands: its epoch, its last seq, and how far the archive has it.
+
+    lost  why it was halted and waits for a restore; None: it is fine, as far as it can tell
+    """
 
     epoch: int
     seq: int
     archived: int
+    lost: str | None = None
 
 
 def read_entry(partition: str, entry: bytes, fields: Sequence[bytes]) -> Record:
@@ -86,10 +90,11 @@ class LogReader:
     async def head(self, partition: str) -> Head:
         """Where the log stands; epoch 1, seq 0 if it was never used."""
         with translated():
-            epoch, seq, archived = await self._redis.hmget(
-                self._keys.meta(partition), "epoch", "seq", "archived"
+            epoch, seq, archived, lost = await self._redis.hmget(
+                self._keys.meta(partition), "epoch", "seq", "archived", "lost"
             )
-        return Head(int(epoch or 1), int(seq or 0), int(archived or 0))
+        told = None if lost is None else lost.decode()
+        return Head(int(epoch or 1), int(seq or 0), int(archived or 0), told)
 
 
 def _streams(reply: Any) -> Any:

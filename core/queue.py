@@ -13,6 +13,7 @@ from redis import exceptions
 from .announcing import Announcing
 from .codec import encode
 from .connection import call, translated
+from .errors import LogLost
 from .events import Command, Event, body_of
 from .examining import Examining
 from .hot import HotJob, Lease, read_job, read_lease
@@ -76,7 +77,7 @@ class PartitionQueue(Operating, Stepping, Progressing, Announcing, Linking, Exam
     `on_awaited` is called with the partition when a job was finished that others wait for.
     """
 
-    __slots__ = ("_base", "_keys", "_redis", "on_awaited", "partition")
+    __slots__ = ("_base", "_keys", "_last", "_redis", "on_awaited", "partition")
 
     def __init__(self, redis: Any, partition: str, keys: Keys) -> None:
         self.partition = partition
@@ -84,6 +85,7 @@ class PartitionQueue(Operating, Stepping, Progressing, Announcing, Linking, Exam
         self._keys = keys
         self._base = keys.base(partition)
         self.on_awaited: Callable[[str], None] | None = None
+        self._last = (0, 0)
 
     async def submit(self, jobs: Sequence[NewJob], command: str | None = None) -> Receipt:
         """Accept all of `jobs` or none.
@@ -91,8 +93,29 @@ class PartitionQueue(Operating, Stepping, Progressing, Announcing, Linking, Exam
         The same `command` may be sent again while the outcome is unknown: it is done once.
         """
         command = command or uuid.uuid4().hex
-        reply = await self._run("submit", submit_args(command, jobs))
-        return read_receipt(self.partition, reply)
+        last = self._last
+        receipt = read_receipt(
+            self.partition, await self._run("submit", submit_args(command, jobs))
+        )
+        made = len(jobs) - len(receipt.duplicates)
+        if made and not receipt.again:
+            await self._check_forward(receipt, last)
+            self._last = max(self._last, (receipt.epoch, receipt.first_seq + made - 1))
+        return receipt
+
+    async def _check_forward(self, receipt: Receipt, last: tuple[int, int]) -> None:
+        """Halt the queue if its log gave a position that was given before this was asked for.
+
+        Raises LogLost: what was accepted may be lost, too.
+        """
+        found = receipt.epoch, receipt.first_seq
+        if found <= last:
+            reason = (
+                f"the log of {self.partition} has gone back: expected a position after seq"
+                f" {last[1]} of epoch {last[0]}, got: seq {found[1]} of epoch {found[0]}"
+            )
+            await self.condemn(reason)
+            raise LogLost(reason)
 
     async def claim(self, worker: str, limit: int, *, held: bool = False) -> Claim:
         """Lease up to `limit` jobs to `worker`; with `held`, those it holds already."""
@@ -152,6 +175,10 @@ class PartitionQueue(Operating, Stepping, Progressing, Announcing, Linking, Exam
         with translated():
             found = await self._redis.hgetall(self._keys.limits(self.partition))
         return {_text(field): _text(bound) for field, bound in found.items()}
+
+    async def condemn(self, reason: str) -> bool:
+        """Halt it, for its log was lost or went back; False if it was halted (see condemn.lua)."""
+        return await self._run("condemn", [reason]) == 1
 
     async def mend(self) -> int:
         """Make lost consumer groups again; how many jobs were entered anew."""

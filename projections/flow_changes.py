@@ -18,6 +18,15 @@ class FlowChange(msgspec.Struct):
     states: dict[str, int] = {}
 
 
+def merged(one: FlowChange, other: FlowChange) -> FlowChange:
+    """The same of two batches, in whatever order they came."""
+    states = dict(one.states)
+    for state, count in other.states.items():
+        states[state] = states.get(state, 0) + count
+    first = min(one.first_at, other.first_at)
+    return FlowChange(first, max(one.last_at, other.last_at), one.jobs + other.jobs, states)
+
+
 class Link(NamedTuple):
     """Who waits, for which job, and in which flow."""
 

@@ -20,6 +20,10 @@ from ..core.upcast import decode
 from .flow_changes import FlowChange, FlowChanges, Link
 from .histogram import bucket_of
 
+VERSION = 1
+"""Of what the tables hold of one log: raised by a release whose fold tells it otherwise, so that
+operators are told to rebuild."""
+
 MINUTE_MS = 60_000
 MINUTE_FIELDS = ("submitted", "started", "succeeded", "failed", "cancelled", "retried")
 
@@ -32,12 +36,19 @@ Group = tuple[str, str, str, str]
 
 class Failures(NamedTuple):
     """Jobs of a group that failed in a batch: its label, when the first and the last of them did
-    (ms), and that last job."""
+    (ms), and that last job; of several in one ms, that of the greatest id."""
 
     label: str
     first_at: int
     last_at: int
     job: str
+
+
+def joined(one: Failures, other: Failures) -> Failures:
+    """The same of two batches, in whatever order they came."""
+    first = min(one.first_at, other.first_at)
+    last = max(one, other, key=lambda each: (each.last_at, each.job))
+    return last._replace(first_at=first)
 
 
 class Parked(NamedTuple):
@@ -201,10 +212,10 @@ class _Batch:
         assert job.fingerprint is not None
         assert job.failure is not None
         group = (job.queue, job.type, job.failure, job.fingerprint)
-        before = self._failures.get(group)
-        first_at = time if before is None else before.first_at
         label = fingerprint_of(job.failure, job.error).label
-        self._failures[group] = Failures(label, first_at, time, job.id)
+        failures = Failures(label, time, time, job.id)
+        before = self._failures.get(group)
+        self._failures[group] = failures if before is None else joined(before, failures)
 
     def effect(self, records: Sequence[ev.Record]) -> Effect:
         created: list[Job] = []

@@ -77,7 +77,7 @@ class Lane:
             if job.state in TERMINAL:
                 jobs.pop(job.id, None)
             elif len(jobs) < REMEMBERED or job.id in jobs:
-                jobs[job.id] = _slim(job)
+                jobs[job.id] = slim(job)
 
     def note_due(self, seq: int, time: int) -> bool:
         """Whether counts are to be noted with the batch that ends at this event; they then are."""
@@ -111,7 +111,7 @@ class Lane:
         return entry
 
 
-def _slim(job: Job) -> Job:
+def slim(job: Job) -> Job:
     """A copy without what the fold never asks for, which may be large."""
     slim = copy.copy(job)
     slim.payload = _NOTHING

@@ -121,7 +121,11 @@ class Projector:
             check_contiguous(records, lane.seq)
         except (LogGap, EpochChanged) as error:
             await self._settle()
-            await self._roster.halt(lane, str(error))
+            if records[0].seq <= lane.seq:  # told again: not a gap, the log has gone back
+                reason = f"the log of {lane.partition} has gone back: {error}"
+                await self._roster.condemn(lane, reason)
+            else:
+                await self._roster.halt(lane, str(error))
             return
         effect = await self._folded(lane, records)
         await self._settle()

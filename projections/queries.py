@@ -168,6 +168,20 @@ async def checkpoints(pool: asyncpg.Pool) -> dict[str, Checkpoint]:
     return {partition: Checkpoint(*rest) for partition, *rest in rows}
 
 
+async def missing_events(pool: asyncpg.Pool) -> dict[str, int]:
+    """Partition → how many events were declared to be nowhere; those without any are left out."""
+    found: dict[str, int] = {}
+    for partition, first, last in await _fetch(pool, statement("gaps"), None):
+        found[partition] = found.get(partition, 0) + last - first + 1
+    return found
+
+
+async def projection_version(pool: asyncpg.Pool, name: str = "tables") -> int:
+    """Which version of a projection its tables hold; 0: it is not known here."""
+    rows = await _fetch(pool, "SELECT version FROM projections WHERE name = $1", name)
+    return rows[0]["version"] if rows else 0
+
+
 async def projector_present(pool: asyncpg.Pool) -> bool:
     """Whether a projector is connected to this database, as far as can be seen."""
     (row,) = await _fetch(pool, statement("projector_present"))

@@ -7,6 +7,7 @@ import structlog
 
 from ..core.config import Settings
 from ..core.errors import LogGap, LogLost, MillstreamError
+from ..core.events import QueueRestored
 from ..core.log import LogReader
 from ..core.queue import Directory
 from .lane import Lane
@@ -45,6 +46,7 @@ class Roster:
         self._limits: dict[str, int] = {}
         self._refused: dict[str, dict[int, str]] = {}
         self._look_at = self._heads_at = self._trim_at = 0.0
+        self._projected: list[str] = []
 
     def due(self) -> bool:
         """Whether it is time to `refresh`."""
@@ -75,7 +77,7 @@ class Roster:
         """Load lanes that are new or may be tried again; now and then look at the ends of logs."""
         now = time.monotonic()
         self._look_at = now + LOOK_EVERY
-        names = await self._directory.partitions()
+        names = await self._names(now)
         fresh = [
             name for name in names if name not in self._lanes and self._resting.get(name, 0) <= now
         ]
@@ -86,6 +88,12 @@ class Roster:
             fresh = list(self._lanes)
         for name in fresh:
             await self._compare(self._lanes[name])
+
+    async def _names(self, now: float) -> list[str]:
+        """All partitions there are, or that the tables say there were: Redis may have lost some."""
+        if now >= self._heads_at:
+            self._projected = await self._past.partitions()
+        return sorted({*await self._directory.partitions(), *self._projected})
 
     async def _load(self, names: list[str]) -> None:
         margin = self._settings.log_margin
@@ -101,17 +109,43 @@ class Roster:
     async def _compare(self, lane: Lane) -> None:
         """Halt a lane that is ahead of its log, or of another epoch."""
         head = await self._reader.head(lane.partition)
-        if head.epoch != lane.epoch:
+        if head.lost is not None:
+            await self.condemn(lane, head.lost)
+        elif head.epoch > lane.epoch and await self._goes_on(lane, head.epoch):
+            await self._past.begin_epoch(lane, head.epoch)
+            self._drop(lane, 0)
+            log.warning("projector.new_epoch", partition=lane.partition, epoch=head.epoch)
+        elif head.epoch > lane.epoch:
             await self.halt(lane, str(EpochChanged(lane.partition, lane.epoch, head.epoch)))
-        elif head.seq < lane.seq:
-            reason = f"log of {lane.partition}: expected at least seq {lane.seq}, got: {head.seq}"
-            await self.halt(lane, reason)
+        elif (head.epoch, head.seq) < (lane.epoch, lane.seq):
+            reason = (
+                f"the log of {lane.partition} has gone back: expected at least seq {lane.seq} of"
+                f" epoch {lane.epoch}, got: seq {head.seq} of epoch {head.epoch}"
+            )
+            await self.condemn(lane, reason)
         elif head.seq == lane.stored and lane.halted is not None:
             await self._past.halt(lane, None)
             lane.halted = None
             self._resumed(lane)
         else:
             lane.expected = head.seq
+
+    async def _goes_on(self, lane: Lane, epoch: int) -> bool:
+        """Whether a log of a later epoch begins where the tables end: it was restored to that."""
+        for record in await self._reader.range(lane.partition, count=1):
+            place = record.epoch, record.seq, record.type
+            return place == (epoch, lane.stored + 1, QueueRestored.name)
+        return False
+
+    async def condemn(self, lane: Lane, reason: str) -> None:
+        """Halt the partition itself, too: its log was lost, or has gone back behind the archive.
+
+        What was appended to it since would be numbered twice; `millstream restore` mends that.
+        """
+        await self._past.note_loss(lane, reason)
+        await self._directory.queue(lane.partition).condemn(reason)
+        await self._directory.register(lane.partition)  # that, too, may have been lost
+        await self.halt(lane, f"{reason}. Nothing is accepted before `millstream restore`")
 
     async def missed(self, lanes: Iterable[Lane]) -> None:
         """Note that a read found nothing in these: halts one whose log said there is more."""
@@ -181,7 +215,7 @@ class Roster:
                 try:
                     await queue.trim(lane.stored, lane.epoch, entry)
                 except LogLost as error:
-                    await self.halt(lane, str(error))
+                    await self.condemn(lane, str(error).removeprefix("LOGLOST "))
 
     def _drop(self, lane: Lane, rest: float) -> None:
         if self._lanes.get(lane.partition) is lane:

@@ -100,7 +100,7 @@ class Tables:
             if str(fields.get("table_name")).startswith("jobs"):
                 raise Unstorable(text) from error
             raise Corrupt(text) from error
-        except _UNSTORABLE as error:
+        except UNSTORABLE as error:
             self.partitions.forget()  # one may have been dropped: that too is a value not taken
             raise Unstorable(f"{type(error).__name__}: {error}") from error
         except Exception:
@@ -117,7 +117,7 @@ class Tables:
             await self.partitions.ensure(connection, events, jobs)
 
 
-_UNSTORABLE = (
+UNSTORABLE = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
@@ -136,24 +136,32 @@ async def _write(connection: Any, effect: Effect, step: Step) -> bool:
         await connection.copy_records_to_table(
             "job_events", records=event_rows(effect.records, effect.raw), columns=EVENT_COLUMNS
         )
-        if effect.created:
-            await connection.copy_records_to_table(
-                "jobs", records=map(new_row, effect.created), columns=NEW_COLUMNS
-            )
-        if effect.changed:
-            await _change(connection, effect.changed)
-        for job in effect.replaced:
-            sql = statement("replace_spec").replace(":table", jobs_table(job_day(job.id)))
-            await connection.fetch(sql, *spec_row(job))
-        await _add(connection, effect)
-        await _add_flows(connection, effect)
+        await write_rows(connection, effect)
         if effect.noted:
             last = effect.records[-1]
             place = last.partition, last.epoch, last.seq, last.time
             await connection.fetch(statement("note_counts"), *place)
-        if effect.parked:
-            await connection.fetch(statement("park_events"), *columns(map(_parked, effect.parked)))
     return True
+
+
+async def write_rows(connection: Any, effect: Effect) -> None:
+    """Write all of an effect but its records, in the transaction the connection is in."""
+    if effect.created:
+        await add_jobs(connection, effect.created)
+    if effect.changed:
+        await _change(connection, effect.changed)
+    for job in effect.replaced:
+        sql = statement("replace_spec").replace(":table", jobs_table(job_day(job.id)))
+        await connection.fetch(sql, *spec_row(job))
+    await _add(connection, effect)
+    await _add_flows(connection, effect)
+    if effect.parked:
+        await connection.fetch(statement("park_events"), *columns(map(_parked, effect.parked)))
+
+
+async def add_jobs(connection: Any, jobs: Sequence[Job]) -> None:
+    """Write rows of jobs that have none."""
+    await connection.copy_records_to_table("jobs", records=map(new_row, jobs), columns=NEW_COLUMNS)
 
 
 async def _change(connection: Any, jobs: Sequence[Job]) -> None:

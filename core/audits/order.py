@@ -48,7 +48,9 @@ class Order:
             return
         if record.epoch < last.epoch:
             add("epoch-went-back", at, f"expected epoch {last.epoch} or more, got {record.epoch}")
-        if record.seq <= last.seq and record.epoch == last.epoch:
+        if record.epoch > last.epoch and record.type != ev.QueueRestored.name:
+            add("epoch-unexplained", at, f"expected queue.restored, got {record.type}")
+        if record.seq <= last.seq and record.epoch >= last.epoch:
             add("seq-repeated", at, f"expected seq {last.seq + 1}, got {record.seq}")
         if record.seq > last.seq + 1:
             add("seq-gap", at, f"expected seq {last.seq + 1}, got {record.seq}")

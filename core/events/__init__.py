@@ -35,6 +35,7 @@ from .queue import (
     QueueDraining,
     QueuePaused,
     QueuePurged,
+    QueueRestored,
     QueueResumed,
     WorkerLost,
     WorkerStarted,
@@ -82,6 +83,7 @@ __all__ = [
     "QueueDraining",
     "QueuePaused",
     "QueuePurged",
+    "QueueRestored",
     "QueueResumed",
     "Record",
     "ScheduleCreated",
@@ -139,6 +141,7 @@ KINDS: dict[str, type[Event]] = {
         JobCrashed,
         JobProgressed,
         WorkerLost,
+        QueueRestored,
     )
 }
 """Every event there is, by name."""

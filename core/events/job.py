@@ -49,7 +49,7 @@ class JobSubmitted(Event, frozen=True):
 
 
 class JobQueued(Event, frozen=True):
-    """A job that waited may run now. `cause`: due, retry, limit, group_lost."""
+    """A job that waited may run now. `cause`: due, retry, limit, group_lost, restored."""
 
     name = "job.queued"
     cause: str
@@ -133,7 +133,7 @@ class JobReleased(Event, frozen=True):
     """A worker handed the job back unfinished; that costs no attempt.
 
     `reason`: drain, handler_missing, no_process (none was free for it, or could be started),
-    stalled (of a worker whose event loop another job blocked).
+    stalled (of a worker whose event loop another job blocked), restored.
     """
 
     name = "job.released"

@@ -37,6 +37,21 @@ class QueuePurged(Command, frozen=True):
     count: int = 0
 
 
+class QueueRestored(Command, frozen=True):
+    """The first event of a new epoch: the queue was restored to what its archive held.
+
+    archived  seq of the last event that was kept of the `lost` epoch
+    known     seq of the last event that was known of it: those between the two cannot be recovered
+    salvaged  events kept of what was written after the log had gone back: they come next
+    """
+
+    name = "queue.restored"
+    lost: int = 0
+    archived: int = 0
+    known: int = 0
+    salvaged: int = 0
+
+
 class WorkerStarted(Event, frozen=True):
     """A worker process began to serve this queue."""
 

@@ -6,4 +6,10 @@ SELECT queue, type, reason, fingerprint, label, 0, first_at, last_at, sample
               $7::bigint[], $8::uuid[])
        AS new (queue, type, reason, fingerprint, label, first_at, last_at, sample)
     ON CONFLICT (queue, type, reason, fingerprint) DO UPDATE
-   SET label = excluded.label, last_at = excluded.last_at, sample = excluded.sample
+   SET first_at = least(old.first_at, excluded.first_at),
+       (label, last_at, sample) = (
+           SELECT label, last_at, sample
+             FROM (VALUES (old.label, old.last_at, old.sample),
+                          (excluded.label, excluded.last_at, excluded.sample))
+                  AS two (label, last_at, sample)
+            ORDER BY last_at DESC, sample DESC LIMIT 1)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from typing import Any
 
+import pytest
 import redis
 
+from millstream.core.config import Settings
 from millstream.core.embedded import Valkey
+from millstream.core.events import Command
+from millstream.projections.restore.course import restore
 
 from .conftest import Api, problem, until
 
@@ -24,6 +30,8 @@ def test_everything_well(api: Api, projector: None) -> None:
             "projected": "default:1:1",
             "lag": 0,
             "halted": None,
+            "lost": None,
+            "missing": 0,
         }
     ]
     assert api.get("/livez") == {"status": "ok"}
@@ -107,3 +115,38 @@ def test_a_lost_log_takes_no_new_jobs(api: Api, redis_url: str) -> None:
     found = problem(api.client.post("/api/v1/jobs", json={"type": "a.job"}), 503, "log-lost")
     assert "default" in found["detail"]
     api.submit(queue="other")
+
+
+def test_a_lost_log_is_told_everywhere_until_it_is_restored(
+    api: Api, settings: Settings, projector: None
+) -> None:
+    api.submit()
+    until(lambda: api.get("/health")["projection"]["lag"] == 0)
+    with redis.Redis.from_url(settings.redis_url) as client:
+        client.flushall()
+    found = until(lambda: _lost(api))
+    assert "gone back" in found["projection"]["partitions"][0]["lost"]
+    assert found["status"] == "degraded"
+    ready = api.client.get("/api/v1/readyz")
+    assert (ready.status_code, ready.json()) == (503, {"status": "down", "lost": ["default"]})
+    assert 'millstream_log_lost{partition="default"} 1.0' in api.client.get("/metrics").text
+    refused = api.client.post("/api/v1/jobs", json={"type": "a"})
+    problem(refused, 503, "log-lost")
+    asyncio.run(restore(settings, by=Command("ada"), dry_run=False))
+    until(lambda: api.get("/health")["status"] == "ok")
+    assert api.get("/readyz") == {"status": "ok"}
+    api.submit()
+
+
+def _lost(api: Api) -> Any:
+    found = api.get("/health")
+    return found if any(one["lost"] for one in found["projection"]["partitions"]) else None
+
+
+def test_tables_of_an_earlier_version_ask_for_a_rebuild(
+    api: Api, settings: Settings, projector: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("millstream.api.health.VERSION", 2)
+    found = api.get("/health")
+    assert found["projection"]["rebuild"].endswith("this release makes 2: millstream rebuild")
+    assert found["status"] == "degraded"

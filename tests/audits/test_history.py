@@ -55,6 +55,11 @@ BROKEN: dict[str, tuple[list[Record], set[str]]] = {
     ),
     "a seq is passed over": (changed(WHOLE, 2, seq=4), {"seq-gap"}),
     "the epoch goes back": (changed(changed(WHOLE, 0, epoch=2), 1, epoch=2), {"epoch-went-back"}),
+    "the epoch rises by itself": (changed(WHOLE, 2, epoch=2), {"epoch-unexplained"}),
+    "seq begins anew with the epoch": (
+        [*WHOLE, replace(life(ev.QueueRestored())[0], job="", version=0, epoch=2)],
+        {"seq-repeated"},
+    ),
     "stream ids go back": (changed(WHOLE, 2, entry="5-0"), {"entry-order"}),
     "a step is done twice": (
         life(SUBMITTED, STARTED, ev.JobCheckpointed("a"), ev.JobCheckpointed("a"), DONE),

@@ -63,6 +63,7 @@ FULL: list[ev.Event] = [
     ev.JobClosed("ada", "all are in"),
     ev.JobProgressed(0.4, "2 of 5 “pages”"),
     ev.WorkerLost("host-1-abc"),
+    ev.QueueRestored("ada", "disk died", 1, 4100, 4123, 2),
 ]
 
 # Fields that later releases added to an event: a body with them is a golden file of its own.

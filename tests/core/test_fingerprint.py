@@ -121,6 +121,13 @@ def test_the_label_is_for_people_and_bounded() -> None:
     assert "\0" not in fingerprint_of("exhausted", Fault("E", "a\0b")).label
 
 
+def test_of_an_encrypted_error_the_type_counts() -> None:
+    one, other = (Data(msgspec.Raw(text), "aes256gcm:k") for text in (b'"x"', b'"y"'))
+    found = {fingerprint_of("exhausted", Fault("E", "", encrypted=data)) for data in (one, other)}
+    assert found == {fingerprint_of("exhausted", Fault("E", ""))}
+    assert fingerprint_of("exhausted", Fault("F", "", encrypted=one)) not in found
+
+
 @pytest.mark.parametrize("text", ["'", "a1", "1.", "0-", " |", "\n", ' File "', "\"'", "1e", "é1"])
 def test_no_text_takes_long(text: str) -> None:
     began = time.perf_counter()

@@ -6,10 +6,12 @@ import asyncio
 from typing import Any
 
 import msgspec
+import pytest
 
 from millstream.core import events as ev
 from millstream.core.codec import wrap
 from millstream.core.config import Settings
+from millstream.core.errors import LogLost
 from millstream.core.ids import new_ids
 from millstream.core.log import LogReader
 from millstream.core.queue import new_job
@@ -97,7 +99,10 @@ async def test_a_log_that_went_back_halts(settings: Settings, log: Log, pool: An
         await until_seq(pool, 3)
         await log.redis.delete(log.keys.log("default"))
         await log.append(*records[:2])
-        assert "expected at least seq 3, got: 2" in await until(lambda: halted(pool))
+        reason = await until(lambda: halted(pool))
+        assert "expected at least seq 3 of epoch 1, got: seq 2" in reason
+        with pytest.raises(LogLost, match="gone back"):
+            await log.queue.claim("w", 1)
 
 
 async def test_a_missing_end_halts(settings: Settings, log: Log, pool: Any) -> None:

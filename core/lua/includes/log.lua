@@ -18,6 +18,9 @@ local function open_log()
   local meta = redis.call('HMGET', META, 'seq', 'epoch', 'lanes', 'mode', 'limited')
   seq, epoch, lanes, mode = tonumber(meta[1] or 0), meta[2] or '1', meta[3] or '', meta[4] or ''
   limited = meta[5]
+  if mode == 'lost' then
+    return redis.error_reply('LOGLOST ' .. (redis.call('HGET', META, 'lost') or 'the log is gone'))
+  end
   local exists = redis.call('EXISTS', LOG) == 1
   if seq > 0 and not exists then
     return redis.error_reply('LOGLOST the log ' .. LOG .. ' is gone, expected it to end at seq '

@@ -1,0 +1,1 @@
+SELECT partition, epoch, seq, entry, halted FROM checkpoints ORDER BY partition

@@ -1,0 +1,1 @@
+SELECT partition, seq FROM :live.checkpoints ORDER BY partition

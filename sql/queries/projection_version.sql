@@ -1,0 +1,1 @@
+SELECT version FROM :live.projections WHERE name = $1
