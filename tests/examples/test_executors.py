@@ -66,7 +66,8 @@ def test_its_numbers_are_those_there_are() -> None:
     assert f"killed after {child.MERCY:g} s at the latest" in PAGE
     assert f"the verdict after its cleanup, or {executor.STUBBORN:g} s" in PAGE
     assert f"the same, {GIVE_IN:g} s; then killed" in PAGE
-    assert f"waits for a process for {pool.PATIENCE:g} seconds" in PAGE
+    assert f"that has waited for {pool.PATIENCE:g} seconds is handed back" in PAGE
+    assert (child.BEGIN_SECONDS, "not begun after ten seconds is killed" in PAGE) == (10, True)
     assert (pool.IDLE_SECONDS, "for five minutes" in PAGE) == (300, True)
     assert f"th (default {settings.max_crashes})" in PAGE
     for name in set(re.findall(r"`(MILLSTREAM_[A-Z_]+)[`=]", PAGE)):
