@@ -20,7 +20,7 @@ from ..core.queue import Finish
 from ..core.retry import DEFAULT, delay_after
 from .attempts import Attempt, Stop
 from .faults import MAX_MESSAGE, bounded, fault_of
-from .opening import sealed, sealed_fault
+from .opening import encrypted, encrypted_fault
 from .verdicts import Fail, Retry, Snooze, Verdict
 
 _NOTHING = body_of(JobSucceeded())
@@ -53,7 +53,7 @@ def returned(attempt: Attempt, value: Any, most: int = MAX_RESULT) -> Finish:
     if isinstance(value, Verdict):
         return raised(attempt, value)
     try:
-        body = encode(JobSucceeded(sealed(attempt.key, "result", encode(value))))
+        body = encode(JobSucceeded(encrypted(attempt.key, "result", encode(value))))
     except Exception as error:  # whatever msgspec, or a property of the value, raises
         message = (
             f"expected a result that can be written as JSON, got {type(value).__name__}: {error}"
@@ -107,7 +107,7 @@ def _hopeless(error: BaseException, kinds: tuple[type[BaseException], ...]) -> b
 def failed(attempt: Attempt, fault: Fault, after: float | None = None) -> Finish:
     """The attempt failed: it is tried again `after` seconds or by the job's backoff, if it may."""
     lease, spec = attempt.lease, attempt.spec
-    fault = sealed_fault(attempt.key, fault)
+    fault = encrypted_fault(attempt.key, fault)
     if spec is None or lease.attempt >= spec.max_attempts:
         body = body_of(JobAttemptFailed(fault))
         return Finish(lease.id, lease.fence, "failed", body, 0, _EXHAUSTED)
@@ -118,7 +118,7 @@ def failed(attempt: Attempt, fault: Fault, after: float | None = None) -> Finish
 def hopeless(attempt: Attempt, fault: Fault) -> Finish:
     """The attempt failed, and no other can do better."""
     lease = attempt.lease
-    body = body_of(JobAttemptFailed(sealed_fault(attempt.key, fault)))
+    body = body_of(JobAttemptFailed(encrypted_fault(attempt.key, fault)))
     return Finish(lease.id, lease.fence, "failed", body, 0, _NON_RETRYABLE)
 
 

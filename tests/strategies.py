@@ -29,7 +29,7 @@ times = st.integers(START_MS, START_MS + 10**9)
 delays = st.integers(0, 10**7)
 faults = st.builds(
     ev.Fault, type=names, message=st.text(max_size=20), traceback=st.text(max_size=9)
-) | st.builds(ev.Fault, type=names, message=st.just(""), sealed=data)
+) | st.builds(ev.Fault, type=names, message=st.just(""), encrypted=data)
 
 _spec: dict[str, Any] = {
     "type": names,

@@ -94,13 +94,14 @@ class JobSucceeded(Event, frozen=True):
 class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
     """What went wrong in an attempt; the traceback is trimmed.
 
-    sealed  of a job with a subject: message and traceback, which are empty then
+    encrypted  of a job with a subject: message and traceback, which are empty then; `sealed` in the
+               log
     """
 
     type: str
     message: str
     traceback: str = ""
-    sealed: Data | None = None
+    encrypted: Data | None = msgspec.field(default=None, name="sealed")
 
 
 class JobAttemptFailed(Event, frozen=True):

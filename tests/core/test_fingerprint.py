@@ -46,9 +46,9 @@ def test_what_is_of_one_job_alone_is_masked(message: str, told: str) -> None:
     assert masked(message) == told
 
 
-def test_of_what_is_sealed_the_type_is_all_there_is() -> None:
-    sealed = Data(msgspec.Raw(b'{"key":"k","nonce":"n","text":"t"}'), "aes256gcm")
-    told = fingerprint_of("exhausted", Fault("Declined", "", sealed=sealed))
+def test_of_what_is_encrypted_the_type_is_all_there_is() -> None:
+    encrypted = Data(msgspec.Raw(b'{"key":"k","nonce":"n","text":"t"}'), "aes256gcm")
+    told = fingerprint_of("exhausted", Fault("Declined", "", encrypted=encrypted))
     assert told == fingerprint_of("exhausted", Fault("Declined", ""))
     assert told.label == "Declined"
 
