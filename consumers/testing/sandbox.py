@@ -65,7 +65,7 @@ class Sandbox:
         self._elsewhere = frozenset(elsewhere)
         self._strict = strict
         if "erasure_secret" in settings:
-            raise SandboxError("erasure_secret: expected none, nothing is sealed in a sandbox")
+            raise SandboxError("erasure_secret: expected none, nothing is encrypted in a sandbox")
         self._settings = Settings(concurrency=concurrency, **settings)
         self._served = {"default", *self._registry.queues, *queues}
         self._ground = ground_of(server, start)
