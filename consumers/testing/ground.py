@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import chain
 from operator import attrgetter
 from typing import Protocol
@@ -11,6 +13,7 @@ from ...core.events import Record
 from ...core.memory import Clock, MemoryDirectory, MemoryRenewer, MemorySchedules
 from ...core.queue import Directory
 from ...core.schedule_index import Schedules
+from .errors import SandboxError
 
 
 class Ground(Protocol):
@@ -91,3 +94,16 @@ class InMemory:
         """All events, by time."""
         logs = (queue.rooms.log for queue in self.directory.queues.values())
         return sorted(chain.from_iterable(logs), key=attrgetter("time"))
+
+
+def ground_of(server: bool | str, start: datetime | None) -> Ground:
+    """In memory from `start` on, or on a server. Raises SandboxError."""
+    if start is not None and start.tzinfo is None:
+        raise SandboxError(f"start: expected a time with its zone, got {start!r}")
+    if server:
+        if start is not None:
+            raise SandboxError("start: expected none on a server, whose clock cannot be set")
+        from .server import OnServer
+
+        return OnServer(server if isinstance(server, str) else None)
+    return InMemory(int(time.time() if start is None else start.timestamp()) * 1000)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -18,7 +17,7 @@ from ..loading import load_apps
 from ..submissions import Options
 from .crew import AT_START, Crew
 from .errors import Leftover, NeverQuiet, SandboxError, unknown_type
-from .ground import Ground, InMemory
+from .ground import ground_of
 from .seen import Happened, Snapshot, happened, moment, snapshot
 
 ELSEWHERE = "elsewhere"
@@ -66,10 +65,10 @@ class Sandbox:
         self._elsewhere = frozenset(elsewhere)
         self._strict = strict
         if "erasure_secret" in settings:
-            raise SandboxError("erasure_secret: expected none, nothing is sealed in a sandbox")
+            raise SandboxError("erasure_secret: expected none, nothing is encrypted in a sandbox")
         self._settings = Settings(concurrency=concurrency, **settings)
         self._served = {"default", *self._registry.queues, *queues}
-        self._ground = _ground(server, start)
+        self._ground = ground_of(server, start)
         self._patience = patience
         self._at_work: Crew | None = None
         self._working = asyncio.Lock()
@@ -293,18 +292,6 @@ def _registry(app: Registry | str | Sequence[str] | None) -> Registry:
     if isinstance(app, Registry):
         return app
     return load_apps([app] if isinstance(app, str) else app)
-
-
-def _ground(server: bool | str, start: datetime | None) -> Ground:
-    if start is not None and start.tzinfo is None:
-        raise SandboxError(f"start: expected a time with its zone, got {start!r}")
-    if server:
-        if start is not None:
-            raise SandboxError("start: expected none on a server, whose clock cannot be set")
-        from .server import OnServer
-
-        return OnServer(server if isinstance(server, str) else None)
-    return InMemory(int(time.time() if start is None else start.timestamp()) * 1000)
 
 
 def _submitted_by(events: Iterable[Happened]) -> list[str]:

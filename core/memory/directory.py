@@ -34,7 +34,7 @@ class MemoryDirectory(Directory):
         return found
 
     def subject_keys(self) -> SubjectKeys:
-        """Raises NotInMemory: nothing is sealed in memory."""
+        """Raises NotInMemory: nothing is encrypted in memory."""
         raise NotInMemory("subject_keys")
 
     async def register(self, partition: str) -> None:

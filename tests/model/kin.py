@@ -7,7 +7,7 @@ from hypothesis.stateful import rule
 
 from .callers import Callers
 from .clients import Spec
-from .draws import families, few, numbers, picks, rarely, verdicts, workers
+from .draws import failures, families, few, numbers, picks, rarely, verdicts, workers
 from .workers import Said, said
 
 
@@ -24,6 +24,12 @@ class Kin(Callers):
         self.run(self.play.submit(jobs))
         self.work(worker, verdicts)
         self.run(self.play.deliver())
+
+    @rule(pick=numbers, lock=st.sampled_from(("a1", "a2", "b1")), on_failure=failures)
+    def overtake(self, pick: int, lock: str, on_failure: str) -> None:
+        """One that waits for a job, perhaps an ended one, is replaced as soon as it is there."""
+        first = Spec(5, lock=lock, after=(4 * pick + 2,), on_failure=on_failure)
+        self.run(self.play.submit([first, Spec(5, lock=lock, policy="replace")]))
 
     def work(self, worker: str, verdicts: list[Said]) -> None:
         """A claim, and at once a verdict on each lease of it: most lives are that."""

@@ -169,7 +169,7 @@ async def test_what_it_is_made_of() -> None:
         Sandbox(Registry(), server=True, start=datetime.now().astimezone())
     with pytest.raises(AppError, match="a module that can be found"):
         Sandbox("no.such.app")
-    with pytest.raises(SandboxError, match="nothing is sealed in a sandbox"):
+    with pytest.raises(SandboxError, match="nothing is encrypted in a sandbox"):
         Sandbox(Registry(), erasure_secret=b"\x07" * 32)
     with pytest.raises(TypeError, match="leese"):
         Sandbox(Registry(), leese=5)
