@@ -71,6 +71,11 @@ class SubjectKeys:
         with translated():
             await pipeline.execute()
 
+    async def mark_erased(self, ids: Collection[str]) -> None:
+        """Put the mark of erasure in the place of keys whose subjects nobody knows any more."""
+        with translated():
+            await self._redis.hset(self._keys.subject_keys, mapping=dict.fromkeys(ids, ERASED))
+
 
 def _told(found: bytes | None) -> bytes | Absent:
     if found is None:
