@@ -19,3 +19,4 @@ async def publish(connection: Any, keys: SubjectKeys) -> None:
     while erased := await subject_keys.erased(connection, after, PAGE):
         await keys.mark_erased(erased)
         after = erased[-1]
+    await keys.forget_erased()
