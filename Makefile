@@ -1,12 +1,13 @@
 # Needs Python 3.11+, pip and make; everything else comes from wheels.
 PYTHON ?= python3
-WORKERS ?= 2
+# Tests wait for processes, files and clocks for half of their time.
+WORKERS ?= 4
 BIN := .venv/bin
 EXAMPLES ?= 3000
 APP ?= examples/handlers.py
 DATA ?= .millstream
-SERVER_TESTS := tests/model tests/core/verbs tests/audits/test_hot.py $(addprefix tests/core/test_, \
-	log.py connection.py ready.py)
+SERVER_TESTS := tests/model tests/core/verbs tests/consumers/testing tests/audits/test_hot.py \
+	$(addprefix tests/core/test_, log.py connection.py ready.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test servers test-servers test-hosts hunt bench lint format types imports check clean

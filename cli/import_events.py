@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 from pathlib import Path
 
 import rich_click as click
@@ -12,30 +13,48 @@ from . import options
 
 @click.command("import")
 @click.argument(
-    "files",
+    "folders",
     nargs=-1,
     required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
 )
+@click.option("--queue", help="Only the events of this queue.")
+@click.option(
+    "--declare-gaps",
+    is_flag=True,
+    help="Where neither the archive nor these exports have events: say so, and go on behind them.",
+)
+@click.option("--reason", default="", help="Why that is so, for those who read it later.")
 @options.data_option
-def command(files: tuple[Path, ...], data: Path | None) -> None:
-    """Bring exported events (JSON lines) back into PostgreSQL, archive and tables.
+def command(
+    folders: tuple[Path, ...],
+    queue: str | None,
+    declare_gaps: bool,
+    reason: str,
+    data: Path | None,
+) -> None:
+    """Bring the events of exports back into PostgreSQL, archive and tables.
 
-    For a database that was lost, or is older than what the logs still hold. Files in the order of
-    their events; those that the archive has already are passed over, so it can be run again. Stop
-    the projector meanwhile; afterwards it goes on in the logs.
+    For a database that was lost, or is older than what the logs still hold. Folders as `millstream
+    events export` makes them, in the order of their events; each file is held to its hash first.
+    What the archive has already is passed over, so it can be run again. Stop the projector
+    meanwhile; afterwards it goes on in the logs.
 
     \b
-    millstream import export/default.000001.jsonl export/default.000002.jsonl
+    millstream import audit-2026-04 audit-2026-05
     """
     with options.connected(options.load(), data) as settings:
-        from ..projections.restore.imports import Importer, read_lines
+        from ..core.events import Command
+        from ..projections.restore.imports import Importer
+
+        by = Command(getpass.getuser(), reason) if declare_gaps else None
 
         async def take() -> None:
-            importer = Importer(settings.postgres_dsn)
+            importer = Importer(settings.postgres_dsn, by)
             try:
-                for file in files:
-                    print(f"{file}: {await importer.take(read_lines(file))} events imported")
+                for folder in folders:
+                    count = await importer.take_export(folder, queue)
+                    print(f"{folder}: {count} events imported")
             finally:
                 importer.close()
 

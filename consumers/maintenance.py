@@ -26,10 +26,12 @@ class Maintenance:
     partition every `sweep` seconds.
 
     With very many partitions each has its turn less often, see `sweep_pause`. Every worker does
-    it; the verbs make it the same as if one did.
+    it; the verbs make it the same as if one did. Without a `joiner` nobody is told of ends.
     """
 
-    def __init__(self, joiner: Joiner, *, sweep: float, lease: float, max_crashes: int) -> None:
+    def __init__(
+        self, joiner: Joiner | None, *, sweep: float, lease: float, max_crashes: int
+    ) -> None:
         self._joiner = joiner
         self._sweep = sweep
         self._lease_ms = round(lease * 1000)
@@ -70,7 +72,8 @@ class Maintenance:
                     _log.warning("leases expired", queue=queue.partition, count=reaped)
         except GroupLost:
             await mend(queue)
-        await self._joiner.sweep(queue)
+        if self._joiner is not None:
+            await self._joiner.sweep(queue)
 
 
 async def mend(queue: PartitionQueue) -> None:

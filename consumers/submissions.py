@@ -112,22 +112,33 @@ class Submissions:
 
         Raises StepError for what can never be submitted; UnknownType, MemoryFull, QueueDraining.
         """
-        given = _read(name, type, options)
-        raw = self._payload(name, type, payload)
-        place = await self._place(type, given)
-        _check_horizon(name, given, attempt.now() + self._settings.max_horizon_days * 86_400_000)
-        if attempt.key is not None and given.unique is not None and given.unique.key is None:
-            raise StepError(_about(name), "a key for unique: what is sealed has no digest", "none")
-        spec = _spec(type, raw, given, place, attempt.now(), attempt.key)
+        queue, made = await self.prepare(name, type, payload, options, attempt.now(), attempt.key)
         lease = attempt.lease
         # A job whose spec was replaced is another one, although it keeps its id.
         seed = digest(b"handler", lease.id.encode(), lease.spec, name.encode())
         once = (seed, max(1, round(self._settings.idempotency_ttl * 1000)))
-        policy = "keep" if given.unique is None else given.unique.policy
-        made = new_job("", spec)._replace(policy=policy, once=once)
-        return await self._send(place.queue, made, name)
+        return await self.send(queue, made._replace(once=once), name)
 
-    async def _send(self, queue: str, job: NewJob, name: str) -> str:
+    async def prepare(
+        self, name: str, type: str, payload: Any, options: Any, now: float,
+        key: SubjectKey | None = None,
+    ) -> tuple[str, NewJob]:  # fmt: skip
+        """The queue of a job, and the job but for its id. Raises as `submit`; `now` in ms.
+
+        `key`: of the subject it is about.
+        """
+        given = _read(name, type, options)
+        raw = self._payload(name, type, payload)
+        place = await self._place(type, given)
+        _check_horizon(name, given, now + self._settings.max_horizon_days * 86_400_000)
+        if key is not None and given.unique is not None and given.unique.key is None:
+            raise StepError(_about(name), "a key for unique: what is sealed has no digest", "none")
+        policy = "keep" if given.unique is None else given.unique.policy
+        made = new_job("", _spec(type, raw, given, place, now, key))
+        return place.queue, made._replace(policy=policy)
+
+    async def send(self, queue: str, job: NewJob, name: str) -> str:
+        """Submit a prepared job; the id of the job that stands for it."""
         await self._register(queue)
         verbs = self._directory.queue(queue)
         while True:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from ..core.events import Command
 from ..core.jobs import Job
 from .connection import connect_once, translated
 from .fold import is_job_id
@@ -54,6 +55,22 @@ class Past:
     async def begin_epoch(self, lane: Lane, epoch: int) -> None:
         """Go on with the log of a new epoch, from its beginning."""
         await self._fetch("begin_epoch", lane.partition, lane.epoch, lane.stored, epoch)
+
+    async def begins_late(self, partition: str) -> bool:
+        """Whether events without a beginning are of jobs that retention dropped."""
+        return (await self._fetch("begins_late", partition))[0]["pruned"]
+
+    async def pass_dropped(self, partition: str, epoch: int, seq: int, last: int) -> bool:
+        """Move a checkpoint over events that retention dropped; False if it moved meanwhile."""
+        done = await self._fetch("pass_dropped", partition, epoch, seq, seq + 1, last)
+        return bool(done)
+
+    async def declare(
+        self, partition: str, epoch: int, seq: int, last: int, entry: str, by: Command
+    ) -> bool:
+        """Declare the events after `seq` to be nowhere; False if the checkpoint moved meanwhile."""
+        told = epoch, seq + 1, last, entry, by.actor, by.reason
+        return bool(await self._fetch("declare_gap", partition, epoch, seq, *told))
 
     async def note_loss(self, lane: Lane, reason: str) -> None:
         """Keep how far a log was known to be, now that it is lost."""

@@ -6,6 +6,7 @@ from ...core.errors import MillstreamError
 from ..connection import translated
 from ..rebuild.compare import Comparison, compare
 from ..rebuild.course import Differs, Step, Tell, take_lock
+from ..rebuild.kept import hold_retention
 from ..rebuild.shadow import OldKept, Shadow
 from ..rebuild.shard import Hands, hands
 from ..rebuild.source import Share, windows
@@ -38,6 +39,7 @@ class OwnCourse:
             self._hands, self._shadow = found, found.shadow
             with translated():
                 await take_lock(found.keeper, found.shadow)
+                await hold_retention(found.keeper)
                 resumed = await found.shadow.exists(found.reader)
                 if not resumed:
                     await self._create()
@@ -81,7 +83,8 @@ class OwnCourse:
             coming = windows(self._hands.reader, self._shadow, partition, seq, until, Share())
             async for window in coming:
                 async with writer.transaction():
-                    await writer.fetch(statement("move_rebuild"), partition, 0, seq, window.seq)
+                    step = partition, 0, seq, window.seq, None
+                    await writer.fetch(statement("move_rebuild"), *step)
                     await self._projection.apply(readable(window.records), writer)
                 done, seq = done + window.seq - seq, window.seq
                 tell(Step("fold", done, total, resumed))

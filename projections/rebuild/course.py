@@ -22,6 +22,7 @@ from ..connection import translated
 from ..fold import VERSION
 from ..statements import statement
 from .compare import Comparison, compare
+from .kept import hold_retention, keep_beyond_archive
 from .shadow import TABLES, Shadow
 from .shard import Hands, hands, stage
 from .source import Share
@@ -94,11 +95,13 @@ class Course:
             self._hands, self._shadow = found, found.shadow
             with translated():
                 await take_lock(found.keeper, found.shadow)
+                await hold_retention(found.keeper)
                 resumed = await found.shadow.exists(found.reader)
                 if not resumed:
                     await found.shadow.create(found.reader, self._processes)
             await stage(found.writer)
             await self._fold(resumed=resumed)
+            await keep_beyond_archive(found.reader, found.shadow)
             self._tell(Step("index"))
             with translated():
                 await found.shadow.index(found.maker, found.keeper)

@@ -26,6 +26,25 @@ TABLES = (
 )
 """What is rebuilt of the built-in projection."""
 
+KEPT = {
+    "job_events": "the archive itself",
+    "checkpoints": "up to where the archive is",
+    "queue_snapshots": "counts as they were then, at instants that no event tells",
+    "conservation": "the projector's last look at live jobs; it looks again all the time",
+    "seals": "proof of what the archive was",
+    "seal_targets": "up to where that proof was told to others",
+    "subject_keys": "keys that no event holds, so that they can be erased",
+    "legal_holds": "what operators asked for",
+    "dropped_events": "what retention did",
+    "dropped_before": "what retention did",
+    "log_losses": "what happened to logs, and what operators did",
+    "log_gaps": "what operators declared",
+    "projections": "which version each projection's tables have",
+    "projection_checkpoints": "up to where projections of users' own are",
+    "schema_migrations": "which migrations were made",
+}
+"""All other tables, and why a rebuild leaves them alone."""
+
 INDEX_MEMORY = "256MB"
 """What each connection that makes indexes may sort in."""
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import uvloop
 
 from ...core import config, logs, ready
+from ...core.errors import MillstreamError
 from ..connection import connect_once, translated
 from ..service import tune_collector
 from ..statements import statement
@@ -111,7 +112,10 @@ def main() -> None:
     ready.follow_supervisor()
     tune_collector()
     share = Share(int(sys.argv[1]), int(sys.argv[2]))
-    uvloop.run(fold_share(settings.postgres_dsn, share, _tell))
+    try:
+        uvloop.run(fold_share(settings.postgres_dsn, share, _tell))
+    except MillstreamError as error:
+        sys.exit(f"shard {share.shard} of {share.shards}: {error}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import msgspec
 from ...core.errors import LogGap
 from ...core.events import Record
 from ..connection import translated
-from ..statements import statement
+from .absent import Absent, absent_events
 from .shadow import Shadow
 
 WINDOW = 20_000
@@ -71,11 +71,12 @@ async def windows(
 ) -> AsyncGenerator[Window]:
     """The events of a partition after one seq up to another, in order; reads one window ahead.
 
-    The connection is the generator's own while it runs. Raises LogGap where the archive has one.
+    The connection is the generator's own while it runs. Raises LogGap where the archive lacks
+    events, unless they were declared to be nowhere, or dropped for their age.
     """
-    gaps = await declared_gaps(connection, partition)
+    absent = await absent_events(connection, partition, after, until)
     found = await epochs(connection, shadow, partition)
-    spans = list(_spans(partition, found, after, until, gaps))
+    spans = list(_spans(partition, found, after, until, absent))
     coming: asyncio.Task[Window] | None = None
     try:
         for at in range(len(spans)):
@@ -95,39 +96,29 @@ async def windows(
                 await coming
 
 
-async def declared_gaps(connection: Any, partition: str) -> list[range]:
-    """The seqs that were declared to be nowhere."""
-    with translated():
-        rows = await connection.fetch(statement("gaps"), partition)
-    return [range(row["first"], row["last"] + 1) for row in rows]
-
-
-def _missing(gaps: list[range], after: int, end: int) -> int:
-    """How many of the events after one seq up to another were declared to be nowhere."""
-    return sum(len(range(max(gap[0], after + 1), min(gap[-1], end) + 1)) for gap in gaps)
-
-
 def _spans(
-    partition: str, found: list[Epoch], after: int, until: int, gaps: list[range]
+    partition: str, found: list[Epoch], after: int, until: int, absent: Absent
 ) -> Iterator[Span]:
     """What to read one after another: parts of epochs, of `WINDOW` events at most.
 
-    Seqs go on from one epoch to the next. Raises LogGap where they do not, and no gap was declared.
+    Seqs go on from one epoch to the next. Raises LogGap where they do not, for no known reason.
     """
     for epoch, first, last in found:
         if last <= after or after >= until:
             continue
         before = min(first - 1, until)
         if before > after:
-            if _missing(gaps, after, before) < before - after:
+            if absent.count(after, before) < before - after:
                 raise LogGap(partition, after + 1, first)
             after = before
         while after < min(last, until):
             end = min(after + WINDOW, last, until)
-            yield Span(epoch, after, end, end - after - _missing(gaps, after, end))
+            yield Span(epoch, after, end, end - after - absent.count(after, end))
             after = end
-    if after < until - _missing(gaps, after, until):
-        raise LogGap(partition, after + 1, None)
+    if after < until:
+        if absent.count(after, until) < until - after:
+            raise LogGap(partition, after + 1, None)
+        yield Span(0, after, until, 0)  # so that whoever reads stands behind them
 
 
 async def _read(

@@ -69,6 +69,9 @@ class Strides:
         self._refused: dict[int, str] = {}
         self._known: dict[str, Job] = {}
         self._days: set[int] = set()
+        self._pruned = False
+        self._parked_live: set[str] = set()
+        self._skipped_at: int | None = None
         self.seq = 0
 
     async def open(self) -> None:
@@ -82,8 +85,13 @@ class Strides:
             refused = await self._connection.fetch(
                 self._shadow.sql("refused_events"), self._partition
             )
+            self._pruned = await self._reader.fetchval(
+                "SELECT EXISTS (SELECT FROM dropped_events WHERE partition = $1)", self._partition
+            )
+            live = await self._reader.fetch(statement("parked_jobs"), [self._partition])
         self._parked = {row["job"].decode() for row in parked}
         self._refused.update(refused)
+        self._parked_live = {row["job"].decode() for row in live}
         self._known.clear()
 
     async def run(self, until: int, stride: int = STRIDE) -> None:
@@ -123,7 +131,7 @@ class Strides:
             await self._prepare(effect.created)
             with _storing():
                 await write_rows(self._connection, effect)
-            move = self._partition, self._share.shard, self.seq, at
+            move = self._partition, self._share.shard, self.seq, at, self._skipped_at
             if not await self._connection.fetch(statement("move_rebuild"), *move):
                 raise Overtaken(f"another rebuild has moved {self._partition}: this one ends")
         self.seq = at
@@ -143,7 +151,10 @@ class Strides:
                 statement("previous_jobs"), missing, missing[0], missing[-1]
             )
             stored |= {str(row["id"]): read_slim_job(row) for row in rows}
-        effect = fold(records, previous | stored, self._parked, self._refused)
+        previous |= stored
+        if self._pruned:
+            records = self._without_leftovers(records, wanted - previous.keys())
+        effect = fold(records, previous, self._parked, self._refused)
         self._parked.update(one.record.job for one in effect.parked if one.record.job)
         ended = held.take(effect, stored.keys())
         if ended:
@@ -151,6 +162,18 @@ class Strides:
             with _storing():
                 await add_jobs(self._connection, ended)
         await asyncio.sleep(0)
+
+    def _without_leftovers(self, records: list[Record], unknown: set[str]) -> list[Record]:
+        """The records without those of jobs whose beginning retention has dropped.
+
+        What it dropped of a job that the live tables have parked events of was no beginning.
+        """
+        gone = set(filter(is_job_id, unknown)) - self._parked_live
+        if not gone:
+            return records
+        last = max(record.time for record in records if record.job in gone)
+        self._skipped_at = max(last, self._skipped_at or 0)
+        return [record for record in records if record.job not in gone]
 
     async def _prepare(self, jobs: Iterable[Job]) -> None:
         """See to it that `jobs` has partitions for these."""

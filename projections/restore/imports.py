@@ -1,20 +1,18 @@
-"""Brings archived events back into PostgreSQL, from whatever can tell them in order.
+"""Brings exported events back into PostgreSQL, archive and tables.
 
 They are folded and written as the projector does it, so tables and archive are one afterwards, and
 the projector goes on in the log behind the last of them.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from ...core.errors import MillstreamError
-from ...core.events import Record
-from ...core.log import check_contiguous
-from ..fold import fold, needed
+from ...core.events import Command, Record
+from ...core.export import MANIFEST, ExportDamaged, Gap, load, read_export
+from ...core.log import START
+from ..fold import Effect, fold, is_job_id, needed
 from ..lane import Lane
 from ..past import Past
 from ..tables import Step, Tables
@@ -27,23 +25,43 @@ class ImportUnfit(MillstreamError):
 
 
 class Importer:
-    """Writes events of any partitions behind what the archive has of each."""
+    """Writes events of any partitions behind what the archive has of each.
 
-    def __init__(self, dsn: str) -> None:
+    by  declares events that are in neither archive nor export to be nowhere; None: it ends there
+    """
+
+    def __init__(self, dsn: str, by: Command | None = None) -> None:
         self._tables = Tables(dsn)
         self._past = Past(dsn)
+        self._by = by
         self._lanes: dict[str, Lane] = {}
+        self._pruned: dict[str, bool] = {}
 
     def close(self) -> None:
         """Give the connections up."""
         self._tables.close()
         self._past.close()
 
-    async def take(self, records: Iterable[Record]) -> int:
+    async def take_export(self, folder: Path, queue: str | None = None) -> int:
+        """Write the events of an export that the archive does not have yet; how many that were.
+
+        Raises ExportDamaged, and what `take` raises.
+        """
+        manifest = load(folder)
+        if manifest is None:
+            raise ExportDamaged(f"{folder}: expected a {MANIFEST}, got none")
+        count = 0
+        for each in manifest.queues:
+            if queue is None or each.queue == queue:
+                count += await self.take(read_export(folder, each.queue), each.gaps)
+                await self._pass_last(each.queue, each.until_seq, each.gaps)
+        return count
+
+    async def take(self, records: Iterable[Record], gaps: Sequence[Gap] = ()) -> int:
         """Write those that the archive does not have yet; how many that were.
 
-        The records of each partition in their order. Raises Unavailable, LogGap, ImportUnfit,
-        Unstorable, Corrupt.
+        The records of each partition in their order; `gaps`: what their export says is missing.
+        Raises Unavailable, ImportUnfit, Unstorable, Corrupt.
         """
         count = 0
         for (partition, epoch), group in itertools.groupby(records, _log_of):
@@ -51,7 +69,7 @@ class Importer:
                 lane = await self._lane(partition, epoch)
                 fresh = [record for record in batch if record.seq > lane.seq]
                 if fresh:
-                    await self._write(lane, fresh)
+                    await self._write(await self._behind(lane, fresh[0], gaps), fresh)
                     count += len(fresh)
         return count
 
@@ -59,29 +77,77 @@ class Importer:
         lane = self._lanes.get(partition)
         if lane is None:
             await self._past.begin(partition, epoch)
-            (lane,) = await self._past.lanes([partition], 0)
+            lane = await self._loaded(partition)
         if lane.epoch < epoch:
             await self._past.begin_epoch(lane, epoch)
-            (lane,) = await self._past.lanes([partition], 0)
-        self._lanes[partition] = lane
+            lane = await self._loaded(partition)
         return lane
 
-    async def _write(self, lane: Lane, records: list[Record]) -> None:
-        if records[0].epoch != lane.epoch:
+    async def _loaded(self, partition: str) -> Lane:
+        (lane,) = await self._past.lanes([partition], 0)
+        self._lanes[partition] = lane
+        self._pruned[partition] = await self._past.begins_late(partition)
+        return lane
+
+    async def _behind(self, lane: Lane, record: Record, gaps: Sequence[Gap]) -> Lane:
+        """The lane where `record` comes next: moved over what is missing before, if that is known
+        to be nowhere."""
+        if record.epoch != lane.epoch:
             raise ImportUnfit(
-                f"{records[0].position}: expected events of epoch {lane.epoch}, where the archive"
+                f"{record.position}: expected events of epoch {lane.epoch}, where the archive"
                 f" of {lane.partition} ends"
             )
-        check_contiguous(records, lane.seq)
-        wanted = needed(records, lane.parked)
-        previous = await self._past.jobs(wanted)
-        effect = fold(records, previous, lane.parked)
+        if record.seq == lane.seq + 1:
+            return lane
+        return await self._pass(lane, record.seq - 1, gaps)
+
+    async def _pass_last(self, partition: str, until: int, gaps: Sequence[Gap]) -> None:
+        lane = self._lanes.get(partition)
+        if lane is not None and any(gap.before_seq == until + 1 > lane.seq + 1 for gap in gaps):
+            await self._pass(lane, until, gaps)
+
+    async def _pass(self, lane: Lane, last: int, gaps: Sequence[Gap]) -> Lane:
+        place = lane.partition, lane.epoch, lane.seq
+        told = any(gap.dropped and gap.after_seq <= lane.seq and last < gap.before_seq
+                   for gap in gaps)  # fmt: skip
+        if told:
+            done = await self._past.pass_dropped(*place, last)
+        elif self._by is not None:
+            done = await self._past.declare(*place, last, START, self._by)
+        else:
+            raise ImportUnfit(
+                f"{lane.partition}: expected seq {lane.seq + 1}, where the archive ends, got seq"
+                f" {last + 1}: import first what has the events between. If nothing has them, run"
+                " this again with --declare-gaps"
+            )
+        if not done:
+            raise _busy(lane)
+        return await self._loaded(lane.partition)
+
+    async def _write(self, lane: Lane, records: list[Record]) -> None:
+        effect = await self._folded(lane, records)
         last = records[-1]
         step = Step(lane.partition, lane.epoch, lane.seq, last.seq, last.entry)
+        effect.noted = lane.note_due(last.seq, last.time)
         if not await self._tables.apply(effect, step):
-            raise ImportUnfit(f"a projector is at work on {lane.partition}: stop it for the import")
+            raise _busy(lane)
         lane.advance(effect)
         lane.commit(last.seq, last.entry)
+
+    async def _folded(self, lane: Lane, records: list[Record]) -> Effect:
+        wanted = needed(records, lane.parked)
+        previous = await self._past.jobs(wanted)
+        if not self._pruned[lane.partition]:
+            return fold(records, previous, lane.parked)
+        # Of jobs that retention dropped some later events may be left: they are archived alone.
+        gone = set(filter(is_job_id, wanted)) - previous.keys()
+        effect = fold([one for one in records if one.job not in gone], previous, lane.parked)
+        effect.records = records
+        return effect
+
+
+def _busy(lane: Lane) -> ImportUnfit:
+    return ImportUnfit(f"a projector is at work on {lane.partition}: stop it for the import")
 
 
 def _log_of(record: Record) -> tuple[str, int]:
@@ -89,44 +155,12 @@ def _log_of(record: Record) -> tuple[str, int]:
 
 
 def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
-    while batch := list(itertools.islice(records, BATCH)):
+    """Batches of records without gaps between them."""
+    batch: list[Record] = []
+    for record in records:
+        if batch and (len(batch) == BATCH or record.seq != batch[-1].seq + 1):
+            yield batch
+            batch = []
+        batch.append(record)
+    if batch:
         yield batch
-
-
-class _Line(msgspec.Struct):
-    """An event as a line of JSON: the envelope, and the body as it is."""
-
-    partition: str
-    seq: int
-    epoch: int
-    type: str
-    job: str
-    version: int
-    time: int
-    entry: str
-    body: msgspec.Raw
-
-
-_line = msgspec.json.Decoder(_Line).decode
-
-
-def read_lines(path: Path) -> Iterator[Record]:
-    """The events of a file of JSON lines, in constant memory. Raises ImportUnfit."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                one = _line(line)
-            except msgspec.MsgspecError as error:
-                raise ImportUnfit(
-                    f"{path}, line {number}: expected an event as JSON, got: {error}"
-                ) from error
-            yield Record(
-                one.partition, one.seq, one.epoch, one.type, one.job, one.version,
-                bytes(one.body), one.time, one.entry,
-            )  # fmt: skip
-
-
-def line_of(record: Record) -> dict[str, Any]:
-    """What `read_lines` reads as that record."""
-    told: dict[str, Any] = {name: getattr(record, name) for name in record.__struct_fields__}
-    return told | {"body": msgspec.Raw(record.body)}

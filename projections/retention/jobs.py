@@ -28,7 +28,7 @@ async def drop_jobs(connection: Any, day: int, cutoffs: Mapping[str, int], *, dr
     while True:
         async with connection.transaction():
             rows = await connection.fetch(_sql("expire_jobs", table), *given, AT_ONCE)
-            await _take_out(connection, rows)
+            await take_out(connection, rows)
         count = sum(row["count"] for row in rows)
         dropped += count
         if count < AT_ONCE:
@@ -47,12 +47,12 @@ async def _drop_table(connection: Any, table: str, given: list[Any]) -> int | No
         rows = await connection.fetch(_sql("group_jobs", table))
         await connection.execute(_sql("drop_links", table))
         await connection.execute(f"ALTER TABLE jobs DETACH PARTITION {table}")
-        await _take_out(connection, rows)
+        await take_out(connection, rows)
         await connection.execute(f"DROP TABLE {table}")
     return sum(row["count"] for row in rows)
 
 
-async def _take_out(connection: Any, rows: list[Any]) -> None:
+async def take_out(connection: Any, rows: list[Any]) -> None:
     """Take jobs out of the sums, in the order of their keys, as the projector adds to them."""
     counts: Counter[tuple[str, ...]] = Counter()
     letters: Counter[tuple[str, ...]] = Counter()

@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 from ..connection import connect_once, translated
 from ..partitions import DAY_MS, number_of_day
 from ..statements import statement
+from ..tables import columns
 from .events import drop_events
 from .jobs import drop_jobs
 from .policy import SLACK_DAYS, Policy
 
-_LOCK = 0x6D696C6E
+LOCK = 0x6D696C6E
+"""Of a pass, alone; whoever reads the whole archive holds it, shared, and there is no pass."""
+
 _DAY = re.compile(r"(?:jobs|job_events)_(\d{8})")
 STATEMENT_TIMEOUT = 3600.0
 
@@ -35,7 +38,7 @@ async def drop_expired(dsn: str, policy: Policy, now: int, *, dry_run: bool = Fa
     connection = await connect_once(dsn, timeout=STATEMENT_TIMEOUT, role="retention")
     try:
         with translated():
-            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
                 return Dropped()
             return await _pass(connection, policy, now, dry_run)
     finally:
@@ -46,6 +49,9 @@ async def _pass(connection: Any, policy: Policy, now: int, dry: bool) -> Dropped
     queues = [row[0] for row in await connection.fetch("SELECT partition FROM checkpoints")]
     cutoffs = policy.cutoffs(queues, now - SLACK_DAYS * DAY_MS)
     minutes = await _drop_statistics(connection, policy, now, dry)
+    if not dry:
+        rows = [("jobs", queue, cutoff) for queue, cutoff in cutoffs.items()]
+        await _note(connection, rows)
     last = policy.last_day(now)
     jobs = events = 0
     if last is not None:
@@ -67,5 +73,13 @@ async def _drop_statistics(connection: Any, policy: Policy, now: int, dry: bool)
     if policy.statistics is None:
         return 0
     before = now - round(policy.statistics * DAY_MS)
+    if not dry:
+        await _note(connection, [("minutes", "", before)])
     name = "count_old_minutes" if dry else "drop_old_minutes"
     return await connection.fetchval(statement(name), before)
+
+
+async def _note(connection: Any, rows: list[tuple[str, str, int]]) -> None:
+    """Say up to where rows may be gone from now on: kind, queue, time."""
+    if rows:
+        await connection.execute(statement("note_dropped_before"), *columns(rows))

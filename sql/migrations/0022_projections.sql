@@ -18,3 +18,13 @@ CREATE TABLE projection_checkpoints (
     PRIMARY KEY (name, partition),
     CONSTRAINT projection_checkpoints_seq CHECK (seq >= 0)
 );
+
+-- Up to where retention has dropped by now (ms since 1970): rows of jobs of a queue that ended before,
+-- statistics of all queues (`minutes`, queue '') of minutes before. A rebuild does not bring them back.
+CREATE TABLE dropped_before (
+    kind   text NOT NULL,
+    queue  text NOT NULL,
+    before bigint NOT NULL,
+    PRIMARY KEY (kind, queue),
+    CONSTRAINT dropped_before_kind CHECK (kind IN ('jobs', 'minutes'))
+);

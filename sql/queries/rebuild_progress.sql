@@ -6,5 +6,6 @@ CREATE TABLE :shadow.rebuild_progress (
     shards    int NOT NULL,
     seq       bigint NOT NULL,
     until     bigint NOT NULL,
+    skipped_at bigint,                     -- ms; of the last event that was left out, see strides.py
     PRIMARY KEY (partition, shard)
 )

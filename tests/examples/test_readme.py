@@ -3,6 +3,7 @@
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -13,17 +14,22 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
+CODE, TEST = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
 async def test_its_handler_greets() -> None:
-    [code] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     registry = Registry()
     shown = {"__name__": "readme"}
     # The same decorator, on a registry of the test's own.
-    exec(code.replace("import Context, job", "import Context").replace("@job", "@registry.job"),
+    exec(CODE.replace("import Context, job", "import Context").replace("@job", "@registry.job"),
          shown | {"registry": registry}, shown)  # fmt: skip
     handler = registry.get("greet")
     assert handler is not None
     payload = handler.decode(msgspec.Raw(b'{"name": "world"}'))
     assert await handler.function(None, payload) == "hello world"
+    tested: dict[str, Any] = {"registry": registry}
+    exec(TEST.replace('"jobs.py"', "registry"), tested)
+    await tested["test_a_greeting"]()
 
 
 def test_its_commands_are_targets_of_the_makefile() -> None:

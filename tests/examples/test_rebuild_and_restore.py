@@ -20,7 +20,6 @@ from millstream.core.config import Settings
 from millstream.core.ids import new_ids
 from millstream.core.queue import new_job
 from millstream.projections import queries
-from millstream.projections.restore.imports import line_of
 from tests.cli.pages import DOCS, run_script, scripts
 from tests.projections.stage import (
     Log,
@@ -131,19 +130,25 @@ async def test_postgres_is_restored_as_the_page_says(
     settings: Settings, log: Log, pool: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for folder in ("audit-1", "audit-2"):
+        await work(log, 20)
+        run_script(f"millstream events export --out {folder}\n", tmp_path, environ(settings))
+    exported = len(await all_records(log))
     await work(log, 60)
     records = await all_records(log)
-    (tmp_path / "export").mkdir()
-    for number, part in enumerate((records[:20], records[20:40]), 1):
-        lines = (msgspec.json.encode(line_of(one)) + b"\n" for one in part)
-        (tmp_path / "export" / f"default.{number:06}.jsonl").write_bytes(b"".join(lines))
-    await log.redis.xtrim(log.keys.log("default"), minid=records[50].entry, approximate=False)
+    first = records[exported + 10]
+    await log.redis.xtrim(log.keys.log("default"), minid=first.entry, approximate=False)
     shown = script("restore.md", "millstream import").splitlines(keepends=True)
     assert shown.pop() == "millstream projector\n"  # which does not end: it is run here instead
     run_script("".join(shown), tmp_path, environ(settings))
-    with pytest.raises(AssertionError, match="default:1:41 to default:1:50"):
+    with pytest.raises(
+        AssertionError, match=f"default:1:{exported + 1} to default:1:{exported + 10}"
+    ):
         run_script("millstream restore --dry-run\n", tmp_path, environ(settings))
     run_script("millstream restore --declare-gaps --reason 'none'\n", tmp_path, environ(settings))
     async with projecting(settings):
         await until_seq(pool, records[-1].seq)
-    assert tuple(await pool.fetchrow("SELECT first, last FROM log_gaps")) == (41, 50)
+    assert tuple(await pool.fetchrow("SELECT first, last FROM log_gaps")) == (
+        exported + 1,
+        exported + 10,
+    )

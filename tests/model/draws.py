@@ -7,11 +7,12 @@ from typing import Any, get_args
 from hypothesis import strategies as st
 
 from millstream.core.jobs import WAITING
+from millstream.core.memory.gates import Rate
 from millstream.core.queue import Verdict
 
 from .clients import Spec
-from .gates import Rate
-from .world import LANES
+from .planners import Firing
+from .world import LANES, MINUTE, PLANS
 
 LONG = 24 * 3_600_000
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
@@ -51,7 +52,8 @@ limited = st.builds(spec, priorities, ends, times, kinds, keys, keys)
 unique = st.builds(spec, priorities, ends, times, kinds, keys, keys, digests, policies, requests)
 specs = st.one_of(plain, limited, limited, unique)
 counts = st.sampled_from((1, 1, 2, 3))
-rates = st.builds(Rate, st.sampled_from((1, 3, 60)), st.sampled_from((1, 1, 2)))
+intervals = st.sampled_from((1, 3, 60)).map(lambda minutes: minutes * MINUTE * 1000)
+rates = st.builds(Rate, intervals, st.sampled_from((1, 1, 2)))
 concurrency = st.tuples(
     st.sampled_from(("c", "ck", "ck", "c:noop", "c:noop", "ck:noop", "ck:other", "c:other")), counts
 )
@@ -62,6 +64,17 @@ bounds = st.lists(limits, min_size=1, max_size=3).map(dict)
 from_the_start = st.lists(st.one_of(concurrency, concurrency, rate), max_size=3).map(dict)
 waiting = st.sampled_from((WAITING, WAITING, *({state} for state in WAITING)))
 batches = st.lists(specs, min_size=1, max_size=5)
+plans = st.sampled_from(PLANS)
+plan_acts = st.sampled_from(("put", "put", "put", "keep", "da", "db", "pause", "resume", "delete"))
+moments = st.sampled_from((None, -1, 0, 1, 3))
+firings = st.builds(
+    Firing,
+    st.sampled_from(("allow", "skip", "skip", "cancel_running")),
+    st.sampled_from((None, 1, 1, 3)),
+    st.sampled_from((False, False, True)),
+    st.sampled_from((False, False, False, True)),
+    st.sampled_from((0, 1, 1, 2)),
+)
 verdicts = st.tuples(
     numbers, st.sampled_from(VERDICTS), delays, st.sampled_from((0,) * 8 + (1, -1))
 )

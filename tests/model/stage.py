@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from millstream.core import events as ev
+from millstream.core.hot import Lease
 from millstream.core.jobs import JobState
-from tests.core.verbs.mill import ADA
 
-from .due import Instant
-from .log import says
 from .pair import Pair
-from .working import Given
 
-BY = says(ev.body_of(ADA))
 T = TypeVar("T")
 
 
@@ -23,13 +18,13 @@ class Stage:
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
-        self.model = pair.model
+        self.rooms = pair.rooms
         self.world = pair.world
-        self.leases: list[Given] = []
+        self.leases: list[Lease] = []
 
-    def lease(self, pick: int) -> Given:
+    def lease(self, pick: int) -> Lease:
         """Mostly a good lease, else any that was ever given."""
-        live = self.model.jobs.live
+        live = self.rooms.jobs.live
         good = [
             one
             for one in self.leases
@@ -40,14 +35,7 @@ class Stage:
 
     def lives(self, pick: int) -> str:
         """Mostly a job that lives, else any."""
-        return mostly(list(self.model.jobs.live), self.pair.ids, pick)
-
-    def check_next(self, next_due: int, expected: Instant | None) -> None:
-        """When a call said to look again."""
-        if expected is None:
-            assert next_due == 0, f"next due: expected none, got {next_due}"
-        else:
-            self.pair.check_ms(next_due, expected)
+        return mostly(list(self.rooms.jobs.live), self.pair.ids, pick)
 
 
 def mostly(likely: Sequence[T], any_: Sequence[T], pick: int) -> T:

@@ -1,16 +1,18 @@
-"""What is compared after each step: the same picture, drawn from the model and from the server."""
+"""What is compared after each step: the same picture, drawn from the memory and from the server."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from millstream.core.hot import _HEADER, STATES
 from millstream.core.jobs import JobState
-
-from .gates import words
-from .verbs import Model
+from millstream.core.memory import MemoryPartition
 
 NO_ENTRY = ""
+MOMENTS = ("next", "due", "buffered", "paused_at", "last_occurrence", "last_at")
+"""Fields of a schedule that hold times."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Hot:
     cancel: bool
     redriven: bool
     locked: bool
+    stepped: bool
     crashes: int
     tries: int
     version: int
@@ -39,6 +42,8 @@ class State:
     holders, waiting  by gate, where there are any; `blocked` is told of each job on its own
     timers  rates that are looked at again, in the order of those times
     locks  digest → job and seq of its spec, and whether the lock ends by itself
+    steps  job → what it keeps of each of its steps, of those that have any
+    plans  schedule → its fields; of times only whether there are any
     """
 
     jobs: dict[str, Hot]
@@ -54,11 +59,18 @@ class State:
     blocked: dict[str, str] = field(default_factory=dict)
     timers: list[str] = field(default_factory=list)
     locks: dict[str, tuple[str, int, bool]] = field(default_factory=dict)
+    steps: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    plans: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def of_model(model: Model) -> State:
-    """The picture the model gives."""
-    gates = model.gates.gates.values()
+def of_plan(fields: Mapping[str, bytes]) -> dict[str, Any]:
+    """The picture of one schedule, from its fields."""
+    return {name: value != b"" if name in MOMENTS else value for name, value in fields.items()}
+
+
+def of_memory(rooms: MemoryPartition) -> State:
+    """The picture the memory gives."""
+    gates = rooms.gates.gates.values()
     return State(
         jobs={
             job.id: Hot(
@@ -67,6 +79,7 @@ def of_model(model: Model) -> State:
                 job.cancel,
                 job.redriven,
                 job.locked,
+                bool(job.steps),
                 job.crashes,
                 job.tries,
                 job.version,
@@ -74,26 +87,28 @@ def of_model(model: Model) -> State:
                 job.expires is not None,
                 job.body,
             )
-            for job in model.jobs.live.values()
+            for job in rooms.jobs.live.values()
         },
         lanes={
             priority: [(entry.job, entry.owner) for entry in lane.entries]
-            for priority, lane in model.lanes.in_order()
+            for priority, lane in rooms.lanes.in_order()
         },
-        due=model.due.order(),
-        bell=model.bell,
-        seq=model.log.seq,
-        archived=model.archived,
-        mode=model.mode,
-        limits={name: words(bound) for name, bound in model.gates.limits.items()},
+        due=rooms.due.order(),
+        bell=rooms.bell,
+        seq=rooms.log.seq,
+        archived=rooms.archived,
+        mode=rooms.mode,
+        limits=dict(rooms.gates.limits),
         holders={gate.name: set(gate.holders) for gate in gates if gate.holders},
         waiting={gate.name: gate.queue() for gate in gates if gate.waiting},
         blocked={job: gate.name for gate in gates for job in gate.waiting},
-        timers=model.gates.next(),
+        timers=rooms.gates.next(),
         locks={
             digest: (held.id, held.seq, held.until is not None)
-            for digest, held in model.locks.in_force(model.clock).items()
+            for digest, held in rooms.locks.in_force(rooms.now).items()
         },
+        steps={job.id: dict(job.steps) for job in rooms.jobs.live.values() if job.steps},
+        plans={name: of_plan(fields) for name, fields in rooms.schedules.items()},
     )
 
 
@@ -113,6 +128,7 @@ def of_hot(raw: bytes, delivered: dict[int, str]) -> Hot:
         cancel=bool(flags & 1),
         redriven=bool(flags & 2),
         locked=bool(flags & 4),
+        stepped=bool(flags & 8),
         crashes=crashes,
         tries=tries,
         version=max(version, fence) if running else version,

@@ -1,6 +1,6 @@
-"""Every verb in any order, beside the model: by workers that are late, forgetful and wrong.
+"""Every verb in any order, beside the log in memory: by workers late, forgetful and wrong.
 
-Server and model must agree after each step; an audit of the whole finds nothing, not in between
+Server and memory must agree after each step; an audit of the whole finds nothing, not in between
 and not when all is over.
 """
 
@@ -8,43 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine
-from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
     precondition,
     rule,
     run_state_machine_as_test,
 )
 
 from millstream.core import events as ev
-from millstream.core.jobs import JobState
-from millstream.core.operating import Mode
 from millstream.core.queue import Verdict
 
-from .clients import Spec
+from .callers import Callers
 from .draws import (
-    batches,
-    bounds,
     few,
-    from_the_start,
     numbers,
     picks,
     verdicts,
-    waiting,
     workers,
 )
-from .gates import Bound
-from .pair import Pair
-from .play import Play
-from .verbs import Model
 from .workers import said
-from .working import SHORT
-from .world import PARTITION, World
+from .world import PARTITION
 
 EXAMPLES = int(os.environ.get("MILLSTREAM_TEST_EXAMPLES", 0)) or (
     settings.get_profile("millstream").max_examples * 6 // 10
@@ -62,97 +47,8 @@ CHORES = (
 Said = tuple[int, Verdict, int, int]
 
 
-class AgainstModel(RuleBasedStateMachine):
-    """`url` is given by the test; each example has an event loop of its own."""
-
-    url: str
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.runner = asyncio.Runner()
-        self.model = Model()
-        self.world = self.run(self._open())
-        self.pair = Pair(self.model, self.world)
-        self.play = Play(self.pair)
-
-    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        self.agreed = False
-        reply = self.runner.run(work)
-        self.agreed = True
-        return reply
-
-    async def _open(self) -> World:
-        world = World(self.url)
-        await world.clear()
-        return world
-
-    # -- from outside -------------------------------------------------------------
-
-    @initialize(
-        jobs=batches,
-        limits=from_the_start,
-        aging=st.sampled_from((False,) * 9 + (True,)),
-    )
-    def begin(self, jobs: list[Spec], limits: dict[str, Bound], aging: bool) -> None:
-        """Many limits last for a whole example. With the shortest aging calls are far apart."""
-        if aging:
-            self.world.gap = 12 * SHORT
-            limits |= {"aging": SHORT}
-        if limits:
-            self.run(self.play.configure(limits))
-        self.run(self.play.submit(jobs))
-
-    @rule(jobs=batches)
-    def submit(self, jobs: list[Spec]) -> None:
-        self.run(self.play.submit(jobs))
-
-    @rule(pick=numbers, taken=st.booleans())
-    def submit_in_vain(self, pick: int, taken: bool) -> None:
-        """The same command again, or an id that lives already."""
-        live = list(self.model.jobs.live)
-        if taken and live:
-            self.run(self.play.submit_taken(live[pick % len(live)]))
-        else:
-            self.run(self.play.send_again(pick))
-
-    @rule(picks=st.lists(numbers, min_size=1, max_size=2))
-    def cancel(self, picks: list[int]) -> None:
-        self.run(self.play.cancel([self.play.lives(pick) for pick in picks]))
-
-    @rule(picks=picks, behind=st.sampled_from((0, 0, 1)))
-    def redrive(self, picks: list[int], behind: int) -> None:
-        """As somebody does who read the archive, perhaps an older state of it."""
-        found = self.play.ends(picks, behind)
-        if found:
-            self.run(self.play.redrive(found))
-
-    # -- from operators -----------------------------------------------------------
-
-    @rule(bounds=bounds)
-    def configure(self, bounds: dict[str, Bound]) -> None:
-        """An example that began with the shortest aging keeps it."""
-        if self.model.gates.limits.get("aging") == SHORT:
-            bounds.pop("aging", None)
-        self.run(self.play.configure(bounds))
-
-    @rule(picks=picks, minutes=st.integers(-1, 3), named=st.booleans())
-    def reschedule(self, picks: list[int], minutes: int, named: bool) -> None:
-        ids = [self.play.lives(pick) for pick in picks]
-        self.run(self.play.reschedule(ids, minutes if named else abs(minutes), named=named))
-
-    @rule(states=waiting, limit=few, pick=numbers)
-    def purge(self, states: set[JobState], limit: int, pick: int) -> None:
-        self.run(self.play.purge(states, limit, pick))
-
-    @rule(mode=st.sampled_from(("paused", "draining")), worker=workers, soon=st.booleans())
-    def operate(self, mode: Mode, worker: str, soon: bool) -> None:
-        """A queue is mostly open: the mode is often changed back at once."""
-        self.run(self.play.set_mode("open" if self.model.mode != "open" else mode))
-        self.run(self.play.inspect())
-        if soon and self.model.mode != "open":
-            self.run(self.play.claim(worker, 2))
-            self.run(self.play.submit([Spec(5)]))
-            self.run(self.play.set_mode("open"))
+class AgainstModel(Callers):
+    """All rules."""
 
     # -- from workers -------------------------------------------------------------
 
@@ -165,7 +61,7 @@ class AgainstModel(RuleBasedStateMachine):
 
     async def hear_the_bell(self) -> None:
         await self.world.redis.delete(self.world.keys.bell(PARTITION))
-        self.model.bell = False
+        self.rooms.bell = False
 
     @rule(worker=workers, verdicts=st.lists(verdicts, min_size=1, max_size=5))
     def work(self, worker: str, verdicts: list[Said]) -> None:
@@ -187,10 +83,17 @@ class AgainstModel(RuleBasedStateMachine):
         self.run(self.play.finish(batch))
 
     @precondition(lambda self: self.play.leases)
+    @rule(picks=st.lists(st.tuples(numbers, st.sampled_from("abc")), min_size=1, max_size=3))
+    def checkpoint(self, picks: list[tuple[int, str]]) -> None:
+        """Steps of any lease, and some of them again."""
+        self.run(self.play.checkpoint(picks))
+        self.run(self.play.progress([pick for pick, _ in picks]))
+
+    @precondition(lambda self: self.play.leases)
     @rule(worker=workers, picks=picks)
     def renew(self, worker: str, picks: list[int]) -> None:
         leases = [(self.play.lease(pick).id, self.play.lease(pick).fence) for pick in picks]
-        if any(lane.lost for _, lane in self.model.lanes.in_order()):
+        if any(lane.lost for _, lane in self.rooms.lanes.in_order()):
             leases = leases[:1]  # which of several are renewed before the refusal is not said
         self.run(self.play.renew(worker, leases))
 
@@ -201,8 +104,28 @@ class AgainstModel(RuleBasedStateMachine):
         lease = self.play.lease(pick)
         self.run(self.play.cancel([lease.id]))
         self.run(self.play.renew(worker, [(lease.id, lease.fence)]))
+        if pick % 3 == 0:
+            self.run(self.play.checkpoint([(pick, "a")]))
         if pick % 2:
             self.run(self.play.finish([said(lease, verdict[1], verdict[2])]))
+
+    @rule(worker=workers, pick=numbers, minutes=st.sampled_from((None, None, 0, 2)))
+    def die(self, worker: str, pick: int, minutes: int | None) -> None:
+        """A job fails for good. It is discarded, or runs again; who read of its end comes late."""
+        leases = self.run(self.play.claim(worker, 1))
+        if leases:
+            self.run(self.play.finish([said(leases[0], "failed", 1)]))
+        found = self.play.ends([pick], 0, dead=True)
+        if not found:
+            return
+        if minutes is None:
+            self.run(self.play.discard(found))
+        else:
+            self.run(self.play.redrive(found, minutes))
+        self.pass_time(pick % 3)
+        late = self.play.ends([pick], 1, dead=True)
+        if late:
+            self.run(self.play.redrive(late, 0) if pick % 2 else self.play.discard(late))
 
     # -- maintenance, and what goes wrong -----------------------------------------
 
@@ -234,12 +157,12 @@ class AgainstModel(RuleBasedStateMachine):
     @rule(pick=numbers, worker=workers, mended=st.sampled_from((True, True, True, False)))
     def lose_group(self, pick: int, worker: str, mended: bool) -> None:
         """Mostly found and mended at once by whoever claims next."""
-        lanes = [lane for lane in self.model.lanes.in_order() if not lane[1].lost]
+        lanes = [lane for lane in self.rooms.lanes.in_order() if not lane[1].lost]
         if lanes:
             priority, _ = lanes[pick % len(lanes)]
             stream = self.world.keys.ready(PARTITION, priority)
             self.run(self.world.redis.xgroup_destroy(stream, "workers"))
-            self.model.lose_group(priority)
+            self.rooms.lose_group(priority)
             self.run(self.pair.compare())
         if mended:
             self.run(self.play.claim(worker, 5))
@@ -256,7 +179,7 @@ class AgainstModel(RuleBasedStateMachine):
             case "go":
                 self.run(self.play.announce(ev.WorkerStopped(worker)))
             case "archive":
-                self.run(self.play.archive(max(0, self.model.log.seq + 1 - number % 5)))
+                self.run(self.play.archive(max(0, self.rooms.log.seq + 1 - number % 5)))
             case "hear the bell":
                 self.run(self.hear_the_bell())
             case _:

@@ -5,95 +5,89 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from millstream.core import events as ev
-from millstream.core.queue import Claim, Finish, Verdict
+from millstream.core.codec import wrap
+from millstream.core.hot import Lease
+from millstream.core.memory import MemoryRenewer
+from millstream.core.progressing import new_told
+from millstream.core.queue import Claim, Finish, PartitionQueue, Verdict
+from millstream.core.stepping import new_checkpoint
 from tests.core.verbs.mill import BODIES, FAULT
 
-from .due import Instant
-from .log import says
+from .pair import Told
 from .stage import Stage
-from .working import Claimed, Given, Said
-from .world import MINUTE
+from .world import MINUTE, PARTITION
 
 
 class Workers(Stage):
     """All workers of the partition."""
 
-    async def claim(self, worker: str, limit: int, *, held: bool = False) -> list[Given]:
-        claim: list[Claim] = []
-        again: list[Instant | None] = []
-
-        def leases(reply: Claim) -> list[Given]:
-            claim.append(reply)
-            return [
-                Given(one.id, one.fence, one.attempt, one.crashes, one.spec) for one in reply.leases
-            ]
-
-        given = await self.pair.call(
-            lambda: self.world.queue.claim(worker, limit, held=held),
-            lambda: self._claimed(again, self.model.claim(worker, limit, held=held)),
-            leases,
+    async def claim(self, worker: str, limit: int, *, held: bool = False) -> list[Lease]:
+        both = await self.pair.call(
+            lambda queue: queue.claim(worker, limit, held=held), told=_claimed
         )
-        if given is None:
-            return []
+        given = both.memory.leases if both else []
         self.leases += given
-        self.pair.check_ms(claim[0].now, self.model.now)
-        self.check_next(claim[0].next_due, again[0])
         return given
 
-    def _claimed(self, again: list[Instant | None], claimed: Claimed) -> list[Given]:
-        again.append(claimed.next_due)
-        return claimed.given
+    async def finish(self, verdicts: Sequence[Finish]) -> None:
+        await self.pair.call(lambda queue: queue.finish(verdicts))
 
-    async def finish(self, said: Sequence[Said]) -> None:
-        reals = [
-            Finish(one.id, one.fence, one.verdict, one.body, one.delay * MINUTE, one.end)
-            for one in said
+    async def checkpoint(self, picks: Sequence[tuple[int, str]]) -> None:
+        """Steps of any lease, stale ones too; some of them again."""
+        leases = [self.lease(pick) for pick, _ in picks]
+        steps = [
+            new_checkpoint(lease.id, lease.fence, ev.JobCheckpointed(name, wrap(lease.fence)))
+            for lease, (_, name) in zip(leases, picks, strict=True)
         ]
-        await self.pair.call(
-            lambda: self.world.queue.finish(reals), lambda: self.model.finish(said)
-        )
+        steps.append(steps[0])  # its reply was lost, and it is sent again
+        await self.pair.call(lambda queue: queue.checkpoint(steps))
+
+    async def progress(self, picks: Sequence[int]) -> None:
+        """Reports under any lease, stale ones too."""
+        leases = [self.lease(pick) for pick in picks]
+        reports = [new_told(one.id, one.fence, ev.JobProgressed(0.5)) for one in leases]
+        await self.pair.call(lambda queue: queue.progress(reports))
 
     async def renew(self, worker: str, leases: Sequence[tuple[str, int]]) -> None:
-        async def real() -> list[int]:
+        memory = MemoryRenewer({PARTITION: self.pair.memory}, worker)
+
+        async def real(_: PartitionQueue) -> list[int]:
             return self.world.renew(worker, leases)
 
-        await self.pair.call(real, lambda: self.model.renew(worker, leases))
+        async def in_memory(_: PartitionQueue) -> list[int]:
+            return memory.renew(PARTITION, leases)
+
+        await self.pair.call(real, in_memory)
 
     async def promote(self, limit: int) -> None:
-        next_due: list[int] = []
-
-        def count(reply: tuple[int, int]) -> int:
-            next_due.append(reply[1])
-            return reply[0]
-
         await self.pair.call(
-            lambda: self.world.queue.promote(limit),
-            lambda: self.model.promote(limit),
-            count,
+            lambda queue: queue.promote(limit),
+            told=lambda reply: Told(reply[0], reply[1:]),
             any_order=True,
         )
-        self.check_next(next_due[0], self.model.next_due())
 
     async def reap(self, lease: int, budget: int, limit: int) -> None:
-        await self.pair.call(
-            lambda: self.world.queue.reap(lease * MINUTE, budget, limit),
-            lambda: self.model.reap(lease, budget, limit),
-        )
+        await self.pair.call(lambda queue: queue.reap(lease * MINUTE, budget, limit))
 
     async def mend(self) -> None:
-        await self.pair.call(self.world.queue.mend, self.model.mend)
+        await self.pair.call(lambda queue: queue.mend())
 
     async def announce(self, event: ev.WorkerStarted | ev.WorkerStopped) -> None:
-        await self.pair.call(
-            lambda: self.world.queue.announce(event),
-            lambda: self.model.announce(event.name, says(ev.body_of(event))),
-        )
+        await self.pair.call(lambda queue: queue.announce(event))
 
     async def archive(self, seq: int) -> None:
-        await self.pair.call(lambda: self.world.queue.trim(seq, 1), lambda: self.model.trim(seq))
+        await self.pair.call(lambda queue: queue.trim(seq, 1))
 
 
-def said(lease: Given, verdict: Verdict, delay: int = 0, off: int = 0) -> Said:
+def _claimed(reply: Claim) -> Told:
+    leases = [
+        (one.id, one.fence, one.attempt, one.crashes, one.spec, one.steps) for one in reply.leases
+    ]
+    assert all(one.now == reply.now for one in reply.leases)
+    return Told(leases, (reply.now, reply.next_due))
+
+
+def said(lease: Lease, verdict: Verdict, delay: int = 0, off: int = 0) -> Finish:
     """A verdict with a body that fits it, on a fence that is `off` the lease's."""
     event, ms = BODIES[verdict], delay * MINUTE
     if verdict == "retry":
@@ -110,4 +104,4 @@ def said(lease: Given, verdict: Verdict, delay: int = 0, off: int = 0) -> Said:
     if verdict == "failed":
         end = ev.body_of(ev.JobFailed("exhausted"))
         body = body if delay else b""  # it may fail without a failed attempt
-    return Said(lease.id, lease.fence + off, verdict, delay, body, end)
+    return Finish(lease.id, lease.fence + off, verdict, body, ms, end)

@@ -1,19 +1,18 @@
-"""The real partition beside the model: its server, its time, and what can be seen of it."""
+"""The real partition beside that in memory: its server, its time, and what can be seen of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from millstream.core.connection import call, connect, connect_sync
+from millstream.consumers.testing.moving import Mover
+from millstream.core.connection import connect, connect_sync
 from millstream.core.events import Record
-from millstream.core.hot import _HEADER
 from millstream.core.keys import GROUP, Keys
 from millstream.core.log import read_entry
 from millstream.core.queue import LeaseRenewer, PartitionQueue
 
-from .due import Instant
-from .state import State, of_hot
+from .state import Hot, State, of_hot, of_plan
 
 PARTITION = "default"
 MINUTE = 60_000
@@ -27,23 +26,26 @@ GATES = (
     *(f"{one}:{kind}" for one in ("c", "r") for kind in KINDS),
 )
 """All gates that the limits of a test can make."""
+PLANS = "s1", "s2"
+"""Schedules that a test makes."""
 DIGESTS = "a1", "a2", "b1", "b2", "c1", "c2", "d1", "d2"
 """Locks that a test asks for."""
 GRAIN = 50_000
-"""An example that takes longer (ms) confuses the minutes of the model with real ones."""
+"""An example that takes longer (ms) confuses the minutes of the memory with real ones."""
 
 
 class Sight(NamedTuple):
-    """What one look saw: events since the last one, the state, and when jobs and rates are due."""
+    """What one look saw: events since the last one, the state, and what is due when."""
 
     news: list[Record]
     state: State
     due: dict[str, int]
     timers: dict[str, int]
+    plans: dict[str, int]
 
 
 class World:
-    """A server's partition, and which of its milliseconds each tick of the model was."""
+    """A server's partition, and which of its ms each of the memory's was, within a minute."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -72,67 +74,42 @@ class World:
 
     # -- time ---------------------------------------------------------------------
 
-    async def begin(self, tick: int) -> None:
-        """Wait until the clock is two ms (`gap`) past the last call: none are at one instant."""
+    async def begin(self, at: int) -> None:
+        """A call comes that is at that time of the memory.
+
+        Wait until the clock is two ms (`gap`) past the last call: none are at one instant."""
         now = await self.now()
         self._after = self._after or now - self.gap
         while now < self._after + self.gap:
             now = await self.now()
-        self.times[tick - 1] = self._after + 1, self._after + 1
-        self.times[tick] = now, now
+        self.times[at % MINUTE - 1] = self._after + 1, self._after + 1
+        self.times[at % MINUTE] = now, now
 
     async def now(self) -> int:
         seconds, micros = await self.redis.time()
         return seconds * 1000 + micros // 1000
 
-    def ms(self, at: Instant, clock: int) -> tuple[int, int]:
-        """The ms since 1970, from and to, at which that instant is, while it is `clock`."""
-        first, last = self.times[at.tick]
-        shift = (at.minute - clock) * MINUTE
+    def ms(self, at: int, now: int) -> tuple[int, int]:
+        """The server's ms, from and to, at which that time of the memory is; now it is `now`."""
+        first, last = self.times[at % MINUTE]
+        shift = (at // MINUTE - now // MINUTE) * MINUTE
         return first + shift, last + shift
 
     async def step(self, minutes: int) -> None:
         """Let time pass: the clock cannot be moved, so all times kept are moved back."""
-        back = minutes * MINUTE
-        for name in ("due", "timers"):
-            for member, score in await self.redis.zrange(self._key(name), 0, -1, withscores=True):
-                await self.redis.zadd(self._key(name), {member: score - back})
-        keys = [key.decode() for key in await self.redis.keys(self._key("*"))]
-        for key in keys:
-            match key.split(":")[2]:
-                case "job":
-                    await self._move_expiry(key, back)
-                case "ready":
-                    await self._age_leases(key, back)
-                case "rate":
-                    paid_up = int(await self.redis.get(key)) - back * 1000
-                    await self.redis.set(key, max(paid_up, 0), keepttl=True)
-                case "once" | "gone" | "unique":
-                    if (left := await self.redis.pttl(key)) >= 0:
-                        # In the past it is deleted.
-                        await self.redis.pexpire(key, left - back)
-                case _:
-                    pass
-
-    async def _move_expiry(self, key: str, back: int) -> None:
-        header = list(_HEADER.unpack(await self.redis.getrange(key, 0, _HEADER.size - 1)))
-        if header[7]:
-            header[7] -= back
-            await self.redis.setrange(key, 0, _HEADER.pack(*header))
-
-    async def _age_leases(self, lane: str, back: int) -> None:
-        if not await self.redis.xinfo_groups(lane):
-            return
-        for lease in await self.redis.xpending_range(lane, GROUP, "-", "+", 10_000):
-            idle = lease["time_since_delivered"] + back
-            owner, entry = lease["consumer"], lease["message_id"]
-            command = ("XCLAIM", lane, GROUP, owner, 0, entry, "IDLE", idle, "JUSTID")
-            await call(self.redis, *command)
+        await Mover(self.redis, self.keys).move(PARTITION, minutes * MINUTE)
+        for name in PLANS:
+            key = self.keys.schedule(PARTITION, name)
+            for field in ("next", "due"):
+                if at := await self.redis.hget(key, field):
+                    await self.redis.hset(key, field, int(at) - minutes * MINUTE)
+            if await self.redis.zscore(self._key("schedule_due"), name) is not None:
+                await self.redis.zincrby(self._key("schedule_due"), -minutes * MINUTE, name)
 
     # -- what can be seen ---------------------------------------------------------
 
-    async def look(self, tick: int, ids: Sequence[str]) -> Sight:
-        """All there is after the call of that tick, of jobs that may live by `ids`."""
+    async def look(self, at: int, ids: Sequence[str]) -> Sight:
+        """All there is after the call at that time of the memory, of jobs that may live: `ids`."""
         pipe = self.redis.pipeline(transaction=False)
         pipe.time()
         pipe.execute_command("XRANGE", self._key("log"), self._read, "+")
@@ -142,16 +119,18 @@ class World:
         pipe.mget([self.keys.job(PARTITION, id) for id in ("none", *ids)])
         pipe.mget([self._key(f"unique:{digest}") for digest in DIGESTS])
         pipe.hgetall(self._key("limits"))
+        pipe.zrange(self._key("schedule_due"), 0, -1, withscores=True)
         for lane in LANES:
             stream = self.keys.ready(PARTITION, lane)
             pipe.execute_command("XRANGE", stream, "-", "+")
             pipe.xpending_range(stream, GROUP, "-", "+", 10_000)
-        time, news, meta, bell, due, raws, held, limits, *lanes = await pipe.execute(
+        time, news, meta, bell, due, raws, held, limits, planned, *lanes = await pipe.execute(
             raise_on_error=False
         )
-        self._end(tick, time)
+        self._end(at % MINUTE, time)
+        jobs = _jobs(ids, raws[1:], meta)
         state = State(
-            jobs=_jobs(ids, raws[1:], meta),
+            jobs=jobs,
             lanes=_lanes(meta, lanes),
             due=[job.decode() for job, _ in due],
             bell=bell == 1,
@@ -160,9 +139,29 @@ class World:
             mode=meta.get(b"mode", b"").decode() or "open",
             limits={name.decode(): bound.decode() for name, bound in limits.items()},
             locks=await self._locks(held),
+            plans=await self._plans(),
+            steps=await self._steps([id for id, job in jobs.items() if job.stepped]),
         )
         timers = await self._look_at_gates(state) if limits else {}
-        return Sight(self._records(news), state, _scores(due), timers)
+        return Sight(self._records(news), state, _scores(due), timers, _scores(planned))
+
+    async def _plans(self) -> dict[str, dict[str, Any]]:
+        pipe = self.redis.pipeline(transaction=False)
+        for name in PLANS:
+            pipe.hgetall(self.keys.schedule(PARTITION, name))
+        found = zip(PLANS, await pipe.execute(), strict=True)
+        return {
+            name: of_plan({key.decode(): value for key, value in fields.items()})
+            for name, fields in found
+            if fields
+        }
+
+    async def _steps(self, ids: Sequence[str]) -> dict[str, dict[str, bytes]]:
+        found = [await self.redis.hgetall(self.keys.steps(PARTITION, id)) for id in ids]
+        return {
+            id: {name.decode(): body for name, body in steps.items()}
+            for id, steps in zip(ids, found, strict=True)
+        }
 
     async def _locks(self, held: Sequence[bytes | None]) -> dict[str, tuple[str, int, bool]]:
         locks: dict[str, tuple[str, int, bool]] = {}
@@ -195,7 +194,7 @@ class World:
         return _scores(timers)
 
     def _end(self, tick: int, time: tuple[int, int]) -> None:
-        """The call of that tick was answered by then."""
+        """The call at that ms of a minute was answered by then."""
         self._after = time[0] * 1000 + time[1] // 1000
         first, _ = self.times.setdefault(tick, (self._after, self._after))
         self.times[tick] = first, self._after
@@ -215,7 +214,9 @@ def _scores(members: Sequence[tuple[bytes, float]]) -> dict[str, int]:
     return {name.decode(): int(score) for name, score in members}
 
 
-def _jobs(ids: Sequence[str], raws: Sequence[bytes | None], meta: dict[bytes, bytes]) -> Any:
+def _jobs(
+    ids: Sequence[str], raws: Sequence[bytes | None], meta: dict[bytes, bytes]
+) -> dict[str, Hot]:
     delivered = {
         lane: meta[name].decode()
         for lane in LANES

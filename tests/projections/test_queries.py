@@ -214,6 +214,8 @@ async def many(settings: Settings) -> AsyncIterator[Any]:
         (JobFilter(), "pkey"),
         (JobFilter(states=(JobState.FAILED,)), "state_id_idx"),
         (JobFilter(states=(JobState.FAILED, JobState.QUEUED)), "state_id_idx"),
+        (JobFilter(states=(JobState.FAILED,), type="t"), "state_type_id_idx"),
+        (JobFilter(states=(JobState.CANCELLED,), queue="none"), "state_queue_id_idx"),
         (JobFilter(queue="none"), "queue_id_idx"),
         (JobFilter(type="rare"), "type_id_idx"),
         (JobFilter(tag="red"), "tags_idx"),

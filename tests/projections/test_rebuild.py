@@ -19,7 +19,7 @@ from millstream.core import events as ev
 from millstream.core.config import Settings
 from millstream.core.errors import LogGap
 from millstream.projections.rebuild.course import Busy, Course, Differs, Step, take_lock
-from millstream.projections.rebuild.shadow import OldKept
+from millstream.projections.rebuild.shadow import KEPT, TABLES, OldKept
 from millstream.projections.rebuild.shard import hands, stage
 from millstream.projections.rebuild.source import Share
 from millstream.projections.rebuild.upkeep import drop
@@ -85,6 +85,19 @@ async def shape(pool: Any) -> Any:
         " AND c.relkind IN ('r', 'p') ORDER BY 1"
     )
     return [tuple(row) for row in tables]
+
+
+async def test_each_table_is_rebuilt_or_kept_for_a_reason(pool: Any) -> None:
+    """A migration that adds a table must say in shadow.py which of the two it is."""
+    tables = await pool.fetch(
+        "SELECT relname, relhastriggers FROM pg_class WHERE relkind IN ('r', 'p')"
+        " AND relnamespace = current_schema()::regnamespace AND NOT relispartition"
+    )
+    assert {row["relname"] for row in tables} == {*TABLES, *KEPT}
+    assert not set(TABLES) & KEPT.keys()
+    assert all(KEPT.values())
+    with_triggers = {row["relname"] for row in tables if row["relhastriggers"]}
+    assert not with_triggers & set(TABLES), "LIKE copies none"
 
 
 async def test_grants_come_along(settings: Settings, log: Log, pool: Any) -> None:

@@ -4,13 +4,18 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from .memory import MemoryMill
 from .mill import Mill
 
 
-@pytest.fixture
-async def mill(redis_url: str) -> AsyncIterator[Mill]:
-    """A partition whose whole log and hot state are audited when the test is over."""
-    mill = Mill(redis_url)
+@pytest.fixture(params=("server", "memory"))
+async def mill(request: pytest.FixtureRequest) -> AsyncIterator[Mill]:
+    """A partition whose whole log and hot state are audited when the test is over.
+
+    Each test runs on a real server, and on the log in memory as far as it asks verbs alone.
+    """
+    on_server = request.param == "server"
+    mill = Mill(request.getfixturevalue("redis_url")) if on_server else MemoryMill()
     yield mill
     report = await mill.close()
     if mill.broken:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from millstream.core import events as ev
 from millstream.core.codec import wrap
-from millstream.core.connection import connect
+from millstream.core.connection import connect, connect_sync
 from millstream.core.hot import HotJob, Lease
 from millstream.core.ids import new_ids
 from millstream.core.keys import Keys
-from millstream.core.queue import Finish, PartitionQueue, Redrive, Verdict
+from millstream.core.queue import (
+    Directory,
+    Finish,
+    LeaseRenewer,
+    PartitionQueue,
+    Redrive,
+    Verdict,
+)
+from millstream.core.schedule_index import Schedules
 from millstream.core.submitting import NewJob, Receipt, Stand, new_job
 from tests.invariants import Report, check, read_log
 
@@ -65,7 +74,7 @@ class Mill:
         self.url = url
         self.keys = Keys()
         self.redis: Any = connect(url, timeout=30)
-        self.queue = PartitionQueue(self.redis, self.partition, self.keys)
+        self.queue: PartitionQueue = PartitionQueue(self.redis, self.partition, self.keys)
         self.accepted: list[str] = []
         self.broken: set[str] = set()
 
@@ -129,6 +138,22 @@ class Mill:
         by = ev.JobDiscarded(ADA.actor, ADA.reason, command)
         (reply,) = await self.queue.discard([(job, version)], by)
         return reply
+
+    @contextmanager
+    def renewer(self, worker: str = "w1") -> Generator[LeaseRenewer]:
+        """What a lease thread of that worker has."""
+        with connect_sync(self.url, timeout=30) as client:
+            yield LeaseRenewer(client, self.keys, worker)
+
+    def schedules(self) -> Schedules:
+        """The schedules of all partitions."""
+        return Schedules(self.redis, self.keys, Directory(self.redis, self.keys))
+
+    async def schedule_comes(self, name: str, at: int) -> None:
+        """Let the next occurrence of a schedule be another one."""
+        keys, partition = self.keys, self.partition
+        await self.redis.hset(keys.schedule(partition, name), mapping={"next": at, "due": at})
+        await self.redis.zadd(keys.schedule_due(partition), {name: at})
 
     async def consumers(self) -> set[str]:
         """The workers the group of the usual lane knows."""

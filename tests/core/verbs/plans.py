@@ -8,8 +8,6 @@ import msgspec
 
 from millstream.core.events import Command
 from millstream.core.ids import new_id
-from millstream.core.queue import Directory
-from millstream.core.schedule_index import Schedules
 from millstream.core.schedule_store import Fired, FiredJob, Firing, State
 from millstream.core.schedules import Schedule, job_of
 
@@ -28,7 +26,7 @@ class Plans:
 
     def __init__(self, mill: Mill) -> None:
         self.mill = mill
-        self.all = Schedules(mill.redis, mill.keys, Directory(mill.redis, mill.keys))
+        self.all = mill.schedules()
         self.own = self.all.of(mill.partition)
         self._arrivals = 0
 
@@ -52,9 +50,7 @@ class Plans:
         """Let its next occurrence be one that came `ago` ms ago, and each time another one."""
         self._arrivals += 1
         at = await self.mill.now() - ago - 1000 + self._arrivals
-        keys, partition = self.mill.keys, self.mill.partition
-        await self.mill.redis.hset(keys.schedule(partition, name), mapping={"next": at, "due": at})
-        await self.mill.redis.zadd(keys.schedule_due(partition), {name: at})
+        await self.mill.schedule_comes(name, at)
 
     def job(self, state: State, occurrence: int | None = None, cause: str = "due") -> FiredJob:
         at = state.next if occurrence is None else occurrence

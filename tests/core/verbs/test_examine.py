@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from millstream.core import events as ev
 
 from .mill import ADA, Mill
+
+pytestmark = pytest.mark.parametrize("mill", ["server"], indirect=True)  # where keys differ
 
 
 async def where(mill: Mill, job: str) -> str:

@@ -18,6 +18,7 @@ from millstream.core.upcast import decode
 
 from .mill import ADA, Mill
 
+pytestmark = pytest.mark.parametrize("mill", ["server"], indirect=True)
 FAR = 9_000_000_000_000
 
 

@@ -82,6 +82,7 @@ async def test_only_of_a_state(mill: Mill, state: JobState) -> None:
     assert await mill.queue.purgeable(PURGEABLE - {state}) == 3
 
 
+@pytest.mark.parametrize("mill", ["server"], indirect=True)
 async def test_a_call_is_bounded(mill: Mill) -> None:
     await mill.submit(1000, delay_ms=60_000)
     await mill.submit(500)

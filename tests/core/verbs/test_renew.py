@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from millstream.core.connection import connect_sync
 from millstream.core.errors import GroupLost, LogLost
 from millstream.core.hot import Lease
 from millstream.core.queue import LeaseRenewer
@@ -16,8 +15,8 @@ from .mill import Mill
 
 @pytest.fixture
 def renewer(mill: Mill) -> Iterator[LeaseRenewer]:
-    with connect_sync(mill.url, timeout=30) as client:
-        yield LeaseRenewer(client, mill.keys, "w1")
+    with mill.renewer() as renewer:
+        yield renewer
 
 
 def renew(renewer: LeaseRenewer, *leases: Lease) -> list[int]:

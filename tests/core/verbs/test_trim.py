@@ -10,6 +10,8 @@ from millstream.core.log import LogReader
 
 from .mill import Mill
 
+pytestmark = pytest.mark.parametrize("mill", ["server"], indirect=True)
+
 ENTRIES_PER_NODE = 128
 """Streams are cut by whole nodes; the servers' default is about so many entries."""
 

@@ -5,34 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .due import Instant
 from .jobs import Live
+
+ENDLESS = 10**6
+"""Room where there is no bound."""
 
 
 class Rate(NamedTuple):
-    """Minutes between starts, and how many may come at once."""
+    """µs between starts, and how many may come at once."""
 
-    every: int
+    interval: int
     burst: int
 
-
-NEVER = Instant(-(10**6), 0)
 
 Bound = int | Rate | None
 """Of a concurrency limit, or of a rate; None: it was taken away, and is only counted."""
 
-
-def words(bound: Bound) -> str:
-    """A bound as the server keeps it; a rate is followed by how it was said, here nothing."""
-    if bound is None:
-        return "-"
-    if isinstance(bound, Rate):
-        return f"{bound.every * 60_000_000} {bound.burst} {{}}"
-    return str(bound)
-
-
 WHOLE = ("c", "r", "aging")
 """Limits of the whole queue: no jobs wait at gates for these, and they can be forgotten."""
+
+
+def bound_of(limit: str, text: str) -> Bound:
+    """A bound from the words of core/limits.py."""
+    if text == "-":
+        return None
+    if limit.startswith("r"):
+        interval, burst, *_ = text.split(" ", 2)
+        return Rate(int(interval), int(burst))
+    return int(text)
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Gate:
     holders  jobs that have passed: of a concurrency limit until they end or wait for a time, of a
              rate until they start, which is when they pay
     waiting  job → its priority, and the seq of its job.blocked
-    paid_up  when the next start would be on time, had each start taken its share
+    on_time  when (µs) the next start would be on time, had each start taken its share
     """
 
     name: str
@@ -50,49 +50,48 @@ class Gate:
     bound: Bound = None
     holders: set[str] = field(default_factory=set)
     waiting: dict[str, tuple[int, int]] = field(default_factory=dict)
-    paid_up: Instant = NEVER
+    on_time: int = 0
 
     def queue(self) -> list[str]:
         """Who waits, in the order of their turns."""
         return sorted(self.waiting, key=self.waiting.__getitem__)
 
-    def room(self, now: Instant) -> int:
-        """How many more may pass now."""
+    def room(self, now: int) -> int:
+        """How many more may pass at that time (ms)."""
         if self.bound is None:
-            return 10**6
+            return ENDLESS
         if isinstance(self.bound, int):
             return self.bound - len(self.holders)
-        behind = max(self.paid_up, now).minute - now.minute
-        owed = -(-behind // self.bound.every)
+        behind = max(self.on_time - now * 1000, 0)
+        owed = -(-behind // self.bound.interval)
         return self.bound.burst - owed - len(self.holders)
 
-    def room_at(self, now: Instant) -> Instant:
-        """When a rate has room for one more."""
+    def room_at(self, now: int) -> int:
+        """When (ms) a rate has room for one more."""
         assert isinstance(self.bound, Rate)
         ahead = len(self.holders) + 1 - self.bound.burst
-        return max(self.paid_up, now).later(ahead * self.bound.every)
+        return -(-(max(self.on_time, now * 1000) + ahead * self.bound.interval) // 1000)
 
-    def pay(self, starts: int, now: Instant) -> None:
+    def pay(self, starts: int, now: int) -> None:
         """Some start."""
         if isinstance(self.bound, Rate):
-            self.paid_up = max(self.paid_up, now).later(starts * self.bound.every)
+            self.on_time = max(self.on_time, now * 1000) + starts * self.bound.interval
 
 
 @dataclass
 class Gates:
-    """All limits, the gates they made, and when a rate is looked at again.
+    """All limits, the gates they made, and when (ms) a rate is looked at again.
 
-    limits  field (see core/limits.py) → bound; `aging` in ms
+    limits  field → bound, both in the words of core/limits.py; '-': none any more
     """
 
-    limits: dict[str, Bound] = field(default_factory=dict)
+    limits: dict[str, str] = field(default_factory=dict)
     gates: dict[str, Gate] = field(default_factory=dict)
-    timers: dict[str, Instant] = field(default_factory=dict)
+    timers: dict[str, int] = field(default_factory=dict)
 
     def of(self, job: Live) -> list[Gate]:
         """The gates a job must pass, in the order of all jobs: narrow ones first."""
-        kind = job.spec["type"]
-        key, rate_key = job.spec.get("concurrency_key"), job.spec.get("rate_key")
+        kind, key, rate_key = job.head.type, job.head.concurrency_key, job.head.rate_key
         asked = [
             (f"ck:{kind}", key, f"concurrency of key {key} of type {kind}"),
             ("ck", key, f"concurrency of key {key}"),
@@ -110,23 +109,27 @@ class Gates:
     def _gate(self, limit: str, key: str, told: str) -> Gate:
         name = f"{limit}|{key}" if key else limit
         gate = self.gates.setdefault(name, Gate(name, told))
-        gate.bound = self.limits[limit]
+        gate.bound = self.bound(limit)
         return gate
+
+    def bound(self, limit: str) -> Bound:
+        """What a limit says; None: nothing."""
+        return bound_of(limit, self.limits.get(limit, "-"))
 
     def whole_rate(self) -> Gate | None:
         """The rate of the whole queue, which holds back claims, not jobs."""
         return self._gate("r", "", "") if "r" in self.limits else None
 
-    def set(self, limit: str, bound: Bound) -> bool:
-        """Change a limit; whether there was none of that name."""
+    def set(self, limit: str, text: str) -> bool:
+        """Change a limit ('' takes it away); whether there was none of that name."""
         fresh = limit not in self.limits
-        if bound is None and (fresh or limit in WHOLE):
+        if not text and (fresh or limit in WHOLE):
             self.limits.pop(limit, None)
             return False
-        self.limits[limit] = bound
+        self.limits[limit] = text or "-"
         for gate in self.gates.values():
             if gate.name.partition("|")[0] == limit:
-                gate.bound = bound
+                gate.bound = self.bound(limit)
         return fresh
 
     def next(self) -> list[str]:

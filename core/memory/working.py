@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from millstream.core.errors import GroupLost
-from millstream.core.jobs import JobState
-from millstream.core.queue import Verdict
-
-from .due import Instant
+from ..errors import GroupLost
+from ..hot import Lease
+from ..jobs import JobState
+from ..queue import Claim, Finish, Verdict
 from .jobs import Live
 from .lanes import Entry, Lane
-from .log import says
+from .log import said
 from .partition import Partition
+from .refusals import check_verdicts
 
 EVENTS: dict[Verdict, str] = {
     "succeeded": "job.succeeded",
@@ -25,47 +24,19 @@ EVENTS: dict[Verdict, str] = {
 }
 
 
-class Given(NamedTuple):
-    """A lease as a claim gives it."""
-
-    id: str
-    fence: int
-    attempt: int
-    crashes: int
-    spec: bytes
-
-
-class Said(NamedTuple):
-    """A verdict, `delay` in minutes; `body` and `end` as in finish.lua."""
-
-    id: str
-    fence: int
-    verdict: Verdict
-    delay: int
-    body: bytes
-    end: bytes
-
-
-SHORT = 1
-"""The shortest aging (ms)."""
-
-
-class Claimed(NamedTuple):
-    """What a claim gave, and when to look again."""
-
-    given: list[Given]
-    next_due: Instant | None
-
-
 class Working(Partition):
     """What workers ask of a partition."""
 
-    def claim(self, worker: str, limit: int, *, held: bool) -> Claimed:
+    _parkable = 0
+    """How many more jobs a claim may let wait at gates."""
+
+    def claim(self, worker: str, limit: int, *, held: bool) -> Claim:
         """Up to `limit` leases: new ones after promoting as many, or those held already."""
-        given: list[Given] = []
+        given: list[Lease] = []
+        self._parkable = 2 * limit + 100
         if held:
             self._held(worker, limit, given)
-            return Claimed(given, self.next_due())
+            return Claim(self.now, self.next_due(), given)
         self.promote_due(limit)
         most = 0 if self.mode == "paused" else self._quota(limit)
         rate = None if self.mode == "paused" else self.gates.whole_rate()
@@ -77,18 +48,18 @@ class Working(Partition):
         finally:
             if rate:
                 rate.pay(len(given), self.now)
-        if len(given) == limit:
+        if len(given) == limit or self._parkable <= 0:
             self.bell = True
         again = self.next_due()
         if rate and len(given) == most and rate.room(self.now) < 1 and self._any_waiting():
             token = rate.room_at(self.now)
             again = min(again, token) if again else token
-        return Claimed(given, again)
+        return Claim(self.now, again, given)
 
     def _quota(self, limit: int) -> int:
         """How many the limits of the whole queue let start now."""
         most, running = limit, sum(len(lane.leased()) for _, lane in self.lanes.in_order())
-        bound, rate = self.gates.limits.get("c"), self.gates.whole_rate()
+        bound, rate = self.gates.bound("c"), self.gates.whole_rate()
         if isinstance(bound, int):
             most = min(most, bound - running)
         if rate:
@@ -98,123 +69,130 @@ class Working(Partition):
     def _any_waiting(self) -> bool:
         return any(len(lane.entries) > len(lane.leased()) for _, lane in self.lanes.in_order())
 
-    def next_due(self) -> Instant | None:
-        """When the next job may run: its time has come, or a rate lets it in."""
-        return min([*self.due.at.values(), *self.gates.timers.values()], default=None)
-
-    def _held(self, worker: str, limit: int, given: list[Given]) -> None:
+    def _held(self, worker: str, limit: int, given: list[Lease]) -> None:
         for _, lane in self.lanes.in_order():
             if len(given) == limit:
                 return
             if lane.lost:
                 raise GroupLost
             for entry in lane.held(worker)[: limit - len(given)]:
-                entry.since = self.clock
+                entry.since = self.now
                 given.append(self._given(entry.job))
 
-    def _serve(self, worker: str, most: int, given: list[Given]) -> None:
+    def _serve(self, worker: str, most: int, given: list[Lease]) -> None:
         """Lane by lane, until all slots are full."""
         for _, lane in self.lanes.in_order():
-            while len(given) < most and self._read(lane, worker, most - len(given), given):
-                pass
+            while len(given) < most and self._parkable > 0:
+                if not self._read(lane, worker, most - len(given), given):
+                    break
 
-    def _serve_oldest(self, worker: str, most: int, given: list[Given]) -> None:
+    def _serve_oldest(self, worker: str, most: int, given: list[Lease]) -> None:
         """Whoever waits longest, a job of priority p as if it had come p times the aging later."""
-        while len(given) < most:
-            heads = [
-                (self._age(lane.waiting()[0], priority), priority)
+        aging = int(self.gates.limits["aging"])
+        while len(given) < most and self._parkable > 0:
+            heads = sorted(
+                (lane.waiting()[0].at + priority * aging, priority)
                 for priority, lane in self.lanes.in_order()
                 if lane.waiting()
-            ]
+            )
             if not heads:
                 return
-            (_, best), *others = sorted(heads)
+            (_, best), *others = heads
             lane = self.lanes.lanes[best]
-            until = min(others)[0] if others else None
-            ahead = [
-                entry
-                for entry in lane.waiting()
-                if until is None or self._age(entry, best) <= until
-            ]
-            self._read(lane, worker, min(len(ahead), most - len(given)), given)
+            waiting = lane.waiting()
+            if others:
+                last = others[0][0] - best * aging
+                waiting = [entry for entry in waiting if entry.at <= last]
+            self._read(lane, worker, min(max(len(waiting), 1), most - len(given)), given)
 
-    def _age(self, entry: Entry, priority: int) -> tuple[int, int]:
-        """Aging is either far less than what lies between two calls, or far more than a test."""
-        long = self.gates.limits["aging"] != SHORT
-        return (priority, entry.tick) if long else (entry.tick, priority)
-
-    def _read(self, lane: Lane, worker: str, wanted: int, given: list[Given]) -> bool:
+    def _read(self, lane: Lane, worker: str, wanted: int, given: list[Lease]) -> bool:
         """Start as many as were read together, or drop them; whether there may be more."""
         if lane.lost:
             raise GroupLost
         entries = lane.waiting()[:wanted]
-        for entry in entries:
-            if self._start(lane, entry, worker):
-                given.append(self._given(entry.job))
+        given += [self._given(entry.job) for entry in entries if self._start(lane, entry, worker)]
         return len(entries) == wanted
 
     def _start(self, lane: Lane, entry: Entry, worker: str) -> bool:
         job = self.jobs.live[entry.job]
-        if job.expired(self.clock):
+        if job.expired(self.now):
             lane.entries.remove(entry)
             self.fail(job, "expired")
             return False
         if not self.pass_gates(job):
+            self._parkable -= 1
             return False
-        entry.given, entry.owner, entry.since = True, worker, self.clock
+        entry.given, entry.owner, entry.since = True, worker, self.now
         job.state = JobState.RUNNING
-        self.append("job.started", job, {"attempt": job.tries + 1, "worker": worker})
+        self.append("job.started", job, said(attempt=job.tries + 1, worker=worker))
         return True
 
-    def _given(self, id: str) -> Given:
+    def _given(self, id: str) -> Lease:
         job = self.jobs.live[id]
-        return Given(id, job.fence, job.tries + 1, job.crashes, job.body)
+        return Lease(
+            self.name,
+            id,
+            job.fence,
+            job.tries + 1,
+            job.crashes,
+            self.now,
+            job.body,
+            bool(job.steps),
+        )
 
-    def finish(self, verdicts: Sequence[Said]) -> list[bool]:
+    def leased(self, id: str, fence: int) -> Live | None:
+        """The job that runs under that lease; None: it is lost."""
+        job = self.jobs.live.get(id)
+        if job is None or job.state is not JobState.RUNNING or job.fence != fence:
+            return None
+        return job
+
+    def finish(self, verdicts: Sequence[Finish]) -> list[bool]:
         """Per verdict: whether its lease is the running one, so that it counts."""
-        replies = [self._finish(said) for said in verdicts]
+        check_verdicts(verdicts)
+        replies = [self._finish(verdict) for verdict in verdicts]
         if any(replies) and "c" in self.gates.limits:
             self.bell = True
         return replies
 
-    def _finish(self, said: Said) -> bool:
-        job = self.jobs.live.get(said.id)
-        if job is None or job.state is not JobState.RUNNING or job.fence != said.fence:
+    def _finish(self, given: Finish) -> bool:
+        job = self.leased(given.id, given.fence)
+        if job is None:
             return False
         self.lanes.leave(job.priority, job.id)
-        if said.verdict == "failed":
-            if said.body:
-                self.append("job.attempt_failed", job, says(said.body))
-            self.append("job.failed", job, says(said.end))
+        if given.verdict == "failed":
+            if given.body:
+                self.append("job.attempt_failed", job, given.body)
+            self.append("job.failed", job, given.end)
             self.end(job, ran=True)
             return True
-        self.append(EVENTS[said.verdict], job, says(said.body))
-        if said.verdict in ("succeeded", "cancelled"):
+        self.append(EVENTS[given.verdict], job, given.body)
+        if given.verdict in ("succeeded", "cancelled"):
             self.end(job, ran=True)
         elif job.cancel:
             self.cancel_after(job)
-        elif said.verdict == "crashed" and said.end:
-            self.append("job.failed", job, says(said.end))
+        elif given.verdict == "crashed" and given.end:
+            self.append("job.failed", job, given.end)
             self.end(job, ran=True)
         else:
-            self._again(job, said)
+            self._again(job, given)
         return True
 
-    def _again(self, job: Live, said: Said) -> None:
+    def _again(self, job: Live, given: Finish) -> None:
         """The job runs again: a retry costs an attempt, a crash or a plain release needs no wait.
 
         Who does not wait keeps what it has passed.
         """
-        if said.verdict == "crashed":
+        if given.verdict == "crashed":
             job.crashes += 1
-        if said.verdict == "crashed" or (said.verdict == "released" and not said.delay):
+        if given.verdict == "crashed" or (given.verdict == "released" and not given.delay_ms):
             self.enter(job)
             self.bell = True
             return
-        if said.verdict == "retry":
+        if given.verdict == "retry":
             job.tries += 1
-        state = JobState.RETRYING if said.verdict == "retry" else JobState.SCHEDULED
-        self.wait(job, state, self.now.later(said.delay))
+        state = JobState.RETRYING if given.verdict == "retry" else JobState.SCHEDULED
+        self.wait(job, state, self.now + given.delay_ms)
         self.leave_gates(job, ran=True)
 
     def renew(self, worker: str, leases: Sequence[tuple[str, int]]) -> list[int]:
@@ -235,5 +213,5 @@ class Working(Partition):
         if job is None or job.state is not JobState.RUNNING:
             return 0
         entry = self.lanes.entry(job.priority, job.id)
-        entry.owner, entry.since = worker, self.clock
+        entry.owner, entry.since = worker, self.now
         return 2 if job.cancel else 1

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from millstream.core.jobs import JobState
-from millstream.core.operating import Mode
-
-from .due import Due, Instant
+from ..jobs import JobState
+from ..operating import Mode
+from .clock import Clock
+from .due import Due
 from .gates import Gates
 from .jobs import Jobs, Live
 from .lanes import Lanes
 from .locks import Locks
-from .log import Fact, Log
+from .log import Log
 
 
 class Rooms:
     """State of one partition.
 
     sweep  the order in which crowded gates are looked at by who looks at all: any is right
+    once   what was answered to commands that may come again, and until when (ms)
     """
 
-    def __init__(self) -> None:
-        self.log = Log()
+    def __init__(self, name: str, clock: Clock) -> None:
+        self.name = name
+        self.clock = clock
+        self.log = Log(name, clock)
         self.jobs = Jobs()
         self.lanes = Lanes()
         self.due = Due()
@@ -30,41 +31,32 @@ class Rooms:
         self.locks = Locks()
         self.mode: Mode = "open"
         self.bell = False
-        self.clock = 0
-        self.tick = 0
         self.sweep: list[str] = []
+        self.once: dict[str, tuple[int, object]] = {}
 
     @property
-    def now(self) -> Instant:
+    def now(self) -> int:
         """The time of the call that is being answered."""
-        return Instant(self.clock, self.tick)
+        return self.clock.now
 
-    def begin(self) -> None:
-        """Another call comes."""
-        self.tick += 2
-
-    def step(self, minutes: int) -> None:
-        """Time passes."""
-        self.clock += minutes
-
-    def append(self, type_: str, job: Live, body: dict[str, Any]) -> None:
+    def append(self, type: str, job: Live, body: bytes) -> None:
         """Note what happened to a job: one version more."""
         job.version += 1
-        self.log.append(Fact(type_, job.id, job.version, body))
+        self.log.add(type, job.id, job.version, body)
 
-    def tell(self, type_: str, body: dict[str, Any]) -> None:
+    def tell(self, type: str, body: bytes) -> None:
         """Note what happened to the whole queue."""
-        self.log.append(Fact(type_, "", 0, body))
+        self.log.add(type, "", 0, body)
 
     def enter(self, job: Live) -> None:
         """The job may run: its next start will be the next version."""
         job.state, job.fence = JobState.QUEUED, job.version + 1
-        self.lanes.enter(job.priority, job.id, self.tick)
+        self.lanes.enter(job.priority, job.id, self.now)
 
-    def wait(self, job: Live, state: JobState, at: Instant) -> None:
+    def wait(self, job: Live, state: JobState, at: int) -> None:
         """The job waits; who sleeps until the first is due must know of an earlier one."""
         job.state, job.fence = state, 0
-        if self.due.add(job.id, at, self.clock):
+        if self.due.add(job.id, at):
             self.bell = True
 
     def withdraw(self, job: Live) -> None:
@@ -76,3 +68,12 @@ class Rooms:
                 gate.waiting.pop(job.id, None)
         else:
             self.due.remove(job.id)
+
+    def answered(self, command: str) -> object | None:
+        """What was answered to that command, if it came before."""
+        until, answer = self.once.get(command, (0, None))
+        return answer if self.now < until else None
+
+    def answer(self, command: str, reply: object, ms: int) -> None:
+        """Remember the answer to a command for so long."""
+        self.once[command] = self.now + ms, reply

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from millstream.core.jobs import JobState
-
+from ..jobs import JobState
+from .log import said
 from .passing import Passing
 
 
 class Partition(Passing):
-    """State of one partition. Verbs are in `verbs.Model`."""
+    """State of one partition; verbs are in the classes that stand on this one."""
 
     def promote_due(self, limit: int) -> int:
         """Whose time has come enters its lane, unless it has expired; at rates before."""
@@ -18,10 +18,15 @@ class Partition(Passing):
             self.due.remove(id)
         for id in ready:
             job = self.jobs.live[id]
-            if job.expired(self.clock):
+            if job.expired(self.now):
                 self.fail(job, "expired")
             else:
                 cause = "retry" if job.state is JobState.RETRYING else "due"
-                self.append("job.queued", job, {"cause": cause})
+                self.append("job.queued", job, said(cause=cause))
                 self.enter(job)
         return len(ready)
+
+    def next_due(self) -> int:
+        """When (ms) a job may run next: its time has come, or a rate lets it in; 0: never."""
+        times = [at for at in (self.due.next(), *self.gates.timers.values()) if at]
+        return min(times, default=0)

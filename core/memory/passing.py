@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from millstream.core.jobs import JobState
-
+from ..jobs import JobState
 from .gates import Gate, Rate
 from .jobs import Live
+from .log import said
 from .rooms import Rooms
 
 AT_ONCE = 10
@@ -45,7 +45,7 @@ class Passing(Rooms):
 
     def _park(self, job: Live, gate: Gate) -> None:
         self.lanes.leave(job.priority, job.id)
-        self.append("job.blocked", job, {"on": gate.told})
+        self.append("job.blocked", job, said(on=gate.told))
         job.state, job.fence = JobState.BLOCKED, 0
         gate.waiting[job.id] = job.priority, self.log.seq
         self._arm(gate)
@@ -77,11 +77,11 @@ class Passing(Rooms):
         return count
 
     def _let_through(self, gate: Gate, job: Live) -> None:
-        if job.expired(self.clock):
+        if job.expired(self.now):
             self.fail(job, "expired")
             return
         gate.holders.add(job.id)
-        self.append("job.queued", job, {"cause": "limit"})
+        self.append("job.queued", job, said(cause="limit"))
         self.enter(job)
 
     def leave_gates(self, job: Live, *, ran: bool = False) -> None:
@@ -118,15 +118,15 @@ class Passing(Rooms):
 
     def end(self, job: Live, *, ran: bool = False) -> None:
         """The job is over; others may be let in. `ran`: it was running."""
-        self.jobs.end(job, self.clock)
+        self.jobs.end(job, self.now)
         self.locks.free(job)
         self.leave_gates(job, ran=ran)
 
     def fail(self, job: Live, reason: str, *, ran: bool = False) -> None:
-        self.append("job.failed", job, {"reason": reason})
+        self.append("job.failed", job, said(reason=reason))
         self.end(job, ran=ran)
 
     def cancel_after(self, job: Live) -> None:
         """End a job that ran, whose cancellation was requested."""
-        self.append("job.cancelled", job, {})
+        self.append("job.cancelled", job, b"{}")
         self.end(job, ran=True)

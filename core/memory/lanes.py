@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Entry:
-    """A job's place in its lane.
+    """A job's place in its lane. Times are ms since 1970.
 
+    at      when it entered
     given   to a worker: its job is running
     owner   who holds the lease; None if it was not given, or the group is lost
-    since   minute of the last claim or renewal
-    tick    of the call in which the job entered
+    since   of the last claim or renewal
     """
 
     job: str
-    tick: int = 0
+    at: int = 0
     given: bool = False
     owner: str | None = None
     since: int = 0
@@ -32,6 +32,7 @@ class Lane:
     """Its consumer group is gone."""
 
     def waiting(self) -> list[Entry]:
+        """What nobody was given."""
         return [entry for entry in self.entries if not entry.given]
 
     def leased(self) -> list[Entry]:
@@ -39,13 +40,15 @@ class Lane:
         return [entry for entry in self.entries if entry.given and not self.lost]
 
     def held(self, worker: str) -> list[Entry]:
+        """What a worker was given."""
         return [entry for entry in self.entries if entry.owner == worker]
 
-    def silent(self, minute: int, lease: int) -> list[Entry]:
-        """Entries whose owner was not heard of for `lease` minutes."""
-        return [one for one in self.entries if one.owner and minute - one.since >= lease]
+    def silent(self, now: int, lease_ms: int) -> list[Entry]:
+        """Entries whose owner was not heard of for so long."""
+        return [one for one in self.entries if one.owner and now - one.since >= lease_ms]
 
     def lose(self) -> None:
+        """The consumer group is lost, and with it who held what."""
         self.lost = True
         for entry in self.entries:
             entry.owner = None
@@ -57,15 +60,16 @@ class Lanes:
 
     lanes: dict[int, Lane] = field(default_factory=dict)
 
-    def enter(self, priority: int, job: str, tick: int) -> None:
+    def enter(self, priority: int, job: str, at: int) -> None:
         """Put a job behind all others of its priority."""
-        self.lanes.setdefault(priority, Lane()).entries.append(Entry(job, tick))
+        self.lanes.setdefault(priority, Lane()).entries.append(Entry(job, at))
 
     def leave(self, priority: int, job: str) -> None:
         """Take a job away, given or not."""
         self.lanes[priority].entries.remove(self.entry(priority, job))
 
     def entry(self, priority: int, job: str) -> Entry:
+        """The place of a job."""
         return next(one for one in self.lanes[priority].entries if one.job == job)
 
     def in_order(self) -> Iterator[tuple[int, Lane]]:
