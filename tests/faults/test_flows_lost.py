@@ -19,6 +19,8 @@ from millstream.core.keys import Keys
 from millstream.core.log import LogReader
 from millstream.core.queue import Directory, Finish, Redrive, new_job
 from millstream.projections import queries
+from millstream.projections.verify.report import Plan
+from millstream.projections.verify.verifying import verify
 from tests.invariants import check
 from tests.projections.stage import projecting, until
 
@@ -213,6 +215,8 @@ async def test_flows_end_as_if_nothing_had_happened(
             settings.redis_url, list(QUEUES), drained=True, dsn=settings.postgres_dsn
         )
         report.require()
+        outcome = await verify(settings.postgres_dsn, Plan())
+        assert outcome.sound, outcome.findings
 
 
 async def test_who_was_made_again_is_looked_after_at_once(settings: Settings) -> None:
