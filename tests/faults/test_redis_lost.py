@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -14,6 +15,8 @@ from millstream.core.ids import new_ids
 from millstream.core.log import LogReader
 from millstream.core.queue import new_job
 from millstream.projections import queries
+from millstream.projections.partitions import DAY_MS
+from millstream.projections.retention import Policy, drop_expired
 from tests.invariants import check
 from tests.projections.stage import Log, open_log, projecting, until
 
@@ -174,6 +177,26 @@ async def test_a_log_that_went_back_and_was_written_on(
     )  # fmt: skip
     found.require()
     assert found.reruns == {}
+
+
+async def test_what_retention_dropped_is_not_brought_back(
+    settings: Settings, log: Log, pool: Any
+) -> None:
+    """The older copy of Redis has jobs that are long over, as if they were still to be done."""
+    async with projecting(settings):
+        old = await submit(log, 5)
+        await archived(log, pool)
+        dump = await copy(log)
+        assert await drain(log) == old
+        await archived(log, pool)
+    month, later = Policy({"*": 30.0}), round(time.time() * 1000) + 40 * DAY_MS
+    assert (await drop_expired(settings.postgres_dsn, month, later)).jobs == 5
+    assert await pool.fetchval("SELECT count(*) FROM job_events") == 0
+    await bring_back(log, dump)
+    again = await submit(log, 2)
+    report = await restored(settings)
+    assert (report.salvaged, report.dropped, report.jobs.salvaged) == (2, [], again)
+    assert await drain(log) == again
 
 
 async def test_a_log_that_is_fine_is_left_alone(settings: Settings, log: Log, pool: Any) -> None:
