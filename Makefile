@@ -4,13 +4,16 @@ PYTHON ?= python3
 WORKERS ?= 4
 BIN := .venv/bin
 EXAMPLES ?= 3000
+MINUTES ?= 10
+JOBS ?= 100000
+CHAOS_SEED ?=
 APP ?= examples/handlers.py
 DATA ?= .millstream
 SERVER_TESTS := tests/model tests/core/verbs tests/consumers/testing tests/audits/test_hot.py \
 	$(addprefix tests/core/test_, log.py connection.py ready.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test servers test-servers test-hosts hunt bench lint format types imports check clean
+.PHONY: help run demo test servers test-servers test-hosts hunt chaos bench lint format types imports check clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +57,9 @@ test-hosts: .venv ## run workers on three hosts in network namespaces (Linux, ro
 
 hunt: .venv ## hold the verbs to their model in many more orders than `make test` does
 	@MILLSTREAM_TEST_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q -n 0 tests/model
+
+chaos: .venv ## hurt the whole system under load, and audit it (MINUTES=10 JOBS=100000 CHAOS_SEED=)
+	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) --jobs $(JOBS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
 
 bench: .venv ## measure, print a table and JSON (wants an idle machine)
 	@$(BIN)/python -m benchmarks

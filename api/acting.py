@@ -57,12 +57,17 @@ async def settle(resources: Resources, queue: str | None) -> None:
     if len(partitions) > SETTLE_QUEUES:
         return
     heads = await together(resources.logs.head, partitions)
-    waits = [
-        resources.changes.wait_position(partition, head.epoch, head.seq, SETTLE)
-        for partition, head in zip(partitions, heads, strict=True)
-        if head.seq
-    ]
-    await resources.unless_draining(asyncio.gather(*waits), otherwise=[])
+
+    async def passed() -> list[bool]:  # a gathering by itself, cancelled, would log an error
+        return await asyncio.gather(
+            *(
+                resources.changes.wait_position(partition, head.epoch, head.seq, SETTLE)
+                for partition, head in zip(partitions, heads, strict=True)
+                if head.seq
+            )
+        )
+
+    await resources.unless_draining(passed(), otherwise=[])
 
 
 async def act(

@@ -1,5 +1,6 @@
 """The application: routes, problem details, CORS, and what is opened and closed with it."""
 
+import asyncio
 from typing import Any
 
 from litestar import Litestar, Router
@@ -55,6 +56,12 @@ class Api(Litestar):
             await super().__call__(scope, receive, send)
             return
         scope["litestar_app"] = self
+        try:
+            await self._serve(scope, receive, send)
+        except asyncio.CancelledError:
+            await _leave(scope, receive, send)
+
+    async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
         if not self.hosts.allow(scope["headers"]):
             await refuse_host(scope, receive, send)
         elif (
@@ -65,6 +72,19 @@ class Api(Litestar):
             await _submit(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
+
+
+async def _leave(scope: Any, receive: Any, send: Any) -> None:
+    """Answer a request that the server cancels: it stops, and its grace is over.
+
+    Whether it was done is not known: the same as no answer, and no error of ours.
+    """
+    detail = "This server is shutting down; whether the request was done is not known."
+    reply = problems.reply_of(problems.Problem(problems.DRAINING, detail), scope["path"])
+    try:
+        await reply.as_asgi()(scope, receive, send)
+    except RuntimeError:  # an answer has begun, and cannot be ended
+        raise asyncio.CancelledError from None
 
 
 async def _submit(scope: Any, receive: Any, send: Any) -> None:

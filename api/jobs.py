@@ -1,5 +1,6 @@
 """GET /jobs, /jobs/{id}, its events and attempts, and the one address submit and list share."""
 
+import asyncio
 import time
 from collections.abc import Coroutine
 from typing import Any
@@ -17,7 +18,7 @@ from ..projections.listing import JobFilter
 from . import as_of, lookup
 from .answers import answer
 from .parameters import EventParameters, JobParameters, ListParameters, read
-from .problems import INVALID, Fault, Problem, status_of
+from .problems import DRAINING, INVALID, Fault, Problem, status_of
 from .resources import resources_of
 from .submission import milliseconds
 from .submissions import submit
@@ -58,6 +59,9 @@ async def _counted(scope: Any, status: int, work: Coroutine[Any, Any, None]) -> 
         await work
     except Exception as error:
         status = status_of(error)
+        raise
+    except asyncio.CancelledError:  # the server stops, and says so
+        status = DRAINING.status
         raise
     finally:
         metrics = scope["litestar_app"].state.resources.metrics

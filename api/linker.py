@@ -26,6 +26,9 @@ SWEEP = 2.0
 LONG_MS = 300_000
 """After so long it is looked into what a job waits for, again and again."""
 
+LOOK_MS = 10_000
+"""After so long those are looked at again whose look came to no end, such as without PostgreSQL."""
+
 JOBS, PARENTS = 200, 50
 """Of so many jobs in one look, and of so many parents of each, any of them."""
 
@@ -63,10 +66,10 @@ class Linker:
     async def _look(self, partition: str) -> None:
         queue = self._resources.directory.queue(partition)
         await self._joiner.sweep(queue)
-        while found := await queue.overdue(LONG_MS, JOBS, PARENTS):
+        seen: list[str] = []
+        while found := await queue.overdue(LONG_MS, JOBS, PARENTS, look_ms=LOOK_MS, seen=seen):
             await self._mend(partition, found)
-            if len(found) < JOBS:
-                return
+            seen = [one.job for one in found]
 
     async def _mend(self, partition: str, found: Sequence[Overdue]) -> None:
         """Have the parents of these note again who waits for them, or tell how they ended."""

@@ -31,6 +31,7 @@ from . import (
     raw,
     rebuild,
     schedules,
+    steps,
     submit,
     work,
 )
@@ -47,6 +48,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "work.1m": work.backlog_1m,
     "processes": processes.noop,
     "limits": limits.each_limit,
+    "steps": steps.durable,
     "flows": flows.batches,
     "project": project.projection,
     "pipeline": project.pipeline,

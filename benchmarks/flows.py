@@ -34,7 +34,7 @@ async def _batch(size: int) -> list[Figure]:
         submitted = bench.valkey_cpu() - cpu
         await bench.at_rest()
         rate, ran = await _run(bench, size, last)
-    name = f"flows, {size:,} children".replace(",", " ")
+    name = f"flows, {size:_} children".replace("_", " ")
     return [
         Figure(f"{name}: run", rate, "jobs/s"),
         Figure(f"{name}: Redis CPU of submitting", submitted / size * 1e6, "µs/job"),

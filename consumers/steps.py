@@ -193,14 +193,18 @@ class Steps:
             return event
         lease = self._attempt.lease
         queue = self.durable.queue(lease.partition)
-        if self._known is None:
-            self._known = await patiently("steps", lambda: queue.steps(lease.id))
-        if name in self._known:
+        known = self._known
+        if known is None:
+            known = await patiently("steps", lambda: queue.steps(lease.id))
+            if not known:  # the job ended meanwhile, and its steps, which it had, with it
+                raise LeaseLost(lease.id, _named(name))
+            self._known = known
+        if name in known:
             kept = await patiently("steps", lambda: queue.step(lease.id, name))
-            if kept is None:  # the job ended meanwhile, and its steps with it
+            if kept is None:  # as above
                 raise LeaseLost(lease.id, _named(name))
             return kept
-        if len(self._known | self._reached) > MAX_STEPS:
+        if len(known | self._reached) > MAX_STEPS:
             raise _too_many(name)
         return None
 

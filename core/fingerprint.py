@@ -49,20 +49,25 @@ class Fingerprint(NamedTuple):
 def fingerprint_of(reason: str, error: "Fault | None") -> Fingerprint:
     """The fingerprint of a job that was given up for `reason`, its last error being `error`.
 
-    Of a sealed error only the type counts.
+    Of an error that is sealed its type is all there is.
     """
     if error is None or reason in BY_REASON:
-        return Fingerprint(_digest("", reason, ""), reason)
-    return _fingerprint(error.type, error.message, error.traceback)
+        return _of_reason(reason)
+    return _of_error(error.type, error.message, error.traceback)
 
 
 # The digest is asked for when a job fails, and the label a moment later when its group is counted.
 @lru_cache(16)
-def _fingerprint(kind: str, message: str, traceback: str) -> Fingerprint:
+def _of_reason(reason: str) -> Fingerprint:
+    return Fingerprint(_digest("", reason, ""), reason)
+
+
+@lru_cache(16)
+def _of_error(type: str, message: str, traceback: str) -> Fingerprint:
     message, frame = masked(message), own_frame(traceback)
-    label = f"{kind}: {message}" if message else kind
+    label = f"{type}: {message}" if message else type
     label = _shown(label, MAX_LABEL - len(frame) - 3) + f" ({frame})" if frame else label
-    return Fingerprint(_digest(kind, message, frame), _shown(label, MAX_LABEL))
+    return Fingerprint(_digest(type, message, frame), _shown(label, MAX_LABEL))
 
 
 def masked(message: str) -> str:

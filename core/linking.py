@@ -79,11 +79,17 @@ class Linking(Face):
         """Take entries from the outbox for good."""
         await self._run("settle", list(entries))
 
-    async def overdue(self, long_ms: int, jobs: int, parents: int) -> list[Overdue]:
-        """Jobs here that have waited for others for `long_ms`, and some of those they wait for."""
+    async def overdue(
+        self, long_ms: int, jobs: int, parents: int, *, look_ms: int, seen: Sequence[str] = ()
+    ) -> list[Overdue]:
+        """Jobs here that have waited for others for `long_ms`, and some of those they wait for.
+
+        They are named again after `look_ms`, unless it is said by then that they are `seen` to.
+        """
+        args: list[Any] = [long_ms, jobs, parents, look_ms, *seen]
         return [
             Overdue(job.decode(), policy.decode(), [p.decode() for p in some if p != b"open"])
-            for job, policy, some in await self._run("overdue", [long_ms, jobs, parents])
+            for job, policy, some in await self._run("overdue", args)
         ]
 
     async def outbox(self) -> int:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from millstream.core.audits.history import History, audit_history
+from millstream.core.audits.history import History
 from millstream.core.audits.report import Report, Violation
 from millstream.core.connection import connect
 from millstream.core.events import Record
@@ -31,6 +31,7 @@ from .audits.tables import (
     audit_tables,
     read_stored,
 )
+from .audits.watched import Audit, Watched, audit_history
 
 __all__ = ["Report", "Violation", "audit_history", "check", "read_log"]
 
@@ -47,6 +48,7 @@ async def check(
     dsn: str | None = None,
     namespace: str = "ms",
     moved: Mapping[str, int] | None = None,
+    others: Sequence[Audit] = (),
 ) -> Report:
     """Audit `partitions`.
 
@@ -55,6 +57,7 @@ async def check(
                   must have passed the end of each log
     dsn           of the database whose archive and tables are to be audited too
     moved         job → by how many ms its due time was moved back, to let time pass in a test
+    others        are told of every event, too
     """
     redis, keys = connect(redis_url, timeout=30), Keys(namespace)
     try:
@@ -62,7 +65,7 @@ async def check(
     finally:
         await redis.aclose()
     stored = None if dsn is None else await read_stored(dsn, partitions)
-    history = History()
+    history = Watched(others)
     for name, (head, log, hot) in snapshots.items():
         archive = [] if stored is None else [r for r in stored.archive if r.partition == name]
         hot.moved = moved or {}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from millstream.core import events as ev
 from millstream.core.codec import Data, wrap
 from millstream.core.jobs import TERMINAL, Job, JobState, evolve
+from millstream.core.jobs.state import JOBS
 
 START_MS = 1_750_000_000_000
 
@@ -29,7 +30,7 @@ times = st.integers(START_MS, START_MS + 10**9)
 delays = st.integers(0, 10**7)
 faults = st.builds(
     ev.Fault, type=names, message=st.text(max_size=20), traceback=st.text(max_size=9)
-)
+) | st.builds(ev.Fault, type=names, message=st.just(""), sealed=data)
 
 _spec: dict[str, Any] = {
     "type": names,
@@ -46,6 +47,16 @@ _spec: dict[str, Any] = {
 }
 submissions: st.SearchStrategy[ev.JobSubmitted] = st.builds(ev.JobSubmitted, **_spec)
 
+FLOWS = [f"0197a5c0-0000-7000-8000-0000000f{n:04x}" for n in range(2)]
+_parents = st.lists(
+    st.integers(100, 103).map("0197a5c0-0000-7000-8000-{:012x}".format), max_size=3, unique=True
+)
+linked: st.SearchStrategy[ev.JobSubmitted] = st.builds(
+    ev.JobSubmitted, **_spec, flow=st.none() | st.sampled_from(FLOWS), depends_on=_parents,
+    open=st.booleans(), on_parent_failure=st.sampled_from(["fail", "cancel", "run", "wait"]),
+)  # fmt: skip
+"""Submissions of jobs that are part of flows, or wait for others."""
+
 _by = {"actor": names, "reason": st.text(max_size=8)}
 _cancelled = st.builds(ev.JobCancelled, **_by)
 _expired = st.just(ev.JobFailed("expired"))
@@ -58,6 +69,14 @@ WAITING: list[st.SearchStrategy[ev.Event]] = [
     _expired,
 ]
 
+_WAITING_FOR_JOBS: list[st.SearchStrategy[ev.Event]] = [
+    st.builds(ev.JobJoined, run_at=st.none() | times),
+    st.builds(ev.JobExtended, parents=_parents),
+    st.builds(ev.JobClosed, **_by),
+    st.builds(ev.JobFailed, reason=st.just("parent_failed"), parent=st.just(FLOWS[0])),
+    _cancelled,
+]
+
 
 def next_events(job: Job, tries: int, last: ev.Event) -> st.SearchStrategy[ev.Event]:
     """Events that may follow `last`, with the numbers they must carry.
@@ -68,6 +87,8 @@ def next_events(job: Job, tries: int, last: ev.Event) -> st.SearchStrategy[ev.Ev
         return st.builds(ev.JobFailed, reason=st.just("exhausted"))
     if job.state in TERMINAL:
         return _after_end(job)
+    if job.state is JobState.BLOCKED and job.blocked_on == JOBS:
+        return st.one_of(_WAITING_FOR_JOBS)
     if job.state is JobState.QUEUED:
         started = st.builds(ev.JobStarted, attempt=st.just(tries + 1), worker=names)
         # More often, or few histories would get anywhere.
@@ -123,11 +144,15 @@ Pair = tuple[ev.Record, ev.Event]
 
 @st.composite
 def histories(
-    draw: Callable[[st.SearchStrategy[Any]], Any], *, number: int = 1, max_size: int = 12
+    draw: Callable[[st.SearchStrategy[Any]], Any],
+    *,
+    number: int = 1,
+    max_size: int = 12,
+    submitted: st.SearchStrategy[ev.JobSubmitted] = submissions,
 ) -> list[Pair]:
     """The legal history of one job, from its submission to any point of its life."""
     time, tries = draw(times), 0
-    event: ev.Event = draw(submissions)
+    event: ev.Event = draw(submitted)
     pairs: list[Pair] = []
     job: Job | None = None
     for version in range(1, draw(st.integers(1, max_size)) + 1):
@@ -145,11 +170,16 @@ def histories(
 
 @st.composite
 def logs(
-    draw: Callable[[st.SearchStrategy[Any]], Any], *, max_jobs: int = 5, max_size: int = 8
+    draw: Callable[[st.SearchStrategy[Any]], Any],
+    *,
+    max_jobs: int = 5,
+    max_size: int = 8,
+    submitted: st.SearchStrategy[ev.JobSubmitted] = submissions,
 ) -> list[Pair]:
     """A log: the histories of several jobs, shuffled into one order with contiguous seq."""
     lives = [
-        draw(histories(number=n, max_size=max_size)) for n in range(draw(st.integers(1, max_jobs)))
+        draw(histories(number=n, max_size=max_size, submitted=submitted))
+        for n in range(draw(st.integers(1, max_jobs)))
     ]
     mixed: list[Pair] = []
     time = START_MS

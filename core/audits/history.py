@@ -32,7 +32,7 @@ class Track:
     spec: bytes
     tries: int = 0
     starts: int = 0
-    why: str = "no reason in the log"
+    why: str | None = None
     broken: bool = False
     ended: bool = False
     parents: set[str] = field(default_factory=set)
@@ -56,16 +56,17 @@ class History:
         self._blamed: list[tuple[str, str, str]] = []
         self._serving: set[tuple[str, str]] = set()
 
-    def take(self, record: ev.Record) -> None:
-        """Audit one more record."""
+    def take(self, record: ev.Record) -> ev.Event | None:
+        """Audit one more record; None if it cannot be read."""
         self.report.events += 1
         self._order.take(record)
         event = self.follow(record)
         if event is None:
-            return
+            return None
         self._check_worker(record, event)
         if record.partition not in self.late:
             self.fired.take(record, event, self.report)
+        return event
 
     def follow(self, record: ev.Record) -> ev.Event | None:
         """Audit one more record of its job, whatever stands between the two in the log; None if
@@ -147,7 +148,8 @@ class History:
             case ev.JobStarted():
                 track.starts += 1
                 if track.starts > 1:
-                    self.report.reruns.setdefault(track.job.id, []).append(track.why)
+                    self._explain(track, record)
+                track.why = None
             case ev.JobAttemptFailed():
                 track.tries += 1
             case ev.JobRedriven():
@@ -170,6 +172,12 @@ class History:
                 pass
         track.why = _why(event) or track.why
 
+    def _explain(self, track: Track, record: ev.Record) -> None:
+        """A start after the first one has a reason, and one of its own."""
+        if track.why is None:
+            self.report.add("rerun-unexplained", record.position, "expected a reason in the log")
+        self.report.reruns.setdefault(track.job.id, []).append(track.why or "for no reason")
+
     def close(self, acknowledged: Iterable[str], *, drained: bool) -> Report:
         """Audit the whole: what was acknowledged is there and, if `drained`, has ended."""
         for job in acknowledged:
@@ -183,16 +191,6 @@ class History:
                     state = track.job.state.value
                     self.report.add("unfinished", job, f"expected an end, got state {state}")
         return self.report
-
-
-def audit_history(
-    records: Iterable[ev.Record], acknowledged: Iterable[str] = (), *, drained: bool = False
-) -> Report:
-    """Audit a recorded history; the records of each partition in their order."""
-    history = History()
-    for record in records:
-        history.take(record)
-    return history.close(acknowledged, drained=drained)
 
 
 def _name(job: Job, record: ev.Record, event: ev.Event) -> str:
@@ -221,7 +219,7 @@ def _why(event: ev.Event) -> str | None:
         case ev.JobReleased(reason=reason):
             return f"it was released: {reason}"
         case ev.JobSnoozed():
-            return "it was snoozed"
+            return "it slept, or was snoozed"
         case ev.JobQueued(cause="group_lost"):
             return "the consumer group was lost"
         case ev.JobRedriven(actor=actor):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import dataclass, field
 
 from ..jobs import Job
+
+_WHO = re.compile(r"(?<=lease of )\S+|(?<=redriven by )\S+|(?<=process at )\S+")
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,11 @@ class Report:
     events: int = 0
     jobs: dict[str, Job] = field(default_factory=dict)
     reruns: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def causes(self) -> Counter[str]:
+        """Why jobs were started again, whoever it was → how often."""
+        return Counter(_WHO.sub("…", why) for whys in self.reruns.values() for why in whys)
 
     @property
     def names(self) -> set[str]:

@@ -9,8 +9,11 @@ import redis
 
 from millstream.api import linker
 from millstream.core.config import Settings
+from millstream.core.embedded import Postgres
+from millstream.core.events import JobSubmitted
 from millstream.core.ids import new_id
 from millstream.core.joining import Joiner
+from millstream.core.queue import new_job
 from tests.invariants import check
 
 from .conftest import Api, Core, problem, running, until
@@ -309,6 +312,37 @@ async def test_what_was_lost_with_a_server_is_found_out(
         found = api.job(orphan["b"])["error"]
         assert found["type"] == "parent_missing"
         assert never in found["message"]
+
+
+async def test_what_could_not_be_found_out_for_want_of_tables_is_looked_at_again(
+    settings: Settings,
+    core: Core,
+    projector: None,
+    postgres_server: Postgres,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(linker, "LOOK_MS", 200)
+    monkeypatch.setattr(linker, "SWEEP", 0.1)
+    with running(settings) as api:
+        parent = api.submit()
+        await work(core)
+        until(lambda: api.job(parent)["state"] == "succeeded")
+        postgres_server.kill()
+        try:  # as a handler submits it, which has no tables to look into
+            spec = JobSubmitted("a.job", depends_on=[parent])
+            child = new_job(new_id("default"), spec)._replace(ended={parent: "?"})
+            await core.directory.link("default")
+            await core.directory.queue("default").submit([child])
+            until(lambda: _score(settings, "{ms:default}:dependents", child.id))
+        finally:
+            postgres_server.start()
+        until(lambda: api.job(child.id)["state"] == "queued")
+    assert await work(core) == [child.id]
+
+
+def _score(settings: Settings, key: str, member: str) -> float | None:
+    with redis.Redis.from_url(settings.redis_url) as client:
+        return client.zscore(key, member)
 
 
 def _members(settings: Settings, key: str) -> Any:

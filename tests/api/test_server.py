@@ -19,6 +19,7 @@ import redis
 
 from millstream.api.server import bind, serve
 from millstream.core.config import Settings, as_environ
+from millstream.core.embedded import Valkey
 from millstream.core.errors import ConfigError, ServerUnfit
 
 from .conftest import Api, problem, running, until
@@ -98,6 +99,51 @@ def test_a_signal_ends_long_polls_and_then_the_process(
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/jobs", {"type": "a.job"}), ("/jobs/batch", {"jobs": [{"type": "a.job"}]})],
+)
+def test_a_request_that_outlasts_the_grace_is_told_so(
+    settings: Settings, valkey_server: Valkey, path: str, body: Any
+) -> None:
+    patient = msgspec.structs.replace(settings, grace=1.0, lease=60.0, command_timeout=20.0)
+    found: list[httpx2.Response] = []
+    with running(patient) as api:
+
+        def post() -> None:
+            found.append(api.client.post(f"/api/v1{path}", json=body))
+
+        api.submit()
+        valkey_server.kill(signal.SIGSTOP)
+        try:
+            waiting = threading.Thread(target=post)
+            waiting.start()
+            until(lambda: api.server.server_state.tasks)
+            api.server.handle_exit(signal.SIGTERM, None)
+            waiting.join(20)
+        finally:
+            valkey_server.kill(signal.SIGCONT)
+    told = problem(found[0], 503, "draining")
+    assert "not known" in told["detail"]
+    assert found[0].headers["retry-after"] == "1"
+
+
+def test_an_action_that_waits_for_the_tables_is_left_quietly(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(settings) as api:
+        api.submit()  # there is no projector: the tables stand still
+        body = {"action": "retry", "filter": {"queue": "default"}}
+        waiting = threading.Thread(
+            target=api.client.post, args=["/api/v1/jobs/actions"], kwargs={"json": body}
+        )
+        waiting.start()
+        until(lambda: api.app.state.resources.changes._for_position)
+        api.server.handle_exit(signal.SIGTERM, None)
+        waiting.join(20)
+    assert [one.getMessage() for one in caplog.records if one.name == "asyncio"] == []
 
 
 def test_cors_by_configuration(settings: Settings) -> None:

@@ -63,6 +63,7 @@ async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
     }  # fmt: skip
     jobs: list[str] = []
     schedules: list[str] = []
+    passing: dict[str, list[bytes]] = {"early": [], "unique": []}
     async for raw in redis.scan_iter(match=f"{base}:*", count=1000):
         kind, _, rest = raw.decode()[len(base) + 1 :].partition(":")
         if kind == "job":
@@ -79,18 +80,19 @@ async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
         elif kind in ("parents", "awaited"):
             members = {member.decode() for member in await redis.smembers(raw)}
             (hot.parents if kind == "parents" else hot.awaited)[rest] = members
-        elif kind == "early":
-            if await redis.pttl(raw) < 0:
-                hot.early.add(rest)
-        elif kind == "unique":
-            if await redis.pttl(raw) < 0:
-                hot.locks[rest] = (await redis.get(raw) or b"").decode().partition(":")[0]
+        elif kind in ("early", "unique"):
+            passing[kind].append(raw)
         elif kind not in known and kind not in ("once", "gone", "rate"):
             hot.others.append(raw.decode())
     for first in range(0, len(jobs), 1000):
         part = jobs[first : first + 1000]
         raws = await redis.mget([keys.job(partition, job) for job in part])
         hot.jobs |= {job: raw for job, raw in zip(part, raws, strict=True) if raw is not None}
+    for raw in await _lasting(redis, passing["early"]):
+        hot.early.add(raw.decode().rpartition(":")[2])
+    for raw in await _lasting(redis, passing["unique"]):
+        job = (await redis.get(raw) or b"").decode().partition(":")[0]
+        hot.locks[raw.decode().rpartition(":")[2]] = job
     due = await redis.zrange(keys.due(partition), 0, -1, withscores=True)
     hot.due = {job.decode(): score for job, score in due}
     found = await redis.zrange(keys.dependents(partition), 0, -1)
@@ -99,6 +101,19 @@ async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
     hot.schedules = await read_schedules(redis, keys, partition, schedules)
     hot.bell = await redis.llen(keys.bell(partition))
     return hot
+
+
+async def _lasting(redis: Any, keys: list[bytes]) -> list[bytes]:
+    """Those that do not go away after a time: few, if all is well, of very many."""
+    found: list[bytes] = []
+    for first in range(0, len(keys), 1000):
+        part = keys[first : first + 1000]
+        pipeline = redis.pipeline(transaction=False)
+        for key in part:
+            pipeline.pttl(key)
+        left = await pipeline.execute()
+        found += [key for key, ms in zip(part, left, strict=True) if ms < 0]
+    return found
 
 
 async def _read_lane(redis: Any, stream: bytes, lane: str, hot: Hot) -> None:

@@ -130,6 +130,19 @@ BROKEN: dict[str, tuple[list[Record], set[str]]] = {
              ev.JobCrashed("w1", 1, "exited with 3"), STARTED, DONE),
         {"wrong-crashes"},
     ),
+    "a letter discarded twice": (
+        life(SUBMITTED, ev.JobFailed("expired"), ev.JobDiscarded("ada"), ev.JobDiscarded("bob")),
+        {"discarded-twice"},
+    ),
+    "a second start without a cause": (
+        life(SUBMITTED, STARTED, ev.JobQueued("due"), STARTED, DONE),
+        {"rerun-unexplained"},
+    ),
+    "a start whose cause was another's": (
+        life(SUBMITTED, STARTED, ev.JobLeaseExpired("w1", 1), STARTED,
+             ev.JobQueued("due"), STARTED, DONE),
+        {"rerun-unexplained"},
+    ),
     "the death of a process whose lease was over": (
         life(SUBMITTED, STARTED, ev.JobLeaseExpired("w1", 1), ev.JobCrashed("w1", 2, "killed")),
         {"verdict-without-lease"},
@@ -189,6 +202,7 @@ def test_what_ran_more_than_once_is_told_with_its_reasons() -> None:
     reasons = ["its attempt failed with ValueError", "the lease of w2 expired"]
     assert report.reruns == {job_id(1): reasons}
     assert f"job {job_id(1)} ran 3 times: {'; '.join(reasons)}" in str(report)
+    assert report.causes == {reasons[0]: 1, "the lease of … expired": 1}
     assert audit_history(WHOLE).reruns == {}
 
 

@@ -27,6 +27,14 @@ TABLES: dict[str, tuple[str, set[str]]] = {
     ),
     "another result": ("UPDATE jobs SET result = '2' WHERE state = 'succeeded'", {"row-differs"}),
     "a version ahead": ("UPDATE jobs SET version = version + 1", {"row-differs"}),
+    "a link of nobody": (
+        "INSERT INTO job_links VALUES (gen_random_uuid(), gen_random_uuid(), NULL)",
+        {"links-differ"},
+    ),
+    "a flow of nobody": (
+        "INSERT INTO flows VALUES (gen_random_uuid(), 1, 1, 1, 0, 1, 0, 0, 0, 0, 0, 0)",
+        {"flows-differ"},
+    ),
     "a count": (
         "UPDATE job_counts SET count = count + 1 WHERE state = 'failed'",
         {"counts-differ"},

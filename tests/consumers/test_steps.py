@@ -424,6 +424,39 @@ async def test_an_overtaken_worker_keeps_nothing_and_is_interrupted(
     await sound(bench)
 
 
+async def test_an_overtaken_worker_does_nothing_again_of_a_job_that_ended(
+    bench: Bench, registry: Registry, calls: Calls
+) -> None:
+    runs = list[int]()
+    go, refused = asyncio.Event(), asyncio.Event()
+
+    @registry.job("order", backoff=SOON)
+    async def order(ctx: Context, payload: None) -> None:
+        runs.append(ctx.fence)
+        if len(runs) == 2:
+            await go.wait()  # it is frozen before its first step
+        try:
+            await ctx.step("charge", calls.once, "charge")
+        except (LeaseLost, asyncio.CancelledError):
+            refused.set()
+            raise
+        if len(runs) == 1:
+            raise ConnectionError("not yet")
+
+    first = await bench.worker(registry, lease=30.0, sweep=60.0)
+    job = await bench.submit("order")
+    await until(lambda: len(runs) == 2)
+    await bench.queue.reap(0, 9)
+    await bench.worker(registry)
+    assert (await bench.ended(job))[-1] == "succeeded"
+    assert await bench.queue.steps(job) == frozenset()  # they went with the job
+    go.set()
+    await refused.wait()
+    await until(lambda: not first.slots.held)
+    assert calls.made == ["charge"]
+    await sound(bench)
+
+
 async def test_a_cancellation_is_heard_with_the_next_step(bench: Bench, registry: Registry) -> None:
     go, ran = asyncio.Event(), list[str]()
 

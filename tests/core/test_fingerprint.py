@@ -46,6 +46,13 @@ def test_what_is_of_one_job_alone_is_masked(message: str, told: str) -> None:
     assert masked(message) == told
 
 
+def test_of_what_is_sealed_the_type_is_all_there_is() -> None:
+    sealed = Data(msgspec.Raw(b'{"key":"k","nonce":"n","text":"t"}'), "aes256gcm")
+    told = fingerprint_of("exhausted", Fault("Declined", "", sealed=sealed))
+    assert told == fingerprint_of("exhausted", Fault("Declined", ""))
+    assert told.label == "Declined"
+
+
 @given(st.integers(0, 10**12), st.uuids(), st.text("abc d", max_size=9))
 def test_jobs_that_failed_alike_have_one_fingerprint(n: int, id: uuid.UUID, name: str) -> None:
     def of(n: int, id: uuid.UUID, name: str, line: int) -> str:

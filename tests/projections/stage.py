@@ -14,10 +14,11 @@ from millstream.core.config import Settings
 from millstream.core.connection import connect
 from millstream.core.events import Record
 from millstream.core.ids import new_ids
-from millstream.core.jobs import Job
+from millstream.core.jobs import Job, JobState
 from millstream.core.keys import Keys
 from millstream.core.log import LogReader
 from millstream.core.queue import Directory, Finish, PartitionQueue, Redrive, new_job
+from millstream.projections.flow_changes import FlowChange
 from millstream.projections.fold import fold
 from millstream.projections.service import project
 from tests.audits.tables import Stored, letters_of, read_stored
@@ -124,8 +125,16 @@ async def require_fold(dsn: str, records: Sequence[Record], partition: str = "de
     for (_, queue, type_, kind, bucket), count in told.durations.items():
         totals[queue, type_, kind, bucket] += count
     assert stored.totals == totals
+    assert stored.links == set(told.links)
+    assert stored.flows == {flow: flow_row(told.flows[flow]) for flow in told.flows}
     assert {place[2] for place in stored.parked} == {event.record.seq for event in told.parked}
     return stored
+
+
+def flow_row(change: FlowChange) -> list[int]:
+    """A flow as its row tells it: first and last event, jobs, and jobs by state."""
+    states = [change.states.get(state, 0) for state in JobState]
+    return [change.first_at, change.last_at, change.jobs, *states]
 
 
 def grouped(jobs: Any) -> Counter[tuple[str, str, str]]:

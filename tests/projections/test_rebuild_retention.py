@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from millstream.core import events as ev
 from millstream.core.config import Settings
+from millstream.projections.own.rebuild import OwnCourse
 from millstream.projections.rebuild.absent import Absent
-from millstream.projections.rebuild.course import Course, RebuildFailed, Step
+from millstream.projections.rebuild.course import Course, Differs, RebuildFailed, Step
 from millstream.projections.rebuild.kept import hold_retention
 from millstream.projections.rebuild.shadow import TABLES
 from millstream.projections.retention import Dropped, Policy, drop_expired
+from tests.projections.test_own import Kinds, advance, counted
 from tests.projections.test_retention import DONE, FAILED, MONTH, STARTED, SUBMITTED, Past30, at_day
 
 FLOW = "0197a5c0-0000-7000-8000-00000000000f"
@@ -162,3 +164,26 @@ def test_absent_events_are_counted_as_one_by_one(seqs: set[int], one: int, other
         else:
             joined.append((seq, seq))
     assert Absent(joined).count(after, until) == expected
+
+
+async def test_projections_of_users_go_over_what_was_dropped(
+    settings: Settings, past: Past30, database: Any
+) -> None:
+    """A new one is made of what is left; one that knew more is not replaced without a word."""
+    await some_months(past)
+    await advance(settings, Kinds())
+    whole = await counted(database)
+    await drop_expired(past.dsn, MONTH, at_day(36))
+    left = dict(await database.fetch("SELECT type, count(*) FROM job_events GROUP BY type"))
+    with pytest.raises(Differs):
+        await OwnCourse(settings.postgres_dsn, Kinds(), lambda step: None, accept=False).run()
+    assert await counted(database) == whole
+    await OwnCourse(settings.postgres_dsn, Kinds(), lambda step: None, accept=True).run()
+    assert await counted(database) == left != whole
+    await database.execute("DROP TABLE kinds; DELETE FROM projections WHERE name = 'kinds';"
+                           " DELETE FROM projection_checkpoints")  # fmt: skip
+    await advance(settings, Kinds())
+    assert await counted(database) == left
+    behind = "SELECT count(*) FROM projection_checkpoints JOIN checkpoints USING (partition)" \
+             " WHERE projection_checkpoints.seq <> checkpoints.seq"  # fmt: skip
+    assert await database.fetchval(behind) == 0

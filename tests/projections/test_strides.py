@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -23,9 +24,11 @@ from millstream.projections.rebuild.held import Held
 from millstream.projections.rebuild.shadow import TABLES
 from millstream.projections.rebuild.shard import hands, stage
 from millstream.projections.rebuild.source import Share
+from tests.projections.stage import require_fold
 from tests.projections.test_tables import Store, _empty
-from tests.strategies import Pair, logs
+from tests.strategies import Pair, linked, logs, submissions
 
+LOGS = logs(max_jobs=6, submitted=submissions | linked)
 Cuts = st.lists(st.integers(1, 6), min_size=1, max_size=8)
 
 
@@ -95,7 +98,7 @@ def one_fold(records: list[Record]) -> Any:
     return tables.told()
 
 
-@given(logs(max_jobs=6), Cuts, Cuts, st.lists(st.booleans(), min_size=8, max_size=8))
+@given(LOGS, Cuts, Cuts, st.lists(st.booleans(), min_size=8, max_size=8))
 def test_any_windows_strides_and_crashes_give_one_fold(
     log: list[Pair], windows: list[int], strides: list[int], crashes: list[bool]
 ) -> None:
@@ -110,7 +113,7 @@ def test_any_windows_strides_and_crashes_give_one_fold(
     assert tables.told() == one_fold(records)
 
 
-@given(logs(max_jobs=6), Cuts, st.integers(1, 3))
+@given(LOGS, Cuts, st.integers(1, 3))
 def test_shards_one_after_another_give_one_fold(
     log: list[Pair], windows: list[int], shards: int
 ) -> None:
@@ -135,27 +138,59 @@ class _Killed(Exception):
     pass
 
 
-@hypothesis_settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(logs(max_jobs=4), st.integers(1, 9), st.integers(1, 5), st.lists(st.integers(1, 6)))
+@hypothesis_settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    logs(max_jobs=4, submitted=submissions | linked),
+    Cuts,
+    st.lists(st.integers(0, 40), max_size=4),
+    st.integers(1, 9),
+    st.integers(1, 5),
+    st.lists(st.integers(1, 6)),
+)
 def test_the_same_in_postgres(
     postgres_dsn: str,
     monkeypatch: pytest.MonkeyPatch,
     log: list[Pair],
+    cuts: list[int],
+    crashes: list[int],
     size: int,
     window: int,
     kills: list[int],
 ) -> None:
+    """Live tables, in any batches with crashes and repeats, are one fold; so are rebuilt ones."""
     monkeypatch.setattr(source, "WINDOW", window)
     records = [record for record, _ in log]
-    asyncio.run(_live(postgres_dsn, records))
-    asyncio.run(_rebuilt(postgres_dsn, len(records), size, kills))
+
+    async def prove() -> None:
+        await _live(postgres_dsn, records, cuts, crashes)
+        await require_fold(postgres_dsn, records)
+        await _rebuilt(postgres_dsn, len(records), size, kills)
+
+    asyncio.run(prove())
 
 
-async def _live(dsn: str, records: list[Record]) -> None:
+async def _live(dsn: str, records: list[Record], cuts: list[int], crashes: list[int]) -> None:
+    """Project batch by batch; a crash gives the connection up after so many turns of the loop."""
     await _empty(dsn)
+    left, turn, seq = list(crashes), 0, 0
     store = Store(dsn)
     try:
-        assert await store.apply(records)
+        while seq < len(records):
+            batch = records[seq : seq + cuts[turn % len(cuts)]]
+            turn += 1
+            writing = asyncio.create_task(store.apply(batch))
+            if left and turn % 2:
+                for _ in range(left.pop()):
+                    await asyncio.sleep(0)
+                writing.cancel()
+            with suppress(asyncio.CancelledError):
+                assert await writing
+                store.seq = seq
+                assert not await store.apply(batch), "what was done is not done again"
+            store.close()
+            store = Store(dsn)
+            found = await store.past.lanes(["default"], 0)
+            seq = store.seq = found[0].seq if found else 0
     finally:
         store.close()
 

@@ -24,7 +24,7 @@ from millstream.projections.tables import Corrupt, Step, Tables, Unstorable
 from tests.audits.tables import read_stored
 from tests.core.samples import FULL
 from tests.projections.stage import life, require_fold
-from tests.strategies import START_MS, Pair, logs
+from tests.strategies import START_MS, Pair, linked, logs, submissions
 
 SUBMITTED, STARTED = ev.JobSubmitted("t", payload=wrap(1)), ev.JobStarted(1, "w")
 
@@ -59,7 +59,10 @@ async def store(postgres_dsn: str) -> Any:
 
 
 @hypothesis_settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(log=logs(max_jobs=4, max_size=8), cuts=st.sets(st.integers(1, 30), max_size=6))
+@given(
+    log=logs(max_jobs=4, max_size=8, submitted=submissions | linked),
+    cuts=st.sets(st.integers(1, 30), max_size=6),
+)
 def test_any_cuts_give_the_same_tables(postgres_dsn: str, log: list[Pair], cuts: set[int]) -> None:
     records = [record for record, _ in log]
     ends = sorted({*(cut for cut in cuts if cut < len(records)), len(records)})
@@ -86,7 +89,7 @@ async def _empty(dsn: str) -> None:
         await connection.execute(f"DROP TABLE {row['name']}")
     await connection.execute(
         "TRUNCATE checkpoints, job_counts, job_minutes, job_minute_durations, job_durations,"
-        " parked_events, dead_letters"
+        " parked_events, dead_letters, job_links, flows, queue_snapshots"
     )
     await connection.close()
 
