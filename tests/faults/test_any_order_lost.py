@@ -4,7 +4,7 @@ audits find nothing in what is restored, whatever workers of before still say, a
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,7 +29,7 @@ _numbers = itertools.count()
 
 
 @contextmanager
-def database(server: Postgres, template: str) -> Iterator[str]:
+def database(server: Postgres, template: str) -> Generator[str]:
     """One for each example: what is archived stays."""
     server.start()
     name = f"lost_{next(_numbers)}"
@@ -86,16 +86,15 @@ async def _lose_and_drain(play: Play, kept: list[Any], settings: Settings) -> No
             await _require_sound(play, connection, settings, live)
             await Joiner(Directory(mill.redis, mill.keys)).deliver("default")
             await _require_sound(play, connection, settings, live)
-            mill.accepted[:] = [
-                row[0] for row in await connection.fetch("SELECT id::text FROM jobs")
-            ]
+            mill.accepted[:] = [row[0] for row in await connection.fetch(_ALL)]
             await _drain(play)
             await _require_sound(play, connection, settings, live, drained=True)
     finally:
         await connection.close()
 
 
-_LIVE = "SELECT id::text FROM jobs WHERE finished_at IS NULL"
+_ALL = "SELECT id::text FROM jobs"
+_LIVE = f"{_ALL} WHERE finished_at IS NULL"
 
 
 async def _require_sound(

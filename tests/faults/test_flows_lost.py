@@ -226,7 +226,7 @@ async def test_who_was_made_again_is_looked_after_at_once(settings: Settings) ->
         await stage.archived()
         await stage.lose(settings, ["b"])
         queue = stage.directory.queue("b")
-        waiting = {one.job for one in await queue.overdue(300_000, 100, 10)}
+        waiting = {one.job for one in await queue.overdue(300_000, 100, 10, look_ms=1000)}
         rows = await stage.pool.fetch(
             "SELECT id::text FROM jobs WHERE queue = 'b' AND state = 'blocked'"
         )
