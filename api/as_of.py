@@ -94,7 +94,7 @@ async def job_at(resources: Resources, job: str, at: datetime) -> JobView:
     found = await resources.past.job(job, instant)
     if found is None:
         raise await _not_then(resources, job, instant)
-    (shown,) = await resources.sealing.opened([found])
+    (shown,) = await resources.encryption.opened([found])
     return view_of(shown)
 
 
@@ -207,9 +207,9 @@ async def _not_then(resources: Resources, job: str, at: int) -> Problem:
 
 
 async def _opened(resources: Resources, found: Difference) -> Difference:
-    """The same, with what is sealed opened, or left out where it was erased."""
+    """The same, with what is encrypted opened, or left out where it was erased."""
     jobs = [found.after] if found.before is None else [found.after, found.before]
-    after, *before = await resources.sealing.opened(jobs)
+    after, *before = await resources.encryption.opened(jobs)
     return found._replace(after=after, before=before[0] if before else None)
 
 

@@ -53,7 +53,7 @@ ParentFailure = Annotated[
 Subject = Annotated[
     str,
     Meta(
-        description="Whom the job is about: payload, result and errors are sealed, to be erased.",
+        description="Whom the job is about: its data is encrypted, to be erased.",
         examples=["customer-4711"],
         min_length=1,
         max_length=200,

@@ -75,7 +75,7 @@ async def add_jobs(request: Request[Any, Any, Any], flow_id: FromPath[str]) -> A
         found, orders = await agreed_orders(
             resources, given.jobs, key + b" " + flow_id.encode(), body
         )
-    orders = await resources.sealing.seal(given.jobs, orders)
+    orders = await resources.encryption.encrypt(given.jobs, orders)
     places = await _submit(resources, found, orders, last)
     ids = [place.id for place in places]
     over = [place.id for place in places if place.duplicate and place.duplicate.state is None]

@@ -71,7 +71,7 @@ async def submit_flow(request: Request[Any, Any, Any]) -> ASGIResponse:
         found = agreed.terms.defaults_of(len(plan.members))
         bounds = bounds._replace(now=agreed.terms.now)
     jobs, paths = _plain(plan), [one.path for one in plan.members]
-    orders = await resources.sealing.seal(jobs, orders_of(jobs, found, bounds, paths))
+    orders = await resources.encryption.encrypt(jobs, orders_of(jobs, found, bounds, paths))
     sending = _Sending(resources, plan, found, orders, agreed)
     items = await sending.send()
     old = all(item.deduplicated for item in items)

@@ -92,7 +92,7 @@ async def list_jobs(request: Request[Any, Any, Any]) -> ASGIResponse:
             page = await as_of.jobs_at(resources, wanted, given.at, given.cursor, given.limit)
     except InvalidCursor as error:
         raise _bad_cursor(str(error)) from None
-    items = await resources.sealing.opened(page.items)
+    items = await resources.encryption.opened(page.items)
     return answer(Page([view_of(job) for job in items], page.next_cursor))
 
 

@@ -85,13 +85,13 @@ async def find_settled(resources: Resources, job: str) -> Found:
 
 
 async def opened(resources: Resources, found: Found) -> Found:
-    """The same, with what is sealed opened, or left out where it was erased."""
+    """The same, with what is encrypted opened, or left out where it was erased."""
     if found.archived is not None:
-        (job,) = await resources.sealing.opened([found.archived])
+        (job,) = await resources.encryption.opened([found.archived])
         return replace(found, archived=job)
     assert found.hot is not None
     spec = found.hot.spec
-    spec = msgspec.structs.replace(spec, payload=await resources.sealing.open(spec.payload))
+    spec = msgspec.structs.replace(spec, payload=await resources.encryption.open(spec.payload))
     return replace(found, hot=msgspec.structs.replace(found.hot, spec=spec))
 
 

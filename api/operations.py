@@ -340,7 +340,7 @@ OPERATIONS = (
     ),
     Operation(
         "post", "/subjects/erase", "eraseSubject", "subjects",
-        "Make unreadable, for good, what was sealed for a subject", Erased,
+        "Make unreadable, for good, what was encrypted for a subject", Erased,
         body=Erase, problems=(*_BODY, 403, 404, 422, 503),
         example={"subject": "customer-4711", "actor": "dpo", "reason": "she asked for it"},
     ),

@@ -11,6 +11,7 @@ from litestar import Litestar
 from ..core import connection
 from ..core.acknowledgement import Acknowledger
 from ..core.config import Settings
+from ..core.encryption import Secrets
 from ..core.joining import Joiner
 from ..core.keys import Keys
 from ..core.log import LogReader
@@ -23,9 +24,9 @@ from ..projections.as_of import JobPast
 from ..projections.changes import Changes
 from .acknowledgements import Acknowledgements
 from .catalog import Catalog
+from .encryption import Encryption
 from .idempotency import Idempotency
 from .metrics import Metrics
-from .sealing import Sealing
 from .submitter import Submitter
 from .tables import Tables
 
@@ -51,7 +52,7 @@ class Resources:
     changes: Changes
     past: JobPast
     metrics: Metrics
-    sealing: Sealing
+    encryption: Encryption
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def unless_draining(self, waiting: Awaitable[T], otherwise: T) -> T:
@@ -108,7 +109,11 @@ async def lifespan(app: Litestar) -> AsyncGenerator[None]:
                 changes=changes,
                 past=JobPast(tables.pool, logs, directory),
                 metrics=Metrics(),
-                sealing=Sealing(settings.erasure_secret, SubjectKeys(redis, keys), tables),
+                encryption=Encryption(
+                    Secrets.of(settings.erasure_secret, settings.erasure_old_secret),
+                    SubjectKeys(redis, keys),
+                    tables,
+                ),
             )
             yield
     finally:

@@ -22,17 +22,17 @@ class Erase(By, forbid_unknown_fields=True, kw_only=True):
 
 
 class Erased(Struct):
-    """What was erased: the ids of the keys, as sealed data in the history names them."""
+    """What was erased: the ids of the keys, as encrypted data in the history names them."""
 
     keys: list[str]
 
 
 @post("/subjects/erase", status_code=200, guards=[refuse_others])
 async def erase(request: Request[Any, Any, Any]) -> ASGIResponse:
-    """Make unreadable, for good, what was sealed for a subject."""
+    """Make unreadable, for good, what was encrypted for a subject."""
     read(request, NoParameters)
     given = await read_command(request, Erase, optional=False)
-    ids = await resources_of(request).sealing.erase(given.subject, given.actor, given.reason)
+    ids = await resources_of(request).encryption.erase(given.subject, given.actor, given.reason)
     if not ids:
         detail = "There is no key of this subject, or it was erased before."
         fault = Fault("$.subject", "expected a subject that jobs were submitted for")

@@ -183,7 +183,7 @@ def spec_of(given: Submission, defaults: Defaults, bounds: Bounds) -> JobSubmitt
     if given.unique is not None:
         if given.subject is not None and given.unique.key is None:
             message = (
-                "expected a key: a digest of what is sealed would tell of it after its erasure"
+                "expected a key: a digest of what is encrypted would tell of it after its erasure"
             )
             raise Unacceptable("unique.key", message)
         lock, lock_scope, lock_ms = _lock(given, given.unique)

@@ -63,7 +63,7 @@ async def submit(scope: Any, receive: Any, send: Any) -> None:
     except Unacceptable as error:
         raise _problem_of(error, [error.fault()]) from None
     if given.subject is not None:
-        (order,) = await resources.sealing.seal([given], [order])
+        (order,) = await resources.encryption.encrypt([given], [order])
     if given.ack != "memory":
         await resources.acknowledgements.check(given.ack, [defaults.queue])
     if order.spec.depends_on:
@@ -108,7 +108,7 @@ async def submit_batch(request: Request[Any, Any, Any]) -> ASGIResponse:
         orders = orders_of(jobs, found, bounds_of(resources))
     else:
         found, orders = await agreed_orders(resources, jobs, key, body)
-    orders = await resources.sealing.seal(jobs, orders)
+    orders = await resources.encryption.encrypt(jobs, orders)
     queues = [defaults.queue for defaults in found]
     if ack != "memory":
         await resources.acknowledgements.check(ack, queues)

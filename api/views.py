@@ -53,7 +53,7 @@ class JobView(Struct, gc=False):
     schedule     the schedule that submitted it; `occurrence`: the instant it stands for
     fingerprint  of a failed one, as in the dead letters; `discarded`: it is in them no more
     command      the action on many jobs that ran it again
-    erased       its payload was sealed for a subject, and cannot be read (any more)
+    erased       its payload was encrypted for a subject, and cannot be read (any more)
     position     of its last event, null while the projection has not seen the job
     """
 

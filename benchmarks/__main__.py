@@ -20,6 +20,7 @@ from rich.table import Table
 
 from . import (
     audits,
+    conservation,
     delayed,
     flows,
     latency,
@@ -53,6 +54,8 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "project": project.projection,
     "pipeline": project.pipeline,
     "audits": audits.sealing,
+    "exports": audits.exports,
+    "conservation": conservation.cost,
     "rebuild": rebuild.rebuilding,
     "latency.direct": latency.direct,
     "latency.http": latency.over_http,

@@ -12,6 +12,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -30,6 +31,9 @@ from .roles import api, projector
 DAY_MS = 86_400_000
 DAYS = 10
 QUEUES = [f"q{number}" for number in range(10)]
+SNAPSHOT_JOBS = 1250
+"""Jobs between two snapshots: 5,000 events, the most that a projector catching up leaves apart."""
+
 ASKED = 300
 """Requests of each kind."""
 
@@ -64,6 +68,12 @@ SELECT at + step.later, 4 * (number - 1) + step.version, 1, step.version, id, $1
        (VALUES (1, 0, 'job.submitted'), (2, 500, 'job.queued'), (3, 510, 'job.started'),
                (4, 900, 'job.succeeded')) AS step (version, later, type)"""
 
+_SNAPSHOTS = f"""
+INSERT INTO queue_snapshots (partition, epoch, seq, time, scheduled, queued, blocked, running,
+                             retrying, succeeded, failed, cancelled)
+SELECT $1, 1, 4 * number, at + 900, 0, 0, 0, 0, 0, number, 0, 0
+  FROM numbered WHERE number % {SNAPSHOT_JOBS} = 0"""
+
 _NUMBERED = """
 WITH numbered AS MATERIALIZED (
     SELECT number, number % 50 = 0 AS failed, at,
@@ -89,6 +99,7 @@ async def fill(dsn: str, jobs: int, first_day: int) -> None:
                 given = (queue, code, day * DAY_MS, first, DAY_MS - 1000, first + each)
                 await connection.execute(_NUMBERED + _JOBS, *given)
                 await connection.execute(_NUMBERED + _EVENTS, *given)
+                await connection.execute(_NUMBERED + _SNAPSHOTS, *given)
             print(f"day {offset + 1} of {DAYS}", file=sys.stderr)
         for query in (
             "INSERT INTO job_counts SELECT queue, type, state, count(*) FROM jobs GROUP BY 1, 2, 3",
@@ -109,6 +120,13 @@ def _time(chance: random.Random, jobs: list[dict[str, Any]]) -> str:
     return chance.choice(jobs)["started_at"].replace("+", "%2B")
 
 
+def _instant(chance: random.Random) -> str:
+    """One of the days that are full."""
+    ends = time.time_ns() // 1_000_000 // DAY_MS * DAY_MS - DAY_MS
+    at = chance.randrange(ends - (DAYS - 1) * DAY_MS, ends)
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat().replace("+00:00", "Z")
+
+
 KINDS: dict[str, Ask] = {
     "a job": lambda chance, jobs: f"/jobs/{chance.choice(jobs)['id']}",
     "its history": lambda chance, jobs: f"/jobs/{chance.choice(jobs)['id']}/events",
@@ -127,6 +145,16 @@ KINDS: dict[str, Ask] = {
     "jobs by a piece of their error": lambda chance, jobs: (
         f"/jobs?error=order%20{chance.randrange(1, 10**5) * 50}%20is"
     ),
+    "a queue's counts at an instant": lambda chance, jobs: (
+        f"/queues/{chance.choice(QUEUES)}/counts?at={_instant(chance)}"
+    ),
+    "a job at an instant": lambda chance, jobs: (
+        f"/jobs/{(job := chance.choice(jobs))['id']}?at={job['started_at'].replace('+', '%2B')}"
+    ),
+    "failures in the log of a queue": lambda chance, jobs: (
+        f"/events?queue={chance.choice(QUEUES)}&type=job.failed&from={_instant(chance)}"
+    ),
+    "what an actor did": lambda chance, jobs: f"/events?queue={chance.choice(QUEUES)}&actor=ada",
     "counts and percentiles": lambda chance, jobs: "/jobs/stats/summary",
 }
 
@@ -172,6 +200,10 @@ async def run(jobs: int) -> list[Figure]:
     async with stage() as bench:
         dsn = bench.settings.postgres_dsn
         await migrate(dsn)
+        for queue in QUEUES:
+            await bench.directory.register(queue)
+            last = 4 * (jobs // DAYS // len(QUEUES)) * DAYS
+            await bench.redis.hset(bench.keys.meta(queue), mapping={"epoch": 1, "seq": last})
         begin = time.perf_counter()
         await fill(dsn, jobs, time.time_ns() // 1_000_000 // DAY_MS - DAYS - 1)
         print(f"filled in {time.perf_counter() - begin:.0f} s", file=sys.stderr)

@@ -67,7 +67,7 @@ async def run_all(bench: Bench) -> None:
         await bench.queue.finish([Finish(one.id, one.fence, "succeeded", done) for one in leases])
 
 
-async def projected(bench: Bench, target: int) -> float:
+async def projected(bench: Bench, target: int, queue: str = QUEUE) -> float:
     """Wait until the tables are at `target`; events/s from the first commit seen to the last."""
     connection = await asyncpg.connect(bench.settings.postgres_dsn)
     first: tuple[float, int] | None = None
@@ -75,7 +75,7 @@ async def projected(bench: Bench, target: int) -> float:
         with anyio.fail_after(600):
             while True:
                 seq = await connection.fetchval(
-                    "SELECT seq FROM checkpoints WHERE partition = $1", QUEUE
+                    "SELECT seq FROM checkpoints WHERE partition = $1", queue
                 )
                 now = time.perf_counter()
                 if first is None and seq:

@@ -131,7 +131,7 @@ async def _tell(settings: Settings, asked: _Asked) -> None:
     from ..projections.history import History
 
     async with log_sources(settings, block_ms=_BLOCK_MS) as (pool, reader, directory):
-        history = History(pool, reader, block_ms=_BLOCK_MS)
+        history = History(pool, reader, block_ms=_BLOCK_MS, types=asked.wanted.possible)
         lines = Lines(asked.job, asked.wanted, asked.limit)
         if asked.job is None:
             known = await _begin(history, pool, directory, reader, asked)

@@ -28,7 +28,7 @@ _DEFAULT_WAIT = 60.0
 @click.option("--expires-at", metavar="TIME", help="Do not start it after that.")
 @click.option("--concurrency-key", metavar="KEY", help="It shares the limits kept by that key.")
 @click.option("--rate-key", metavar="KEY", help="The same, of limits of rate.")
-@click.option("--subject", help="Whom it is about: what it holds is sealed, to be erased.")
+@click.option("--subject", help="Whom it is about: what it holds is encrypted, to be erased.")
 @click.option(
     "--ack",
     type=click.Choice(["memory", "fsync", "replicated", "archived"]),

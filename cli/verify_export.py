@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 FOUND = 1
 _SHOWN = 50
+_DAY_MS = 86_400_000
 
 _file = click.Path(dir_okay=False, path_type=Path)
 
@@ -37,9 +39,21 @@ _file = click.Path(dir_okay=False, path_type=Path)
     "--public-key", "keys", multiple=True, type=_file, help="Believe heads signed by this key."
 )
 @click.option("--some", is_flag=True, help="The export holds some events only, as of one job.")
+@click.option(
+    "--kept-days",
+    type=click.FloatRange(0),
+    metavar="DAYS",
+    help="Retention keeps events so long: what was sealed later before the export was not dropped.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The whole verdict as JSON.")
 def command(
-    path: Path, heads: tuple[Path, ...], keys: tuple[Path, ...], *, some: bool, as_json: bool
+    path: Path,
+    heads: tuple[Path, ...],
+    keys: tuple[Path, ...],
+    kept_days: float | None,
+    *,
+    some: bool,
+    as_json: bool,
 ) -> None:
     """Hold an export against the heads that were made of its events. Needs no server.
 
@@ -48,7 +62,8 @@ def command(
     Names every event that was altered, deleted, inserted or reordered since it was sealed, what
     was cut off at the end, and heads that are forged, missing or do not follow each other. Which
     event of a segment was altered can be told where a file of heads has their leaves
-    (`proof-heads --leaves`).
+    (`proof-heads --leaves`). What is missing because retention dropped it, as the manifest says, is
+    told apart; the manifest is not signed, so say with --kept-days how old it must have been.
 
     Exit code 0: all is as it was sealed. 1: it is not. 2: a file cannot be read.
 
@@ -56,7 +71,7 @@ def command(
     millstream verify-export audit --heads heads.jsonl --public-key seal.key.pub
     """
     try:
-        verdict = _verify(path, heads, keys, whole=not some)
+        verdict = _verify(path, heads, keys, kept_days, whole=not some)
     except MillstreamError as error:
         fail(str(error), REFUSED)
     if as_json:
@@ -66,14 +81,26 @@ def command(
     sys.exit(0 if verdict.sound else FOUND)
 
 
-def _verify(path: Path, heads: tuple[Path, ...], keys: tuple[Path, ...], *, whole: bool) -> Verdict:
+def _verify(
+    path: Path,
+    heads: tuple[Path, ...],
+    keys: tuple[Path, ...],
+    kept_days: float | None,
+    *,
+    whole: bool,
+) -> Verdict:
     from ..core.proof.signing import read_public
-    from ..core.proof.verifier import Verifier
+    from ..core.proof.verifier import Drops, Verifier
 
     believed = read_public(list(keys)) if keys else None
     given = (signed for file in heads for signed in read_heads(file))
-    spans, before = expected_of(path)
-    verifier = Verifier(given, believed, whole=whole, spans=spans, before=before)
+    spans, before, dropped = expected_of(path)
+    old = None
+    if kept_days is not None:
+        now = time.time_ns() // 1_000_000
+        old = min(now, before or now) - round(kept_days * _DAY_MS)
+    drops = Drops(dropped, old)
+    verifier = Verifier(given, believed, whole=whole, spans=spans, before=before, drops=drops)
     for record in read_events(path):
         verifier.take(record)
     return verifier.close()
@@ -88,6 +115,8 @@ def _print(verdict: Verdict) -> None:
     if found > min(_SHOWN, len(verdict.findings)):
         counts = ", ".join(f"{kind} {count}" for kind, count in sorted(verdict.counts.items()))
         print(f"  and more; in all: {counts}")
+    for partition, count in sorted(verdict.dropped.items()):
+        print(f"dropped for their age, the manifest says: {count} events of {partition}")
     for partition, count in sorted(verdict.unsealed.items()):
         print(f"not covered by any head: {count} events of {partition}")
     if not verdict.signed:

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from ..core.encryption import SubjectKey
 from ..core.events import JobSubmitted
 from ..core.hot import Lease
-from ..core.sealing import SubjectKey
 from .context import Context
 from .handlers import Handler
 
@@ -27,7 +27,7 @@ class Attempt(msgspec.Struct, eq=False):
     """A lease, and what is known of its run.
 
     since     when the lease was given, `time.monotonic`
-    key       of the subject the job is about: what comes of it is sealed
+    key       of the subject the job is about: what comes of it is encrypted
     task      the task that runs its handler, only while an async handler runs
     stop      why it is to stop
     apart     it runs in a process of its own

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from ..core.config import Settings
+from ..core.encryption import Secrets
 from ..core.queue import Directory, PartitionQueue
 from .attempts import Attempt
 from .blocking import Blocking
@@ -28,7 +29,8 @@ class Durable:
         self, directory: Directory, registry: Registry, settings: Settings, told: Told
     ) -> None:
         self.submissions = Submissions(directory, registry, settings)
-        self.opener = Opener(settings.erasure_secret, directory.subject_keys)
+        secrets = Secrets.of(settings.erasure_secret, settings.erasure_old_secret)
+        self.opener = Opener(secrets, directory.subject_keys)
         self.max_bytes = settings.max_step_bytes
         self._directory = directory
         self._told = told

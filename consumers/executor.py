@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 import structlog
 
+from ..core.encryption import CODEC
 from ..core.events import Fault
 from ..core.queue import Finish
-from ..core.sealing import CODEC
 from . import outcomes
 from .attempts import Attempt, Stop
 from .context import Context
@@ -73,7 +73,7 @@ class Executor:
                     finish = await self.isolate(attempt, task)
                 else:
                     finish = (
-                        await self.unseal(attempt)
+                        await self.decrypt(attempt)
                         or self.decode(attempt)
                         or await self.run(attempt, task)
                     )
@@ -105,8 +105,8 @@ class Executor:
             attempt.apart = self._processes is not None
         return None
 
-    async def unseal(self, attempt: Attempt) -> Finish | None:
-        """Open a payload that is sealed for a subject."""
+    async def decrypt(self, attempt: Attempt) -> Finish | None:
+        """Open a payload that is encrypted for a subject."""
         spec, durable = attempt.spec, self._durable
         assert spec is not None
         if spec.payload.codec != CODEC or durable is None:

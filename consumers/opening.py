@@ -1,12 +1,12 @@
-"""Opening what is sealed for a subject before a handler sees it, and sealing what comes of it."""
+"""Opens what is encrypted for a subject before a handler sees it, encrypts what comes of it."""
 
 from collections.abc import Callable
 
 import msgspec
 
 from ..core.codec import Data, encode
+from ..core.encryption import Secrets, SubjectKey, Undecryptable, box_of
 from ..core.events import Fault
-from ..core.sealing import Secret, SubjectKey, Unsealable, box_of
 from ..core.subjects import SubjectKeys
 from .patience import patiently
 
@@ -20,19 +20,20 @@ class Shut(Exception):
 
 
 class Opener:
-    """Opens payloads with keys from Redis, for a worker that knows the operator's secret."""
+    """Opens payloads with keys from Redis, for a worker that knows the operator's secret
+    (and the one before, while it is being changed)."""
 
-    def __init__(self, secret: bytes | None, keys: Callable[[], SubjectKeys]) -> None:
-        self._secret = None if secret is None else Secret(secret)
+    def __init__(self, secrets: Secrets | None, keys: Callable[[], SubjectKeys]) -> None:
+        self._secrets = secrets
         self._keys = keys
 
     async def open(self, payload: Data) -> tuple[SubjectKey, Data]:
-        """The key a payload is sealed with, and the payload as it was. Raises Shut."""
-        if self._secret is None:
+        """The key a payload is encrypted with, and the payload as it was. Raises Shut."""
+        if self._secrets is None:
             raise Shut("MILLSTREAM_ERASURE_SECRET is not set on this worker")
         try:
             id = box_of(payload).key
-        except Unsealable as error:
+        except Undecryptable as error:
             raise Shut(str(error), for_good=True) from error
         wrapped = (await patiently("subject key", lambda: self._keys().get([id])))[id]
         if wrapped == "erased":
@@ -40,28 +41,28 @@ class Opener:
         if isinstance(wrapped, str):
             raise Shut(f"Redis does not know key {id}")
         try:
-            key = self._secret.open(id, wrapped)
-        except Unsealable as error:
+            key = self._secrets.open(id, wrapped)
+        except Undecryptable as error:
             raise Shut(str(error)) from error
         try:
-            return key, Data(msgspec.Raw(key.unseal("payload", payload)))
-        except Unsealable as error:
+            return key, Data(msgspec.Raw(key.decrypt("payload", payload)))
+        except Undecryptable as error:
             raise Shut(str(error), for_good=True) from error
 
 
-def sealed(key: SubjectKey | None, what: str, raw: bytes) -> Data:
-    """Some JSON as it goes into an event: sealed, if the job has a subject."""
-    return Data(msgspec.Raw(raw)) if key is None else key.seal(what, raw)
+def encrypted(key: SubjectKey | None, what: str, raw: bytes) -> Data:
+    """Some JSON as it goes into an event: encrypted, if the job has a subject."""
+    return Data(msgspec.Raw(raw)) if key is None else key.encrypt(what, raw)
 
 
-def sealed_fault(key: SubjectKey | None, fault: Fault) -> Fault:
+def encrypted_fault(key: SubjectKey | None, fault: Fault) -> Fault:
     """A fault as it goes into an event."""
     if key is None:
         return fault
-    told = key.seal("error", encode((fault.message, fault.traceback)))
+    told = key.encrypt("error", encode((fault.message, fault.traceback)))
     return Fault(fault.type, "", "", told)
 
 
 def opened(key: SubjectKey | None, what: str, data: Data) -> Data:
-    """What stands in an event as it was before `sealed`. Raises Unsealable."""
-    return data if key is None else Data(msgspec.Raw(key.unseal(what, data)))
+    """What stands in an event as it was before `encrypted`. Raises Undecryptable."""
+    return data if key is None else Data(msgspec.Raw(key.decrypt(what, data)))

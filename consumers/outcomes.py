@@ -20,7 +20,7 @@ from ..core.queue import Finish
 from ..core.retry import DEFAULT, delay_after
 from .attempts import Attempt, Stop
 from .faults import MAX_MESSAGE, bounded, fault_of
-from .opening import sealed, sealed_fault
+from .opening import encrypted, encrypted_fault
 from .verdicts import Fail, Retry, Snooze, Verdict
 
 _NOTHING = body_of(JobSucceeded())
@@ -39,6 +39,10 @@ ELSEWHERE_RELEASE = 2_000
 """The upper one if another worker has a handler: sooner or later that one is given the job."""
 
 
+CROWDED_RELEASE = 2_000
+"""The same of a job that waited for a process here: one may be free very soon."""
+
+
 def returned(attempt: Attempt, value: Any, most: int = MAX_RESULT) -> Finish:
     """The handler returned `value`, which may have `most` bytes as JSON."""
     lease = attempt.lease
@@ -49,7 +53,7 @@ def returned(attempt: Attempt, value: Any, most: int = MAX_RESULT) -> Finish:
     if isinstance(value, Verdict):
         return raised(attempt, value)
     try:
-        body = encode(JobSucceeded(sealed(attempt.key, "result", encode(value))))
+        body = encode(JobSucceeded(encrypted(attempt.key, "result", encode(value))))
     except Exception as error:  # whatever msgspec, or a property of the value, raises
         message = (
             f"expected a result that can be written as JSON, got {type(value).__name__}: {error}"
@@ -102,22 +106,19 @@ def _hopeless(error: BaseException, kinds: tuple[type[BaseException], ...]) -> b
 
 def failed(attempt: Attempt, fault: Fault, after: float | None = None) -> Finish:
     """The attempt failed: it is tried again `after` seconds or by the job's backoff, if it may."""
-    lease, spec, handler = attempt.lease, attempt.spec, attempt.handler
-    fault = sealed_fault(attempt.key, fault)
+    lease, spec = attempt.lease, attempt.spec
+    fault = encrypted_fault(attempt.key, fault)
     if spec is None or lease.attempt >= spec.max_attempts:
         body = body_of(JobAttemptFailed(fault))
         return Finish(lease.id, lease.fence, "failed", body, 0, _EXHAUSTED)
-    if after is None:
-        backoff = spec.backoff or (handler.backoff if handler else None) or DEFAULT
-        after = delay_after(lease.attempt, backoff)
-    delay = round(after * 1000)
+    delay = _backoff_ms(attempt, lease.attempt) if after is None else round(after * 1000)
     return _finish(attempt, "retry", JobAttemptFailed(fault, delay), delay)
 
 
 def hopeless(attempt: Attempt, fault: Fault) -> Finish:
     """The attempt failed, and no other can do better."""
     lease = attempt.lease
-    body = body_of(JobAttemptFailed(sealed_fault(attempt.key, fault)))
+    body = body_of(JobAttemptFailed(encrypted_fault(attempt.key, fault)))
     return Finish(lease.id, lease.fence, "failed", body, 0, _NON_RETRYABLE)
 
 
@@ -155,20 +156,32 @@ def not_mine(
     return _later(attempt, "handler_missing", age, most)
 
 
-def no_process(attempt: Attempt) -> Finish:
+def no_process(attempt: Attempt, most: int = MAX_RELEASE) -> Finish:
     """No process was free for it here, or could be started: offer it again later, to others too."""
-    return _later(attempt, "no_process", _age(attempt))
+    return _later(attempt, "no_process", _age(attempt), most)
 
 
 def crashed(attempt: Attempt, cause: str, worker: str, max_crashes: int) -> Finish:
-    """The process that ran it alone died: it runs again, or has crashed too often."""
+    """The process that ran it alone died: it runs again by its backoff, or has crashed too often.
+
+    The wait is what a failed attempt of that number would have: what takes a process along costs
+    more than an error, and is to be tried no sooner.
+    """
     lease = attempt.lease
     crashes = lease.crashes + 1
-    end = b""
     if crashes >= max_crashes:
+        body = body_of(JobCrashed(worker, crashes, cause))
         end = body_of(JobFailed("poison", Fault("Crashed", cause)))
-    body = body_of(JobCrashed(worker, crashes, cause))
-    return Finish(lease.id, lease.fence, "crashed", body, 0, end)
+        return Finish(lease.id, lease.fence, "crashed", body, 0, end)
+    delay = _backoff_ms(attempt, crashes)
+    return _finish(attempt, "crashed", JobCrashed(worker, crashes, cause, delay), delay)
+
+
+def _backoff_ms(attempt: Attempt, number: int) -> int:
+    """The wait after that many failures of a kind."""
+    spec, handler = attempt.spec, attempt.handler
+    backoff = (spec and spec.backoff) or (handler and handler.backoff) or DEFAULT
+    return round(delay_after(number, backoff) * 1000)
 
 
 def _age(attempt: Attempt) -> int:

@@ -21,7 +21,7 @@ from ..core.events import JobCheckpointed, JobProgressed
 from ..core.stepping import MAX_STEP_NAME, MAX_STEPS
 from .attempts import Attempt
 from .errors import LeaseLost, StepError
-from .opening import opened, sealed
+from .opening import encrypted, opened
 from .patience import patiently
 from .progress import progress_of
 from .verdicts import Asleep
@@ -77,7 +77,7 @@ class Steps:
         """Keep what a step gave. What comes back is what later attempts will get, too."""
         result = self._encoded(name, value)
         raw = bytes(result.data)
-        event = JobCheckpointed(name, sealed(self._attempt.key, "step", raw))
+        event = JobCheckpointed(name, encrypted(self._attempt.key, "step", raw))
         try:
             told = result.decode(returns)
         except msgspec.ValidationError as error:

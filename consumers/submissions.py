@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from ..core.codec import encode
 from ..core.config import Settings
+from ..core.encryption import SubjectKey
 from ..core.errors import IdTaken, InvalidName, MillstreamError
 from ..core.events import JobSubmitted
 from ..core.ids import is_id, new_id
@@ -20,13 +21,12 @@ from ..core.nesting import deeper_than
 from ..core.queue import Directory, new_job
 from ..core.retry import MAX_DELAY, Backoff
 from ..core.schedules import Duration, Instant, MetadataValue, Tag
-from ..core.sealing import SubjectKey
 from ..core.submitting import NewJob
 from ..core.unique import Unique, digest, lock_ms_of, lock_of
 from .attempts import Attempt
 from .errors import StepError
 from .handlers import Registry
-from .opening import sealed
+from .opening import encrypted
 from .parents import watch_parents
 from .patience import patiently
 
@@ -132,7 +132,7 @@ class Submissions:
         place = await self._place(type, given)
         _check_horizon(name, given, now + self._settings.max_horizon_days * 86_400_000)
         if key is not None and given.unique is not None and given.unique.key is None:
-            raise StepError(_about(name), "a key for unique: what is sealed has no digest", "none")
+            raise StepError(_about(name), "a key for unique: what is encrypted has none", "none")
         policy = "keep" if given.unique is None else given.unique.policy
         made = new_job("", _spec(type, raw, given, place, now, key))
         return place.queue, made._replace(policy=policy)
@@ -273,7 +273,7 @@ def _spec(
         lock=None if unique is None else lock_of(type, bytes(raw), unique),
         lock_scope=None if unique is None else unique.scope,
         lock_ms=None if unique is None else lock_ms_of(unique),
-        payload=sealed(key, "payload", bytes(raw)),
+        payload=encrypted(key, "payload", bytes(raw)),
         priority=given.priority,
         max_attempts=place.max_attempts,
         backoff=given.backoff,

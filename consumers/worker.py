@@ -72,7 +72,7 @@ class Worker:
         self.slots = Slots(settings.concurrency)
         self._threads = Threads(settings.concurrency)
         self._durable = Durable(self.directory, registry, settings, self._told)
-        self._processes = Processes(settings, registry, apps, self.name)
+        self._processes = Processes(settings, registry, apps, self.name, self.slots)
         workers = Workers(self._redis, self._keys)
         self._started = WorkerStarted(self.name, sorted(handler.type for handler in registry))
         self._elsewhere = Elsewhere(workers, self.name, lambda: self.queues)

@@ -72,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retention: tuple[str, ...] = ()  #: days that jobs are kept after their end: queue:days, *:days
     retention_statistics: float | None = None  #: days that statistics per minute are kept
     erasure_secret: bytes | None = None  #: wraps the keys of subjects; without it there are none
+    erasure_old_secret: bytes | None = None  #: the one before, while it is being changed
 
     projector_batch: int = 5000
     audit_rate: int = 500  #: live jobs the projector looks after each second; 0: none
@@ -110,8 +111,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return f"Settings({', '.join(shown)})"
 
 
+_SECRET = frozenset({"erasure_secret", "erasure_old_secret"})
+
+
 def _shown(name: str, value: object) -> str:
-    return "***" if name == "erasure_secret" and value is not None else redact(repr(value))
+    return "***" if name in _SECRET and value is not None else redact(repr(value))
 
 
 _READERS: dict[str, values.Reader] = {
@@ -149,6 +153,7 @@ _READERS: dict[str, values.Reader] = {
     "retention": values.listed(values.kept),
     "retention_statistics": values.optional(values.days),
     "erasure_secret": values.optional(values.secret(32)),
+    "erasure_old_secret": values.optional(values.secret(32)),
     "projector_batch": values.integer(1, 100_000),
     "audit_rate": values.integer(0, 100_000),
     "stuck_after": values.seconds(1),
@@ -269,7 +274,7 @@ def _read(key: str, given: object, source: str) -> Any:
         return _READERS[key](given)
     except values.Unfit as error:
         shown = redact(given) if isinstance(given, str) else given
-        if key == "erasure_secret":
+        if key in _SECRET:
             shown = "***"
         raise ConfigError(source, str(error), shown) from None
 

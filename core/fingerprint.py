@@ -49,7 +49,7 @@ class Fingerprint(NamedTuple):
 def fingerprint_of(reason: str, error: "Fault | None") -> Fingerprint:
     """The fingerprint of a job that was given up for `reason`, its last error being `error`.
 
-    Of an error that is sealed its type is all there is.
+    Of an error that is encrypted its type is all there is.
     """
     if error is None or reason in BY_REASON:
         return _of_reason(reason)

@@ -17,6 +17,9 @@ PRIORITIES: Final = range(10)
 GROUP: Final = "workers"
 """The consumer group on every ready stream."""
 
+JOINERS: Final = "joiners"
+"""That on every outbox."""
+
 _QUEUE = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _SCHEDULE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._:-]{0,127}")
 _JOB_TYPE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,127}")

@@ -245,7 +245,7 @@ class LeaseRenewer:
         accepted: list[bool] = []
         for first in range(0, len(verdicts), MAX_BATCH):
             args = finish_args(verdicts[first : first + MAX_BATCH])
-            accepted += [reply == 1 for reply in self._run("finish", partition, args)]
+            accepted += [reply > 0 for reply in self._run("finish", partition, args)]
         return accepted
 
     def _renew(self, partition: str, leases: Sequence[tuple[str, int]]) -> list[int]:

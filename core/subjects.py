@@ -1,11 +1,13 @@
 """The keys of subjects as workers and the API find them in Redis.
 
-PostgreSQL has them for good; Redis has what is needed to seal and open without asking it. A key
+PostgreSQL has them for good; Redis has what is needed to encrypt and open without asking it. A key
 that is not here was erased, or Redis has forgotten it: only an erased one leaves a mark.
 """
 
 from collections.abc import Collection, Mapping
 from typing import Any, Literal, NamedTuple
+
+from redis.exceptions import WatchError
 
 from .connection import translated
 from .keys import Keys
@@ -61,6 +63,26 @@ class SubjectKeys:
             pipeline.hset(self._keys.subjects, key.subject, key.id)
         with translated():
             await pipeline.execute()
+
+    async def rewrap(self, keys: Collection[Wrapped]) -> None:
+        """Put keys wrapped anew in the place of those that are here, but not of erased ones."""
+        while True:
+            try:
+                return await self._replace(keys)
+            except WatchError:  # somebody made or erased a key meanwhile
+                continue
+
+    async def _replace(self, keys: Collection[Wrapped]) -> None:
+        name = self._keys.subject_keys
+        with translated():
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                await pipeline.watch(name)
+                found = await pipeline.hmget(name, [key.id for key in keys])
+                pipeline.multi()
+                for key, old in zip(keys, found, strict=True):
+                    if old:
+                        pipeline.hset(name, key.id, key.wrapped)
+                await pipeline.execute()
 
     async def erase(self, subject: str, ids: Collection[str]) -> None:
         """Put the mark of erasure in the place of keys."""

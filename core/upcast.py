@@ -20,7 +20,7 @@ UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
 _decoders = {name: msgspec.json.Decoder(kind).decode for name, kind in KINDS.items()}
 _FAULTS = (msgspec.MsgspecError, RecursionError, LookupError, TypeError, ValueError)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_SEALED = frozenset({"payload", "result"})
+_ENCRYPTED = frozenset({"payload", "result"})
 
 
 class _Marker(msgspec.Struct):
@@ -48,7 +48,7 @@ def _upcast(name: str, raw: bytes) -> bytes:
     if written >= known:
         return raw
     body: dict[str, Any] = {
-        field: value if field in _SEALED else msgspec.json.decode(value)
+        field: value if field in _ENCRYPTED else msgspec.json.decode(value)
         for field, value in _fields(raw).items()
     }
     for schema in range(written, known):

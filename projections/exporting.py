@@ -4,7 +4,7 @@ where its last part ended. Errors: Unavailable, ExportUnfit, ExportDamaged.
 
 import re
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from ..core.export import (
 from ..core.export.manifest import VERSION
 from ..core.log import START, LogReader
 from .connection import translated
-from .history import behind
 from .queries import archived_events
 from .statements import statement
 
@@ -116,7 +115,7 @@ class Exporter:
                 if queue.until_seq <= told:
                     break
         if told < queue.until_seq:
-            self._gaps.append(await self._gap(queue.queue, told, queue.until_seq + 1))
+            self._gaps += await self._gaps_between(queue.queue, told, queue.until_seq + 1)
         queue.done = True
         self._commit(manifest, queue)
 
@@ -130,7 +129,7 @@ class Exporter:
         if part is not None and (full or part.epoch != record.epoch):
             self._commit(manifest, queue)
         if record.seq > told + 1:
-            self._gaps.append(await self._gap(queue.queue, told, record.seq))
+            self._gaps += await self._gaps_between(queue.queue, told, record.seq)
         if self._part is None:
             number = len(manifest.files_of(queue.queue)) + 1
             name = f"{queue.queue}.{number:06d}.{manifest.format}"
@@ -146,11 +145,10 @@ class Exporter:
         self._gaps = []
         store(self._folder, manifest)
 
-    async def _gap(self, queue: str, after: int, before: int) -> Gap:
+    async def _gaps_between(self, queue: str, after: int, before: int) -> list[Gap]:
         with translated():
             rows = await self._pool.fetch(statement("dropped_between"), queue, after, before)
-        ranges = [(row["first_seq"], row["last_seq"]) for row in rows]
-        return Gap(after, before, behind(ranges, after) >= before - 1)
+        return gaps_of([(row["first_seq"], row["last_seq"]) for row in rows], after, before)
 
     async def _seq_before(self, queue: str, begin: int) -> int:
         """The seq of an event before the time `begin`, near to it if counts were noted there."""
@@ -186,3 +184,27 @@ class Exporter:
                 return
             yield page
             seq = page[-1].seq
+
+
+def gaps_of(ranges: Sequence[tuple[int, int]], after: int, before: int) -> list[Gap]:
+    """What is missing between two seqs, as gaps that were dropped and gaps that were not.
+
+    `ranges`: what was dropped, both ends included, in order of their beginnings.
+    """
+    gaps: list[Gap] = []
+    told = after
+    for first, last in ranges:
+        last = min(last, before - 1)
+        if last <= told or first >= before:
+            continue
+        if first > told + 1:
+            gaps.append(Gap(told, first))
+            told = first - 1
+        if gaps and gaps[-1].dropped:
+            gaps[-1].before_seq = last + 1
+        else:
+            gaps.append(Gap(told, last + 1, dropped=True))
+        told = last
+    if told < before - 1:
+        gaps.append(Gap(told, before))
+    return gaps

@@ -15,9 +15,13 @@ from ..core.events import Record
 from ..core.log import START, LogReader, check_contiguous
 from .connection import translated
 from .queries import archived_events, checkpoints, job_events
+from .rows import read_record
 from .statements import statement
 
 PAGE = 1000
+
+WINDOW = 2500
+"""Archived events looked at by one statement for those of some types."""
 
 
 class Cursor(NamedTuple):
@@ -30,14 +34,22 @@ class Cursor(NamedTuple):
 class History:
     """Tells the events of logs in order, and remembers up to where.
 
-    `pool` is of `projections.queries.connect`; `reader` allows for blocks of `block_ms`.
-    Raises Unavailable and LogGap.
+    `pool` is of `projections.queries.connect`; `reader` allows for blocks of `block_ms`. `types`:
+    of archived events of other types only some are told, each standing for all since the one told
+    before; None: all are asked for. Raises Unavailable and LogGap.
     """
 
     def __init__(
-        self, pool: Any, reader: LogReader, *, page: int = PAGE, block_ms: int = 500
+        self,
+        pool: Any,
+        reader: LogReader,
+        *,
+        page: int = PAGE,
+        block_ms: int = 500,
+        types: Sequence[str] | None = None,
     ) -> None:
         self._pool = pool
+        self._types = None if types is None else list(types)
         self._reader = reader
         self._page = page
         self._block_ms = block_ms
@@ -98,10 +110,8 @@ class History:
         """The events of one partition up to the seq `end`, and those that were read with it."""
         while self._at[partition].seq < end:
             seq = self._at[partition].seq
-            records = await archived_events(self._pool, partition, seq, self._page)
-            if records:
-                await self._move(partition, records)
-            else:
+            records = await self._archived(partition, seq)
+            if not records:
                 try:
                     records = await self._next_in_stream(partition)
                 except LogGap:
@@ -110,6 +120,21 @@ class History:
                     continue
             for record in records:
                 yield record
+
+    async def _archived(self, partition: str, seq: int) -> list[Record]:
+        """The next events of the archive; with types, those that are to be told of the next."""
+        if self._types is not None:
+            args = partition, seq, WINDOW, self._types, self._page
+            with translated():
+                rows = await self._pool.fetch(statement("events_of_types"), *args)
+            if rows and rows[0]["whole"]:
+                records = [read_record(row) for row in rows]
+                self._at[partition] = Cursor(records[-1].seq, records[-1].entry)
+                return records
+        records = await archived_events(self._pool, partition, seq, self._page)
+        if records:
+            await self._move(partition, records)
+        return records
 
     async def _next_in_stream(self, partition: str) -> list[Record]:
         """The next events, which the archive does not have."""

@@ -16,6 +16,7 @@ from ..core.log import LogReader
 from ..core.queue import Directory
 from ..core.workers import Workers
 from .conservation.auditor import Auditor
+from .linker import keep_linking
 from .projector import BLOCK_MS, Projector
 from .retention import keep_dropping
 
@@ -57,7 +58,10 @@ async def project(settings: Settings, stop: asyncio.Event) -> None:
         with contextlib.suppress(Unavailable):
             await check_server(commands)
         directory = Directory(commands, keys)
-        beside = [asyncio.create_task(keep_dropping(settings, stop))]
+        beside = [
+            asyncio.create_task(keep_dropping(settings, stop)),
+            asyncio.create_task(keep_linking(settings, directory, LogReader(commands, keys))),
+        ]
         if settings.audit_rate:
             auditor = Auditor(settings, directory, Workers(commands, keys))
             beside.append(asyncio.create_task(auditor.run(stop)))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
+from ..core.encryption import NAMES
 from ..core.subjects import Wrapped
 from .connection import translated
 
@@ -27,9 +28,14 @@ UPDATE subject_keys
 _LIVE = """
 SELECT subject, id, wrapped FROM subject_keys
  WHERE wrapped IS NOT NULL AND id > $1 ORDER BY id LIMIT $2"""
-
 _ERASED = """
 SELECT id FROM subject_keys WHERE wrapped IS NULL AND id > $1 ORDER BY id LIMIT $2"""
+_REWRAP = """
+UPDATE subject_keys AS key SET wrapped = new.wrapped
+  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS new (id, old, wrapped)
+ WHERE key.id = new.id AND key.wrapped = new.old"""
+_KEEP_NAMES = """
+INSERT INTO subject_keys (id, subject, wrapped) VALUES ($1, $1, $2) ON CONFLICT (id) DO NOTHING"""
 
 
 class KeyRow(NamedTuple):
@@ -82,3 +88,17 @@ async def erased(pool: Any, after: str = "", limit: int = 1000) -> list[str]:
     """Ids of keys that were erased, in order: a Redis that went back may have them still."""
     with translated():
         return [row["id"] for row in await pool.fetch(_ERASED, after, limit)]
+
+
+async def keep_names(pool: asyncpg.Pool, wrapped: bytes) -> None:
+    """Keep the secret that names subjects, wrapped, unless one is kept."""
+    with translated():
+        await pool.execute(_KEEP_NAMES, NAMES, wrapped)
+
+
+async def rewrap(pool: asyncpg.Pool, keys: Collection[tuple[str, bytes, bytes]]) -> int:
+    """Put keys wrapped anew (id, wrapped before, wrapped now) in the place of those before; how
+    many: not of what was erased or changed meanwhile."""
+    ids, old, new = ([key[column] for key in keys] for column in range(3))
+    with translated():
+        return int((await pool.execute(_REWRAP, ids, old, new)).removeprefix("UPDATE "))

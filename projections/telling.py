@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..core.errors import InvalidCursor
-from ..core.events import Record
+from ..core.events import KINDS, Record
 from ..core.log import START, LogReader
 from .as_of import JobPast
 from .as_of.reading import END
@@ -25,7 +25,12 @@ from .history import History
 from .statements import statement
 
 MOST_EXAMINED = 5000
-"""Events looked at for one page: with filters it may hold fewer than asked for, even none."""
+"""Events read for one page: with filters it may hold fewer than asked for, even none."""
+
+MOST_PASSED = 20_000
+"""Events looked at for one page, with those of other types that are passed over in the archive."""
+
+_ACTED = frozenset(name for name, kind in KINDS.items() if "actor" in kind.__struct_fields__)
 
 
 class Place(NamedTuple):
@@ -46,6 +51,13 @@ class EventFilter(msgspec.Struct, frozen=True):
     actor: str | None = None
     begin: int | None = None
     end: int | None = None
+
+    @property
+    def possible(self) -> tuple[str, ...] | None:
+        """The types that can fit; None: any."""
+        if self.actor is None:
+            return self.types or None
+        return tuple(sorted(_ACTED.intersection(self.types or _ACTED)))
 
     def fits(self, record: Record) -> bool:
         """Whether an event is one that is asked for."""
@@ -97,20 +109,23 @@ async def tell(
     page. Needed where there are several partitions.
     """
     end = min(now, END if wanted.end is None else wanted.end)
-    history = History(pool, reader, page=min(limit, 500) + 1)
+    history = History(pool, reader, page=min(limit, 500) + 1, types=wanted.possible)
+    seqs: dict[str, int] = {}
     for partition in sorted(partitions):
         place = places.get(partition) or await first_place(pool, partition, wanted.begin)
         await history.start(partition, place.seq, place.entry)
-    reached, items, examined = dict(places), list[Record](), 0
+        seqs[partition] = place.seq
+    reached, items, examined, passed = dict(places), list[Record](), 0, 0
     async with aclosing(history.backlog()) as records:
         async for record in records:
             if record.time >= end:
                 break
             reached[record.partition] = Place(record.seq, record.entry)
-            examined += 1
+            examined, passed = examined + 1, passed + record.seq - seqs[record.partition]
+            seqs[record.partition] = record.seq
             if wanted.fits(record):
                 items.append(record)
-            if len(items) == limit or examined == MOST_EXAMINED:
+            if len(items) == limit or examined == MOST_EXAMINED or passed >= MOST_PASSED:
                 return EventPage(items, reached, more=True)
     return EventPage(items, reached, more=False)
 

@@ -30,7 +30,7 @@ times = st.integers(START_MS, START_MS + 10**9)
 delays = st.integers(0, 10**7)
 faults = st.builds(
     ev.Fault, type=names, message=st.text(max_size=20), traceback=st.text(max_size=9)
-) | st.builds(ev.Fault, type=names, message=st.just(""), sealed=data)
+) | st.builds(ev.Fault, type=names, message=st.just(""), encrypted=data)
 
 _spec: dict[str, Any] = {
     "type": names,
@@ -107,7 +107,8 @@ def next_events(job: Job, tries: int, last: ev.Event) -> st.SearchStrategy[ev.Ev
         st.builds(ev.JobSnoozed, delay_ms=delays),
         st.builds(ev.JobReleased, reason=st.just("drain"), delay_ms=st.just(0) | delays),
         st.builds(ev.JobLeaseExpired, worker=names, crashes=st.just(job.crashes + 1)),
-        st.builds(ev.JobCrashed, worker=names, crashes=st.just(job.crashes + 1), cause=names),
+        st.builds(ev.JobCrashed, worker=names, crashes=st.just(job.crashes + 1), cause=names,
+                  delay_ms=st.just(0) | delays),
         st.builds(ev.JobCancelRequested, **_by),
         st.just(ev.JobQueued("group_lost")),
         _cancelled,

@@ -13,6 +13,9 @@ from .messages import Begun, Ended, Halt, Hello, Ready, Run, Unfit
 START_SECONDS = 60.0
 """Seconds a process has to load the apps."""
 
+BEGIN_SECONDS = 10.0
+"""Seconds a process has to begin with a job: what an earlier one left running may hold it up."""
+
 MERCY = 2.0
 """Seconds a handler that is to stop has for its cleanup before its process is killed."""
 
@@ -85,17 +88,21 @@ class Child:
         self.runs += 1
         self._line.send(Run(lease))
         has_begun = False
+        late = asyncio.get_running_loop().call_later(BEGIN_SECONDS, self._line.kill)
         try:
             while (message := await self._line.receive()) is not None:
                 if isinstance(message, Ended):
                     self.memory = message.memory
                     return message
                 has_begun = True
+                late.cancel()
                 begun()
         except BaseException:
             self.spent = True
             await self._end_soon()
             raise
+        finally:
+            late.cancel()
         self.spent = True
         raise Died(self._line.cause, begun=has_begun)
 

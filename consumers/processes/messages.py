@@ -47,7 +47,7 @@ class Unfit(msgspec.Struct, frozen=True, tag=True):
 
 
 class Begun(msgspec.Struct, frozen=True, tag=True):
-    """The job is in hand: if the process dies now, the job may be why."""
+    """The job is what runs from now on: if the process dies now, the job may be why."""
 
 
 class Ended(msgspec.Struct, frozen=True, tag=True):

@@ -15,6 +15,7 @@ from .. import outcomes
 from ..attempts import Attempt
 from ..errors import HandlerError
 from ..handlers import Registry
+from ..slots import Slots
 from .child import LEAVE, CannotStart, Child, Died
 from .messages import Ended, Hello
 
@@ -24,8 +25,7 @@ IDLE_SECONDS = 300.0
 """Seconds a process is kept without work."""
 
 PATIENCE = 10.0
-"""Seconds a suspect waits for a process before it is handed back: a worker that died may leave more
-of them than there are processes, and they must not take the slots of all others."""
+"""Seconds a job waits for a process before it is asked whether it takes the slots of others."""
 
 TRIES = 3
 """Processes that may die one after another before they have begun with a job."""
@@ -39,8 +39,14 @@ class Processes:
     """
 
     def __init__(
-        self, settings: Settings, registry: Registry, apps: Sequence[str], worker: str
+        self,
+        settings: Settings,
+        registry: Registry,
+        apps: Sequence[str],
+        worker: str,
+        slots: Slots,
     ) -> None:
+        self._slots = slots
         self._settings = settings
         self._apps = tuple(apps)
         self._worker = worker
@@ -56,10 +62,8 @@ class Processes:
 
         When cancelled, the handler is told to stop, and its process killed.
         """
-        try:
-            await self._wait_for_room(attempt)
-        except TimeoutError:
-            return outcomes.no_process(attempt)
+        if not await self._found_room():
+            return outcomes.no_process(attempt, outcomes.CROWDED_RELEASE)
         try:
             ended = await self._run(attempt, begun)
         except Died as death:
@@ -92,12 +96,19 @@ class Processes:
         except TimeoutError:
             _log.error("processes of jobs do not end although they were killed")
 
-    async def _wait_for_room(self, attempt: Attempt) -> None:
-        """Take one of the places. Raises TimeoutError for a suspect that waited too long."""
-        handler = attempt.handler
-        suspect = handler is None or handler.executor != "process"
-        async with asyncio.timeout(PATIENCE if suspect else None):
-            await self._free.acquire()
+    async def _found_room(self) -> bool:
+        """Take one of the places; False: it waited for long, and most slots are taken by now.
+
+        So jobs for processes never hold more than half of the slots for long: behind them may be
+        others, which need none. One that is handed back frees its slot before the next is asked.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    return await self._free.acquire()
+            except TimeoutError:
+                if self._slots.free < self._slots.limit // 2:
+                    return False
 
     async def _run(self, attempt: Attempt, begun: Callable[[], object]) -> Ended:
         last: Died | None = None

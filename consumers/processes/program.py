@@ -95,7 +95,7 @@ async def _serve(
     hung_up = asyncio.Event()
     reader = threading.Thread(
         target=_follow,
-        args=(messages, place, hung_up, asyncio.get_running_loop(), answer),
+        args=(messages, place, hung_up, asyncio.get_running_loop()),
         name="worker",
         daemon=True,
     )
@@ -145,6 +145,9 @@ class Place:
         await self._redis.aclose()
 
     async def _execute(self, attempt: Attempt, task: "asyncio.Task[None]") -> None:
+        # Here, and not where it is read: a process that dies of what came before, even while the
+        # answer to that is written, has not begun this one.
+        self._answer(Begun())
         await self._executor.execute(attempt, task)
         # One whose lease was lost has no verdict; what the worker is told then is refused.
         finish = self._finish or outcomes.stopped(attempt, None)
@@ -199,13 +202,11 @@ def _follow(
     place: Place,
     hung_up: asyncio.Event,
     loop: asyncio.AbstractEventLoop,
-    answer: Answer,
 ) -> None:
     """Hand on what the worker says, in a thread: also while a handler blocks the loop."""
     for message in messages:
         match message:
             case Run():
-                answer(Begun())
                 loop.call_soon_threadsafe(place.run, message)
             case Halt():
                 loop.call_soon_threadsafe(place.halt)

@@ -31,6 +31,7 @@ from ..threads import Threads
 from ..worker import end
 from .errors import StillRunning
 from .ground import Ground
+from .kin import Kin
 from .parts import Lent, QuietSlots, Timed
 
 AT_START = ""
@@ -71,6 +72,7 @@ class Crew:
         self._maintenance = Maintenance(
             None, sweep=settings.sweep, lease=settings.lease, max_crashes=settings.max_crashes
         )
+        self._kin = Kin(ground)
         self._scheduling = Scheduling(ground.schedules, lambda: self._queues, settings.sweep)
         self._committers: dict[str, Committer] = {}
         self._committing: list[asyncio.Task[None]] = []
@@ -120,6 +122,7 @@ class Crew:
         """Run what may run now, once over all queues; how many attempts, at most `most`."""
         count = 0
         await self._until_quiet()
+        await self.tell()
         for partition in self._queues:
             queue = self._ground.directory.queue(partition)
             await self._plan(partition)
@@ -133,6 +136,10 @@ class Crew:
             if count >= most:
                 break
         return count
+
+    async def tell(self) -> bool:
+        """Tell jobs that wait for others of their ends; whether there were any."""
+        return await self._kin.tell()
 
     async def _plan(self, partition: str) -> None:
         if partition in await self._ground.schedules.partitions():

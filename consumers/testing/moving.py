@@ -1,7 +1,8 @@
 """Time passing on a real server.
 
 Its clock cannot be moved, so whatever it keeps that holds a time is moved back instead: due times,
-expiries, the age of leases, rates, and how long commands, locks and ends are remembered.
+expiries, the age of leases and of notices that were taken, rates, and how long commands, locks and
+ends are remembered.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from typing import Any
 
 from ...core.connection import call
 from ...core.hot import _HEADER
-from ...core.keys import GROUP, Keys
+from ...core.keys import GROUP, JOINERS, Keys
 
 MOST_LEASES = 10_000
+DEPENDENT = 6
 
 
 class Mover:
@@ -25,9 +27,10 @@ class Mover:
     async def move(self, partition: str, ms: int) -> None:
         """Let `ms` pass in a partition where nobody works meanwhile."""
         base = self._keys.base(partition)
-        for name in ("due", "timers"):
+        for name in ("due", "timers", "dependents"):
             scores = await self._redis.zrange(f"{base}:{name}", 0, -1, withscores=True)
-            for member, score in scores:
+            # 0 in `dependents`: at once, whatever time it is.
+            for member, score in [one for one in scores if one[1] > 0]:
                 await self._redis.zadd(f"{base}:{name}", {member: score - ms})
         for raw in await self._redis.keys(f"{base}:*"):
             key = raw.decode()
@@ -36,29 +39,38 @@ class Mover:
     async def _move(self, key: str, kind: str, ms: int) -> None:
         match kind:
             case "job":
-                await self._move_expiry(key, ms)
+                await self._move_header(key, ms)
             case "ready":
-                await self._age_leases(key, ms)
+                await self._age(key, GROUP, ms)
+            case "ended":
+                await self._age(key, JOINERS, ms)
             case "rate":
                 on_time = int(await self._redis.get(key)) - ms * 1000
                 await self._redis.set(key, max(on_time, 0), keepttl=True)
-            case "once" | "gone" | "unique":
+            case "once" | "gone" | "unique" | "early":
                 if (left := await self._redis.pttl(key)) >= 0:
                     await self._redis.pexpire(key, left - ms)  # in the past it is deleted
             case _:
                 pass
 
-    async def _move_expiry(self, key: str, ms: int) -> None:
+    async def _move_header(self, key: str, ms: int) -> None:
+        """When a job expires, and when one that waits for others is to run."""
         header = list(_HEADER.unpack(await self._redis.getrange(key, 0, _HEADER.size - 1)))
+        moved = header.copy()
+        held = header[8].rstrip(b"\0")
+        if header[0] == DEPENDENT and held.isdigit():
+            moved[8] = b"%d" % max(int(held) - ms, 1)
         if header[7]:
-            header[7] -= ms
-            await self._redis.setrange(key, 0, _HEADER.pack(*header))
+            moved[7] -= ms
+        if moved != header:
+            await self._redis.setrange(key, 0, _HEADER.pack(*moved))
 
-    async def _age_leases(self, lane: str, ms: int) -> None:
-        if not await self._redis.xinfo_groups(lane):
+    async def _age(self, stream: str, group: str, ms: int) -> None:
+        """What was given of a stream was given so much earlier."""
+        if not await self._redis.xinfo_groups(stream):
             return
-        for lease in await self._redis.xpending_range(lane, GROUP, "-", "+", MOST_LEASES):
-            idle = lease["time_since_delivered"] + ms
-            owner, entry = lease["consumer"], lease["message_id"]
-            command = ("XCLAIM", lane, GROUP, owner, 0, entry, "IDLE", idle, "JUSTID")
+        for taken in await self._redis.xpending_range(stream, group, "-", "+", MOST_LEASES):
+            idle = taken["time_since_delivered"] + ms
+            owner, entry = taken["consumer"], taken["message_id"]
+            command = ("XCLAIM", stream, group, owner, 0, entry, "IDLE", idle, "JUSTID")
             await call(self._redis, *command)

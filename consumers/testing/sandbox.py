@@ -65,6 +65,8 @@ class Sandbox:
         self._registry = _registry(app)
         self._elsewhere = frozenset(elsewhere)
         self._strict = strict
+        if "erasure_secret" in settings:
+            raise SandboxError("erasure_secret: expected none, nothing is sealed in a sandbox")
         self._settings = Settings(concurrency=concurrency, **settings)
         self._served = {"default", *self._registry.queues, *queues}
         self._ground = _ground(server, start)
@@ -117,10 +119,10 @@ class Sandbox:
         submissions = self._crew.submissions
         try:
             made = await submissions.prepare(type, type, payload, options, self._ground.time())
+            self._check_served(type, made[0])
+            job = await submissions.send(*made, "submit")
         except StepError as error:
             raise SandboxError(str(error)) from error
-        self._check_served(type, made[0])
-        job = await submissions.send(*made, "submit")
         await self._ground.refresh()
         return job
 
@@ -131,8 +133,10 @@ class Sandbox:
         """
         limit, count = most or MOST_ATTEMPTS, 0
         async with self._working:
-            while count < limit and (ran := await self._crew.round(limit - count)):
-                count += ran
+            while count < limit:
+                count += (ran := await self._crew.round(limit - count))
+                if not ran and not await self._crew.tell():
+                    break
             await self._ground.refresh()
         if most is None and count >= limit:
             raise NeverQuiet(count, [name for name, _ in self._crew.ran.most_common(3)])

@@ -32,6 +32,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     steps     step → what is kept of it: a result, of a sleep when it ends, of a submission the id
     story     its events in order, without the leading ``job.``
     run_at    when it is to run, if it waits for a time
+    depends_on  the jobs it waits for, or waited for
     """
 
     id: str
@@ -49,6 +50,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     blocked_on: str | None
     tags: list[str]
     metadata: dict[str, str]
+    depends_on: list[str]
     schedule: str | None
     version: int
     steps: dict[str, Any]
@@ -63,6 +65,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 def happened(records: Iterable[ev.Record]) -> list[Happened]:
     """Records as a test sees them."""
     return [Happened(one.type, moment(one.time), one.job, decode(one)) for one in records]
+
+
+def state_of(records: Iterable[ev.Record]) -> JobState | None:
+    """The state of a job, from all its records; None: there are none."""
+    job = fold((one, decode(one)) for one in records)
+    return None if job is None else job.state
 
 
 def snapshot(records: Iterable[ev.Record]) -> Snapshot:
@@ -87,11 +95,18 @@ def snapshot(records: Iterable[ev.Record]) -> Snapshot:
         blocked_on=job.blocked_on,
         tags=job.tags,
         metadata=job.metadata,
+        depends_on=parents_of(events),
         schedule=job.schedule,
         version=job.version,
         steps=steps_of(events),
         story=[one.type.removeprefix("job.") for one, _ in pairs],
     )
+
+
+def parents_of(events: Iterable[ev.Event]) -> list[str]:
+    """The jobs that one waits for, or waited for, by its last spec."""
+    specs = [event for event in events if isinstance(event, ev.JobSubmitted | ev.JobReplaced)]
+    return specs[-1].depends_on
 
 
 def steps_of(events: Iterable[ev.Event]) -> dict[str, Any]:

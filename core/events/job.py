@@ -94,13 +94,14 @@ class JobSucceeded(Event, frozen=True):
 class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
     """What went wrong in an attempt; the traceback is trimmed.
 
-    sealed  of a job with a subject: message and traceback, which are empty then
+    encrypted  of a job with a subject: message and traceback, which are empty then; `sealed` in the
+               log
     """
 
     type: str
     message: str
     traceback: str = ""
-    sealed: Data | None = None
+    encrypted: Data | None = msgspec.field(default=None, name="sealed")
 
 
 class JobAttemptFailed(Event, frozen=True):
@@ -149,15 +150,16 @@ class JobLeaseExpired(Event, frozen=True):
 
 
 class JobCrashed(Event, frozen=True):
-    """The process that ran the job alone died: the job is queued again, one crash richer.
+    """The process that ran the job alone died: the job runs again, one crash richer.
 
-    `cause`: how it died (`killed by SIGSEGV`, `exited with 3`).
+    `cause`: how it died (`killed by SIGSEGV`, `exited with 3`). `delay_ms`: the wait from now on.
     """
 
     name = "job.crashed"
     worker: str
     crashes: int
     cause: str
+    delay_ms: int = 0
 
 
 class JobCancelRequested(Command, frozen=True):

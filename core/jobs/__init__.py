@@ -16,21 +16,25 @@ The same function folds live batches, rebuilds tables and checks histories.
 
 from .evolve import ALLOWED, advance, begin, evolve, fold
 from .state import JOBS, LIVE, TERMINAL, WAITING, Job, JobState, Progress
-from .states import state_after, state_before
+from .states import ASK_BODY, MOVES, Move, move_of, state_after, state_before
 
 __all__ = [
     "ALLOWED",
+    "ASK_BODY",
     "JOBS",
     "LIVE",
+    "MOVES",
     "TERMINAL",
     "WAITING",
     "Job",
     "JobState",
+    "Move",
     "Progress",
     "advance",
     "begin",
     "evolve",
     "fold",
+    "move_of",
     "state_after",
     "state_before",
 ]

@@ -89,18 +89,26 @@ def _snoozed(job: Job, event: ev.JobSnoozed, time: int) -> None:
 
 
 def _released(job: Job, event: ev.JobReleased, time: int) -> None:
-    if event.delay_ms:
+    _again(job, event.delay_ms, time)
+
+
+def _again(job: Job, delay_ms: int, time: int) -> None:
+    if delay_ms:
         job.state = JobState.SCHEDULED
-        job.run_at = time + event.delay_ms
+        job.run_at = time + delay_ms
     else:
         job.state = JobState.QUEUED
         job.ready_at = time
 
 
-def _crashed(job: Job, event: ev.JobLeaseExpired | ev.JobCrashed, time: int) -> None:
-    job.state = JobState.QUEUED
+def _lease_expired(job: Job, event: ev.JobLeaseExpired, time: int) -> None:
     job.crashes = event.crashes
-    job.ready_at = time
+    _again(job, 0, time)
+
+
+def _crashed(job: Job, event: ev.JobCrashed, time: int) -> None:
+    job.crashes = event.crashes
+    _again(job, event.delay_ms, time)
 
 
 def _cancel_requested(job: Job, event: ev.JobCancelRequested, time: int) -> None:
@@ -167,7 +175,7 @@ CHANGES: dict[type[ev.Event], Callable[[Job, Any, int], None]] = {
     ev.JobFailed: _failed,
     ev.JobSnoozed: _snoozed,
     ev.JobReleased: _released,
-    ev.JobLeaseExpired: _crashed,
+    ev.JobLeaseExpired: _lease_expired,
     ev.JobCrashed: _crashed,
     ev.JobCancelRequested: _cancel_requested,
     ev.JobCancelled: _cancelled,

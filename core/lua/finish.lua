@@ -83,10 +83,10 @@ for k = 1, #keys do
       else
         local delay = tonumber(ARGV[at + 4])
         local tries = kind == 'retry' and attempt + 1 or attempt
-        if kind == 'crashed' or kind == 'released' and delay == 0 then
-          if kind == 'crashed' then
-            crashes = math.min(crashes + 1, 65535)
-          end
+        if kind == 'crashed' then
+          crashes = math.min(crashes + 1, 65535)
+        end
+        if delay == 0 and (kind == 'crashed' or kind == 'released') then
           -- It keeps what it has passed: it is the next to run, and those of its key stay behind it.
           entry = enter(priority, id)
           redis.call('SETRANGE', keys[k], 0, pack(QUEUED, priority, flags, crashes, tries,

@@ -183,8 +183,9 @@ local function hear_at_once(k, id)
   else
     redis.call('UNLINK', early_key(id))
   end
-  if #found > 0 then
-    hear(id, redis.call('GETRANGE', job_key(id), 0, HEAD), found)
+  local raw = redis.call('GETRANGE', job_key(id), 0, HEAD)
+  if #found > 0 and struct.unpack(FORMAT, raw) == DEPENDENT then  -- or it was replaced at once
+    hear(id, raw, found)
   end
 end
 

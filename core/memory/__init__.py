@@ -14,14 +14,18 @@ The rooms, one class each
     due.py        `Due`: jobs that wait for an instant, in the order of those instants
     locks.py      `Locks`: which job stands for all like it
     gates.py      `Gates`: limits, who has passed the gate of each, and who waits there
+    links.py      `Links`: who waits for whom, what is kept for jobs that are not there yet, and the
+                  outbox of ends that are still to be told
     rooms.py      `Rooms`: all of them, the mode, the bell, answers that may be asked for again
     passing.py    `Passing`: how jobs pass gates, wait, are let in and leave; how a job ends
     partition.py  `Partition`: how jobs are promoted
+    joining.py    `Joining`: how a job that waits for others goes on, or ends with them
     refusals.py   what no verb takes
 
 The verbs, one method each, by who calls them: `submitting.py`, `working.py`, `stepping.py`,
-`operating.py`, `planning.py` (schedules), `maintaining.py`. `queue.py` puts them together as
-`MemoryPartition` and gives them the face of `core.queue`; `directory.py` that of all partitions.
+`operating.py`, `planning.py` (schedules), `maintaining.py`, `linking.py` (jobs that wait for
+others). `queue.py` puts them together as `MemoryPartition` and gives them the face of `core.queue`;
+`directory.py` that of all partitions.
 
 A new verb is a method in the file of its callers, one in `queue.py`, and a rule in `tests/model`. A
 verb that is not here is refused by name (`NotInMemory`). A new reason why a job waits is a room of
@@ -47,6 +51,13 @@ The life of a job
                 Who leaves a gate lets the next in, by priority and then by arrival: job.queued
                 {limit}. Room of a concurrency limit is kept until the job ends or waits for a time;
                 a rate is paid when a job starts, and no more are let in than may start at once.
+    held back   a job that waits for others is blocked from its submission on. It hears how they
+                end, any number of times and in any order, also before it is there or while it is
+                open and does not know yet for whom it waits. Joined, it may run or waits for its
+                time; or it ends with the first that did not succeed. Who waits for a job is noted
+                at that job; once it ends they are put into the outbox, but for those that wait on
+                after a failure (`*`): they stay noted for the next end. Whoever stops waiting on
+                says so.
     replaced    by a submission whose lock a waiting job holds: fresh attempts and no steps, at its
                 new place. Others are let in at the gates it left once the whole submission is done.
     ended       nothing is kept, but of a job that was redriven or discarded its last version, for
@@ -58,9 +69,10 @@ claim, renewal or reaping is possible in that lane before `mend`. A claim that m
 refused after it has served the lanes before: what it started there the worker finds by `held`.
 
 What is not said: in which order crowded gates are looked at by who looks at all of them (`promote`,
-`configure`); the memory must agree with the server in one of the orders. Nor how much one call does
-of what would hold up a server: a purge takes all that wait for a time at once, and no log is cut
-off.
+`configure`); the memory must agree with the server in one of the orders. Nor which of the ends that
+one call brings about share a notice of the outbox, and their order there. Nor how much one call
+does of what would hold up a server: a purge takes all that wait for a time at once, and no log is
+cut off.
 
 The bell has at most one token. It is rung whenever somebody who waits may have something to do.
 """

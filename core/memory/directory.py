@@ -10,8 +10,9 @@ from ..keys import Keys
 from ..queue import Directory
 from ..schedule_index import Schedules
 from ..schedule_store import PartitionSchedules, State
+from ..subjects import SubjectKeys
 from .clock import Clock
-from .queue import MemoryQueue
+from .queue import MemoryQueue, NotInMemory
 
 
 class MemoryDirectory(Directory):
@@ -22,6 +23,7 @@ class MemoryDirectory(Directory):
         self.clock = clock
         self.queues: dict[str, MemoryQueue] = {}
         self._registered: set[str] = set()
+        self._linked: set[str] = set()
         self._types: dict[str, bytes] = {}
 
     def queue(self, partition: str) -> MemoryQueue:
@@ -31,9 +33,21 @@ class MemoryDirectory(Directory):
             found = self.queues[partition] = MemoryQueue(partition, self.clock)
         return found
 
+    def subject_keys(self) -> SubjectKeys:
+        """Raises NotInMemory: nothing is sealed in memory."""
+        raise NotInMemory("subject_keys")
+
     async def register(self, partition: str) -> None:
         """As `Directory.register`."""
         self._registered.add(partition)
+
+    async def link(self, partition: str) -> None:
+        """As `Directory.link`."""
+        self._linked.add(partition)
+
+    async def linked(self) -> list[str]:
+        """As `Directory.linked`."""
+        return sorted(self._linked)
 
     async def has(self, partition: str) -> bool:
         """As `Directory.has`."""

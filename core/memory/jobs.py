@@ -20,6 +20,7 @@ class Head(msgspec.Struct, frozen=True):
     concurrency_key: str | None = None
     rate_key: str | None = None
     lock: str | None = None
+    on_parent_failure: str | None = None
 
 
 @lru_cache(maxsize=1000)
@@ -40,6 +41,9 @@ class Live:
     cancel    cancellation was requested while it ran
     redriven  it had ended before
     locked    it holds the lock that its spec names until it ends, if nobody took it over
+    depends   it waits for others; `hold`: when it is to run once it does no more, as submit.lua
+              is given it
+    awaited   others wait for it, or did
     steps     step → body of its job.checkpointed
     """
 
@@ -55,6 +59,9 @@ class Live:
     cancel: bool = False
     redriven: bool = False
     locked: bool = False
+    depends: bool = False
+    hold: str = ""
+    awaited: bool = False
     steps: dict[str, bytes] = field(default_factory=dict)
 
     def expired(self, now: int) -> bool:

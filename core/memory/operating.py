@@ -58,7 +58,7 @@ class Operating(Submitting):
             return refused
         self.jobs.gone.pop(ended.id, None)
         job = Live(ended.id, ended.priority, ended.spec, JobState.QUEUED, version=ended.version)
-        job.redriven = True
+        job.redriven, job.awaited = True, job.id in self.links.awaited
         self.jobs.live[job.id] = job
         if ended.delay_ms:
             at = self.now + ended.delay_ms
@@ -104,6 +104,8 @@ class Operating(Submitting):
             return "running"
         if job.expired(at):
             return "too_late"
+        if job.depends:
+            return self._reschedule_dependent(job, at, body)
         if at == self.now and job.state in (JobState.QUEUED, JobState.BLOCKED):
             return "ready"
         self.withdraw(job)
@@ -116,6 +118,15 @@ class Operating(Submitting):
         self.enter(job)
         self.bell = True
         return "queued"
+
+    def _reschedule_dependent(self, job: Live, at: int, body: bytes) -> str:
+        """It has another time once it waits for no others any more."""
+        if at == self.now and not job.hold:
+            return "ready"
+        self.append("job.rescheduled", job, body)
+        self.append("job.blocked", job, said(on="jobs"))
+        job.hold = str(at) if at > self.now else ""
+        return "rescheduled"
 
     # -- the queue ----------------------------------------------------------------
 
@@ -138,7 +149,7 @@ class Operating(Submitting):
             self.mode,
             sum(len(lane.entries) for lane in lanes) - running,
             len(self.due.at),
-            sum(len(gate.waiting) for gate in self.gates.gates.values()),
+            sum(len(gate.waiting) for gate in self.gates.gates.values()) + len(self.links.seen),
             running,
             min((lane.waiting()[0].at for lane in lanes if lane.waiting()), default=0),
             self.next_due(),
@@ -151,8 +162,8 @@ class Operating(Submitting):
     ) -> Purged:
         """Cancel a part of those that wait; `dry`: count those that wait for a time.
 
-        First those that wait for a time or a limit, all at once. The cursor then names the time
-        of that call: those that may run and did by then come next, `limit` a call.
+        First those that wait for a time, a limit or other jobs, all at once. The cursor then names
+        the time of that call: those that may run and did by then come next, `limit` a call.
         """
         check_cursor(cursor)
         if dry:
@@ -163,7 +174,7 @@ class Operating(Submitting):
             self._cancel_waiting(self.jobs.live[id], by)
         count = len(found)
         if JobState.BLOCKED in states:
-            count += self._purge_blocked(by)
+            count += self._purge_blocked(by) + self._purge_dependents(by)
         self._purged(count, by)
         return Purged(f"ready:{self.now}" if JobState.QUEUED in states else "", count)
 
@@ -198,6 +209,13 @@ class Operating(Submitting):
                 self._cancel_waiting(job, by)
                 count += 1
         return count
+
+    def _purge_dependents(self, by: bytes) -> int:
+        seen = self.links.seen
+        waiting = sorted(seen, key=lambda id: (seen[id], id))
+        for id in waiting:
+            self._cancel_waiting(self.jobs.live[id], by)
+        return len(waiting)
 
     # -- limits -------------------------------------------------------------------
 

@@ -117,9 +117,11 @@ class Passing(Rooms):
     # -- who ends -----------------------------------------------------------------
 
     def end(self, job: Live, *, ran: bool = False) -> None:
-        """The job is over; others may be let in. `ran`: it was running."""
+        """The job is over by the last event; others may be let in. `ran`: it was running."""
         self.jobs.end(job, self.now)
         self.locks.free(job)
+        if job.awaited:
+            self.links.tell(job.id, self.log[-1].type.removeprefix("job."))
         self.leave_gates(job, ran=ran)
 
     def fail(self, job: Live, reason: str, *, ran: bool = False) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +13,9 @@ from ..events import (
     Command,
     Event,
     JobCheckpointed,
+    JobClosed,
     JobDiscarded,
+    JobExtended,
     JobSubmitted,
     WorkerStarted,
     WorkerStopped,
@@ -22,12 +24,14 @@ from ..events import (
 from ..hot import HotJob
 from ..jobs import JobState
 from ..keys import Keys
+from ..linking import Ended, Extended, Joined, Outcome, Overdue
 from ..operating import Mode, Purged, Standing
 from ..progressing import Heard, Told
 from ..queue import MAX_BATCH, Claim, Finish, LeaseRenewer, PartitionQueue, Redrive
 from ..stepping import Checkpoint, Kept
 from ..submitting import NewJob, Receipt
 from .clock import Clock
+from .linking import Linking
 from .maintaining import Maintaining
 from .planning import Planning
 from .stepping import Stepping
@@ -44,7 +48,7 @@ class NotInMemory(MillstreamError):
         super().__init__(f"expected a verb that a log in memory has, got {verb!r}")
 
 
-class MemoryPartition(Stepping, Planning, Maintaining):
+class MemoryPartition(Stepping, Planning, Maintaining, Linking):
     """A partition under all its verbs; pure, and without a server."""
 
 
@@ -58,9 +62,7 @@ class MemoryQueue(PartitionQueue):
         self.rooms = MemoryPartition(partition, clock)
 
     async def submit(self, jobs: Sequence[NewJob], command: str | None = None) -> Receipt:
-        """As `PartitionQueue.submit`. Raises NotInMemory for jobs that wait for others."""
-        if any(job.spec.depends_on for job in jobs):
-            raise NotInMemory("submit with depends_on")
+        """As `PartitionQueue.submit`."""
         return self.rooms.submit(jobs, command or uuid.uuid4().hex)
 
     async def claim(self, worker: str, limit: int, *, held: bool = False) -> Claim:
@@ -69,7 +71,11 @@ class MemoryQueue(PartitionQueue):
 
     async def finish(self, verdicts: Sequence[Finish]) -> list[bool]:
         """As `PartitionQueue.finish`."""
-        return self.rooms.finish(verdicts)
+        before = self.rooms.links.notices
+        accepted = self.rooms.finish(verdicts)
+        if self.on_awaited is not None and self.rooms.links.notices > before:
+            self.on_awaited(self.partition)
+        return accepted
 
     async def reap(self, lease_ms: int, max_crashes: int, limit: int = 200) -> tuple[int, bool]:
         """As `PartitionQueue.reap`."""
@@ -166,7 +172,49 @@ class MemoryQueue(PartitionQueue):
             crashes=found.crashes,
             cancel_requested=found.cancel,
             spec=_spec(found.body),
+            depends=found.depends,
         )
+
+    async def watch(self, pairs: Iterable[tuple[str, str]], *, ended: bool = False) -> list[bool]:
+        """As `PartitionQueue.watch`."""
+        return self.rooms.watch(pairs, ended=ended)
+
+    async def collect(self, limit: int, idle_ms: int = 0) -> list[Ended]:
+        """As `PartitionQueue.collect`."""
+        return self.rooms.collect(limit, idle_ms)
+
+    async def is_open(self, job: str) -> bool:
+        """As `PartitionQueue.is_open`."""
+        return self.rooms.links.is_open(job)
+
+    async def settle(self, entries: Sequence[str]) -> None:
+        """As `PartitionQueue.settle`."""
+        self.rooms.links.settle(entries)
+
+    async def overdue(
+        self, long_ms: int, jobs: int, parents: int, *, look_ms: int, seen: Sequence[str] = ()
+    ) -> list[Overdue]:
+        """As `PartitionQueue.overdue`."""
+        return self.rooms.overdue(long_ms, jobs, parents, look_ms, seen)
+
+    async def outbox(self) -> int:
+        """As `PartitionQueue.outbox`."""
+        return len(self.rooms.links.outbox)
+
+    async def join(self, news: Mapping[str, Sequence[tuple[str, Outcome]]]) -> Joined:
+        """As `PartitionQueue.join`."""
+        return self.rooms.join(news)
+
+    async def extend(
+        self,
+        job: str,
+        parents: Sequence[str],
+        ended: Mapping[str, Outcome],
+        close: JobClosed | None = None,
+    ) -> Extended:
+        """As `PartitionQueue.extend`."""
+        body = body_of(JobExtended(list(parents))) if parents else b""
+        return self.rooms.extend(job, parents, ended, body, body_of(close) if close else b"")
 
     async def ring(self) -> None:
         """As `PartitionQueue.ring`."""
@@ -185,7 +233,7 @@ class MemoryQueue(PartitionQueue):
 
 
 class MemoryRenewer(LeaseRenewer):
-    """The verb `renew`."""
+    """The verbs for threads."""
 
     def __init__(self, queues: Mapping[str, MemoryQueue], worker: str) -> None:
         super().__init__(None, Keys(), worker)
@@ -194,6 +242,10 @@ class MemoryRenewer(LeaseRenewer):
     def renew(self, partition: str, leases: Sequence[tuple[str, int]]) -> list[int]:
         """As `LeaseRenewer.renew`."""
         return self._queues[partition].rooms.renew(self._worker, leases)
+
+    def finish(self, partition: str, verdicts: Sequence[Finish]) -> list[bool]:
+        """As `LeaseRenewer.finish`."""
+        return self._queues[partition].rooms.finish(verdicts)
 
 
 def _told(by: Command) -> bytes:

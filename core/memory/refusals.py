@@ -14,7 +14,7 @@ from ..submitting import NewJob
 
 _RATE = re.compile(r"[1-9]\d* [1-9]\d* \{.*\}")
 _COUNT = re.compile(r"[1-9]\d*")
-_CURSOR = re.compile(r"|(due|parked|ready):\d+")
+_CURSOR = re.compile(r"|(due|parked|dependent|ready):\d+")
 _TIME = re.compile(r"\+\d+|-?\d+")
 _MOST = 2**53
 

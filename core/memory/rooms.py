@@ -9,6 +9,7 @@ from .due import Due
 from .gates import Gates
 from .jobs import Jobs, Live
 from .lanes import Lanes
+from .links import Links
 from .locks import Locks
 from .log import Log
 
@@ -29,6 +30,7 @@ class Rooms:
         self.due = Due()
         self.gates = Gates()
         self.locks = Locks()
+        self.links = Links()
         self.mode: Mode = "open"
         self.bell = False
         self.sweep: list[str] = []
@@ -63,11 +65,20 @@ class Rooms:
         """Take a waiting job from wherever it waits."""
         if job.state is JobState.QUEUED:
             self.lanes.leave(job.priority, job.id)
+        elif job.depends:
+            self.stop_depending(job)
         elif job.state is JobState.BLOCKED:
             for gate in self.gates.gates.values():
                 gate.waiting.pop(job.id, None)
         else:
             self.due.remove(job.id)
+
+    def stop_depending(self, job: Live) -> None:
+        """The job waits for no others; those it would have waited on for hear that it left."""
+        left = self.links.forget(job.id)
+        if job.head.on_parent_failure == "wait":
+            self.links.send(left, job.id, "left")
+        job.depends, job.hold = False, ""
 
     def answered(self, command: str) -> object | None:
         """What was answered to that command, if it came before."""

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ..errors import IdTaken, QueueDraining
 from ..jobs import JobState
 from ..submitting import COMMAND_KEPT_MS, Duplicate, NewJob, Receipt
 from .gates import Gate
 from .jobs import Live
+from .joining import Ends, Joining
+from .links import OPEN
 from .locks import Held, Lock, locks_of
 from .log import EPOCH
-from .partition import Partition
 from .passing import AT_ONCE
 from .refusals import check_dues
 
 
-class Submitting(Partition):
+class Submitting(Joining):
     """Submissions, and what is remembered of them."""
 
     _past = False
@@ -25,15 +26,16 @@ class Submitting(Partition):
         """All or none.
 
         All jobs are made before any is replaced, and only then others are let in where those have
-        left, and those promoted that are due already. No more are promoted than were submitted:
-        who waited longer goes first. A command that is sent again is remembered longer.
+        left, those go on whose parents have ended, and those are promoted that are due already. No
+        more are promoted than were submitted: who waited longer goes first. A command that is sent
+        again is remembered longer.
         """
         seen = self.answered(command)
         if isinstance(seen, Receipt):
             self.answer(command, seen, COMMAND_KEPT_MS)
             return seen._replace(again=True)
         self.refuse_draining()
-        self.check_ids([job.id for job in jobs])
+        self.check_ids([job.id for job in jobs], {one.id for one in jobs if self._is_again(one)})
         check_dues(jobs)
         first, self._past = self.log.seq + 1, False
         refused = [(n, taken) for n, new in enumerate(jobs) if (taken := self._admit(new))]
@@ -41,6 +43,9 @@ class Submitting(Partition):
         twins = [self._settle(n, jobs[n], lock, freed) for n, lock in refused]
         for gate in freed:
             self.let_in(gate, AT_ONCE)
+        twice = {n for n, _ in refused}
+        for new in (new for n, new in enumerate(jobs) if n not in twice and _waits_for(new)):
+            self.hear_at_once(new.id, _known_ends(new))
         if self._past and self.promote_due(len(jobs)):
             self.bell = True
         receipt = Receipt(self.name, EPOCH, first, False, tuple(twins))
@@ -52,13 +57,22 @@ class Submitting(Partition):
         if self.mode == "draining":
             raise QueueDraining(f"queue {self.name} takes no jobs until it is resumed")
 
-    def check_ids(self, ids: Sequence[str]) -> None:
-        """Raises IdTaken if a job of one of these lives, or if one is there twice."""
+    def check_ids(self, ids: Sequence[str], again: Collection[str] = ()) -> None:
+        """Raises IdTaken if a job of one of these lives, or if one is there twice.
+
+        again  of those it is known that the same request made them before
+        """
         known: set[str] = set()
         for id in ids:
-            if id in self.jobs.live or id in known:
+            if (id in self.jobs.live and id not in again) or id in known:
                 raise IdTaken(id)
             known.add(id)
+
+    def _is_again(self, new: NewJob) -> bool:
+        """Whether a request of the same key made this very job."""
+        held = self.locks.in_force(self.now)
+        periods = [lock.digest for lock in locks_of(new) if lock.scope == "period"]
+        return any(held[one].id == new.id for one in periods if one in held)
 
     def _admit(self, new: NewJob) -> Lock | None:
         """Make one job; or the first of its locks that is taken."""
@@ -72,13 +86,26 @@ class Submitting(Partition):
         self.accept(job)
         for lock in locks:
             self.locks.take(lock, job.id, self.log.seq, self.now)
-        self._begin(job, new)
+        if new.before:
+            job.awaited = True
+            self.links.await_(job.id, new.before)
+        if _waits_for(new):
+            self._hold(job, new)
+        else:
+            self._begin(job, new)
         return None
 
     def accept(self, job: Live) -> None:
         """Take a job in: the one place where a job begins."""
         self.log.add("job.submitted", job.id, 1, job.body)
         self.jobs.live[job.id] = job
+
+    def _hold(self, job: Live, new: NewJob) -> None:
+        """The job waits for others, or for itself to be complete."""
+        job.state, job.depends, job.hold = JobState.BLOCKED, True, _due_of(new)
+        unsure = "?" in (new.ended.get(parent) for parent in new.spec.depends_on)
+        self.links.seen[job.id] = 0 if unsure else self.now
+        self.links.depend(job.id, _waits_for(new))
 
     def _begin(self, job: Live, new: NewJob) -> None:
         """The job may run, or waits for its time."""
@@ -119,3 +146,22 @@ class Submitting(Partition):
         job.steps = {}
         self._begin(job, new)
         return left
+
+
+def _waits_for(new: NewJob) -> list[str]:
+    """Whom a job waits for; `open` among them: there may be more to come."""
+    return [*new.spec.depends_on, *([OPEN] if new.spec.open else [])]
+
+
+def _known_ends(new: NewJob) -> Ends:
+    """How those ended that are known to have by who submits the job."""
+    ends = [(parent, new.ended.get(parent, "")) for parent in new.spec.depends_on]
+    return [(parent, outcome) for parent, outcome in ends if outcome not in ("", "?")]
+
+
+def _due_of(new: NewJob) -> str:
+    """When a job is to run that waits for others, as submit.lua is given it."""
+    spec = new.spec
+    if spec.delay_ms is not None:
+        return f"+{spec.delay_ms}"
+    return "" if spec.run_at is None else str(spec.run_at or "-0")

@@ -179,13 +179,13 @@ class Working(Partition):
         return True
 
     def _again(self, job: Live, given: Finish) -> None:
-        """The job runs again: a retry costs an attempt, a crash or a plain release needs no wait.
+        """The job runs again: a retry costs an attempt, a crash or a release may need no wait.
 
         Who does not wait keeps what it has passed.
         """
         if given.verdict == "crashed":
             job.crashes += 1
-        if given.verdict == "crashed" or (given.verdict == "released" and not given.delay_ms):
+        if given.verdict in ("crashed", "released") and not given.delay_ms:
             self.enter(job)
             self.bell = True
             return

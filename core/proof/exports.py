@@ -1,7 +1,8 @@
 """What a verifier reads: the events of an export, whatever became of it, and files of heads."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ..errors import MillstreamError
@@ -22,10 +23,12 @@ class Expected(NamedTuple):
 
     spans   partition → its part of the log; None: all of every partition
     before  heads made after this (ms since 1970) are of events it may not have; None: all are not
+    dropped partition → ranges of seqs, both ends included, that it says were dropped for their age
     """
 
     spans: dict[str, Span] | None = None
     before: int | None = None
+    dropped: Mapping[str, list[tuple[int, int]]] = MappingProxyType({})
 
 
 def read_events(path: Path) -> Iterator[Record]:
@@ -53,10 +56,14 @@ def expected_of(path: Path) -> Expected:
     if manifest is None:
         return Expected()
     asked = manifest.span
+    dropped = {
+        queue.queue: [(gap.after_seq + 1, gap.before_seq - 1) for gap in queue.gaps if gap.dropped]
+        for queue in manifest.queues
+    }
     if asked.begin is not None or asked.end is not None:
-        return Expected(_files(manifest), manifest.started_at)
+        return Expected(_files(manifest), manifest.started_at, dropped)
     spans = dict.fromkeys(asked.queues, EVERYTHING) if asked.queues else None
-    return Expected(spans, manifest.started_at)
+    return Expected(spans, manifest.started_at, dropped)
 
 
 def _files(manifest: Manifest) -> dict[str, Span]:

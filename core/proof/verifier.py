@@ -3,7 +3,8 @@
 Memory is bounded: of a segment whose events have all come nothing is kept.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from ..audits.findings import Finding, Findings
 from ..events import Record
 from .chains import Chain, Segment, read_chains
-from .heads import SignedHead, event_hash
+from .heads import Head, SignedHead, event_hash
 from .merkle import root
 from .signing import PublicKeys
 
@@ -29,6 +30,27 @@ class Span(NamedTuple):
     last: Place
 
 
+class Drops(NamedTuple):
+    """What is said to have been dropped for its age.
+
+    ranges  partition → from which seq to which, both included
+    before  of segments sealed after this (ms since 1970) it is not believed; None: of all it is
+    """
+
+    ranges: Mapping[str, Sequence[tuple[int, int]]] = MappingProxyType({})
+    before: int | None = None
+
+    def of(self, head: Head) -> set[int]:
+        """The seqs of a segment that may be missing."""
+        if self.before is not None and head.sealed_at > self.before:
+            return set()
+        return {
+            seq
+            for first, last in self.ranges.get(head.partition, ())
+            for seq in range(max(first, head.first), min(last, head.last) + 1)
+        }
+
+
 class Verdict(msgspec.Struct):
     """What verifying told.
 
@@ -39,6 +61,7 @@ class Verdict(msgspec.Struct):
     signed    whether signatures were checked
     counts    kind of finding → how many
     findings  the first of them
+    dropped   partition → sealed events that are missing, as the export says, for their age
     """
 
     events: int
@@ -48,6 +71,7 @@ class Verdict(msgspec.Struct):
     signed: bool
     counts: dict[str, int]
     findings: list[Finding]
+    dropped: dict[str, int] = {}
 
     @property
     def sound(self) -> bool:
@@ -80,6 +104,7 @@ class Verifier:
     whole  every sealed event is expected; False: some of them, as of one job
     spans  partition → what is expected of it, where less than all; no other partition is
     before segments sealed after this (ms since 1970) are not expected; None: all are
+    drops  what may be missing
     """
 
     def __init__(
@@ -90,7 +115,10 @@ class Verifier:
         whole: bool = True,
         spans: Mapping[str, Span] | None = None,
         before: int | None = None,
+        drops: Drops | None = None,
     ) -> None:
+        self._drops = drops or Drops()
+        self._dropped: dict[str, int] = {}
         self._found = Findings()
         self._chains = read_chains(heads, keys, self._found)
         self._signed = keys is not None
@@ -133,6 +161,7 @@ class Verifier:
             self._signed,
             dict(self._found.counts),
             self._found.kept,
+            self._dropped,
         )
 
     def _count_unsealed(self, partition: str, count: int = 1) -> None:
@@ -172,8 +201,12 @@ class Verifier:
         head = tally.segment.signed.head
         self._compare(tally)
         if self._whole:
-            expected = self._expected(tally.segment)
-            missing = [seq for seq in expected if seq not in tally.hashes]
+            dropped = self._drops.of(head)
+            missing = [seq for seq in self._expected(tally.segment) if seq not in tally.hashes]
+            gone = len(dropped.intersection(missing))
+            if gone:
+                self._dropped[head.partition] = self._dropped.get(head.partition, 0) + gone
+                missing = [seq for seq in missing if seq not in dropped]
             for first, last in _runs(missing):
                 cut = (head.epoch, first) > progress.highest
                 self._miss(tally.segment, first, last, cut=cut)
@@ -202,7 +235,8 @@ class Verifier:
         segment, count = tally.segment, len(tally.hashes)
         if not count:
             return
-        if self._whole and len(self._expected(segment)) < segment.signed.head.size:
+        expected = set(self._expected(segment)) - self._drops.of(segment.signed.head)
+        if self._whole and len(expected) < segment.signed.head.size:
             self._count_unsealed(segment.signed.head.partition, count)
         else:
             why = "the hashes of its events are not known, and not all of them are here"

@@ -5,11 +5,11 @@ from typing import Any
 
 import asyncpg
 
-from ...core.errors import Behind, HistoryLost
+from ...core.errors import Behind
 from ...core.events import Record
 from ...core.log import START, LogReader
 from ..connection import translated
-from ..queries import Checkpoint, archived_events
+from ..queries import Checkpoint
 from ..rows import read_record
 from ..statements import statement
 
@@ -46,34 +46,6 @@ async def tail(
 def time_of_entry(entry: str) -> int:
     """The time of a stream id."""
     return int(entry.partition("-")[0])
-
-
-async def events_until(
-    pool: asyncpg.Pool,
-    reader: LogReader,
-    partition: str,
-    known: Checkpoint | None,
-    after_seq: int,
-    until: int,
-) -> AsyncGenerator[Record]:
-    """The events of a partition after a seq and up to `until`.
-
-    `known`: its checkpoint, read before.
-    """
-    seq = after_seq
-    while page := await archived_events(pool, partition, seq, PAGE):
-        for record in page:
-            if record.time > until:
-                return
-            if record.seq != seq + 1:
-                raise HistoryLost(f"archive of {partition}: expected seq {seq + 1}, got: "
-                                  f"seq {record.seq}")  # fmt: skip
-            seq = record.seq
-            yield record
-    async for record in tail(reader, partition, known, until):
-        if record.seq > seq:
-            seq = record.seq
-            yield record
 
 
 async def fetch_records(pool: asyncpg.Pool, name: str, *args: Any) -> list[Record]:

@@ -20,11 +20,13 @@ STATEMENT_TIMEOUT = 3600.0
 
 
 class Dropped(NamedTuple):
-    """What a pass dropped, or would have dropped: jobs, events, and lines of statistics."""
+    """What a pass dropped, or would have dropped: jobs, events, lines of statistics, and counts of
+    queues as they were."""
 
     jobs: int = 0
     events: int = 0
     minutes: int = 0
+    snapshots: int = 0
 
 
 async def drop_expired(dsn: str, policy: Policy, now: int, *, dry_run: bool = False) -> Dropped:
@@ -48,7 +50,7 @@ async def drop_expired(dsn: str, policy: Policy, now: int, *, dry_run: bool = Fa
 async def _pass(connection: Any, policy: Policy, now: int, dry: bool) -> Dropped:
     queues = [row[0] for row in await connection.fetch("SELECT partition FROM checkpoints")]
     cutoffs = policy.cutoffs(queues, now - SLACK_DAYS * DAY_MS)
-    minutes = await _drop_statistics(connection, policy, now, dry)
+    minutes, snapshots = await _drop_statistics(connection, policy, now, dry)
     if not dry:
         rows = [("jobs", queue, cutoff) for queue, cutoff in cutoffs.items()]
         await _note(connection, rows)
@@ -59,7 +61,7 @@ async def _pass(connection: Any, policy: Policy, now: int, dry: bool) -> Dropped
             jobs += await drop_jobs(connection, day, cutoffs, dry=dry)
         for day in await _days(connection, "job_events", last):
             events += await drop_events(connection, day, cutoffs, dry=dry)
-    return Dropped(jobs, events, minutes)
+    return Dropped(jobs, events, minutes, snapshots)
 
 
 async def _days(connection: Any, parent: str, last: int) -> Sequence[int]:
@@ -69,14 +71,17 @@ async def _days(connection: Any, parent: str, last: int) -> Sequence[int]:
     return sorted(day for day in days if day <= last)
 
 
-async def _drop_statistics(connection: Any, policy: Policy, now: int, dry: bool) -> int:
+async def _drop_statistics(connection: Any, policy: Policy, now: int, dry: bool) -> tuple[int, int]:
     if policy.statistics is None:
-        return 0
+        return 0, 0
     before = now - round(policy.statistics * DAY_MS)
-    if not dry:
-        await _note(connection, [("minutes", "", before)])
-    name = "count_old_minutes" if dry else "drop_old_minutes"
-    return await connection.fetchval(statement(name), before)
+    if dry:
+        minutes = await connection.fetchval(statement("count_old_minutes"), before)
+        return minutes, await connection.fetchval(statement("count_old_snapshots"), before)
+    await _note(connection, [("minutes", "", before)])
+    minutes = await connection.fetchval(statement("drop_old_minutes"), before)
+    dropped = await connection.execute(statement("drop_old_snapshots"), before)
+    return minutes, int(dropped.removeprefix("DELETE "))
 
 
 async def _note(connection: Any, rows: list[tuple[str, str, int]]) -> None:

@@ -10,6 +10,7 @@ from ...core.jobs import Job
 from ..fold import MINUTE_FIELDS, Effect, fold
 from ..rows import read_job, read_record
 from ..statements import statement
+from .letters import Letters
 from .report import Run
 
 PAGE = 500
@@ -21,6 +22,7 @@ class JobPass:
 
     minutes    "queue/type/what" → how many, as job_minutes holds over all time
     durations  "queue/type/kind/bucket" → how many
+    letters    groups in which jobs failed
     """
 
     def __init__(self, connection: Any, run: Run) -> None:
@@ -28,6 +30,7 @@ class JobPass:
         self._run = run
         self.minutes: Counter[str] = Counter()
         self.durations: Counter[str] = Counter()
+        self.letters = Letters()
 
     async def pages(self) -> AsyncGenerator[None]:
         """Do it; yields after each page."""
@@ -49,7 +52,8 @@ class JobPass:
         found = await self._connection.fetch(statement("verify_events_of"), list(rows), since)
         records = [read_record(row) for row in found]
         broken = self._follow(records)
-        effect = fold(records, {})
+        # In the order of the log, so that the last of those that failed alike is the last one told.
+        effect = fold(sorted(records, key=lambda one: (one.partition, one.epoch, one.seq)), {})
         told = {job.id: job for job in effect.created}
         parked = {event.record.job for event in effect.parked} | await self._parked(rows)
         for id_, row in rows.items():
@@ -77,6 +81,7 @@ class JobPass:
         return {row["job"].decode() for row in found}
 
     def _add(self, effect: Effect) -> None:
+        self.letters.add(effect.failures)
         for (_, queue, type_), row in effect.minutes.items():
             for name, count in zip(MINUTE_FIELDS, row, strict=True):
                 self.minutes[f"{queue}/{type_}/{name}"] += count

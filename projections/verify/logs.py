@@ -13,6 +13,7 @@ from ..queries import Checkpoint, checkpoints
 from ..rows import read_record
 from ..statements import statement
 from .report import Run
+from .snapshots import Snapshots
 
 PAGE = 2000
 
@@ -33,10 +34,15 @@ class LogPass:
                 continue
             if partition != cursor.partition:
                 cursor.partition, cursor.epoch, cursor.seq = partition, 0, 0
-            order = Order(self._report)
+            order, snapshots = (
+                Order(self._report),
+                Snapshots(self._connection, self._run, partition),
+            )
             while await self._next_epoch(partition):
-                async for _ in self._epoch(partition, order):
+                async for _ in self._epoch(partition, order, snapshots):
                     yield
+            if order.begun:
+                await snapshots.end()
             await self._check_end(partition, checkpoint)
         await self._parked()
 
@@ -55,9 +61,11 @@ class LogPass:
         cursor.epoch, cursor.seq = first.epoch, first.seq - 1
         return True
 
-    async def _epoch(self, partition: str, order: Order) -> AsyncGenerator[None]:
+    async def _epoch(
+        self, partition: str, order: Order, snapshots: Snapshots
+    ) -> AsyncGenerator[None]:
         """Read on to the end of an epoch. Pages that are passed over leave their seqs out."""
-        cursor, follows = self._run.cursor, True
+        cursor, follows = self._run.cursor, order.begun
         while True:
             if not self._run.chosen():
                 cursor.seq, follows = cursor.seq + PAGE, False
@@ -67,20 +75,30 @@ class LogPass:
             records = await self._events(partition, cursor.epoch, cursor.seq, PAGE)
             if not records:
                 return
-            if not follows or not order.begun:
+            if not follows:
                 order.begin_after(partition, cursor.epoch, cursor.seq)
-            after = cursor.seq
-            for record in records:
-                if record.seq > after + 1 and await self._dropped(record, after + 1):
-                    order.begin_after(partition, cursor.epoch, record.seq - 1)
-                order.take(record)
-                after = record.seq
-                self._read(record)
+                await snapshots.begin_after(cursor.seq)
+            await self._follow(records, order, snapshots)
             await self._check_rows(records)
             cursor.seq, follows = records[-1].seq, True
             cursor.events += len(records)
             self._run.take(self._report)
             yield
+
+    async def _follow(self, records: Sequence[Record], order: Order, snapshots: Snapshots) -> None:
+        """A page in order; the snapshots along it, as far as no event is missing."""
+        after, begun = self._run.cursor.seq, 0
+        for index, record in enumerate(records):
+            if record.seq > after + 1:
+                await snapshots.take(records[begun:index])
+                await snapshots.begin_after(record.seq - 1)
+                begun = index
+                if await self._dropped(record, after + 1):
+                    order.begin_after(record.partition, record.epoch, record.seq - 1)
+            order.take(record)
+            after = record.seq
+            self._read(record)
+        await snapshots.take(records[begun:])
 
     async def _events(self, partition: str, epoch: int, after: int, limit: int) -> list[Record]:
         args = partition, epoch, after, limit

@@ -51,6 +51,8 @@ async def _check_statistics(
     stored = {f"{row['key']}/{name}": row[name] for row in rows for name in MINUTE_FIELDS}
     run.differ("minutes-differ", dict(jobs.minutes), stored)
     run.differ("durations-differ", dict(jobs.durations), totals)
+    letters = connection.cursor(statement("verify_dead_letters"), queues)
+    await jobs.letters.check(run, aiter(letters))
 
 
 def _sums(rows: Any) -> dict[str, int]:

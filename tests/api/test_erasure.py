@@ -1,4 +1,4 @@
-"""Jobs about a person: sealed in Redis and PostgreSQL, readable over the API until erased."""
+"""Jobs about a person: encrypted in Redis and PostgreSQL, readable over the API until erased."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from millstream.core import subjects as core_subjects
 from millstream.core.config import Settings
 from millstream.core.embedded import Postgres
+from millstream.core.encryption import Secrets
+from millstream.projections import queries
+from millstream.projections.rotation import Rotated, rotate
 
 from .conftest import Api, Core, problem, running, until
 
@@ -39,7 +43,7 @@ async def everything_in_redis(core: Core) -> bytes:
     return b"\n".join(found)
 
 
-async def test_a_payload_is_sealed_in_redis_and_shown_to_who_may_read(
+async def test_a_payload_is_encrypted_in_redis_and_shown_to_who_may_read(
     api: Api, core: Core, projector: None
 ) -> None:
     id = api.submit("a.job", payload={"mail": "ada@example.org"}, subject=HER)
@@ -83,6 +87,39 @@ async def test_who_erased_and_why_is_kept_and_the_key_is_not(
     assert (row["id"], row["actor"], row["reason"]) == (key, "dpo", "asked for it")
     assert (row["subject"], row["wrapped"]) == (None, None)
     assert row["erased_at"] >= row["created_at"]
+
+
+async def test_the_secret_is_changed_while_all_goes_on(
+    settings: Settings, core: Core, projector: None
+) -> None:
+    before = msgspec.structs.replace(settings, erasure_secret=SECRET)
+    after = msgspec.structs.replace(settings, erasure_secret=b"\x08" * 32)
+    both = msgspec.structs.replace(after, erasure_old_secret=SECRET)
+    with running(before) as old, running(both) as new:
+        first = old.submit("a.job", payload="one", subject=HER)
+        gone = old.submit("a.job", payload="gone", subject="customer-1")
+        second = new.submit("a.job", payload="two", subject="customer-2")
+        until(lambda: len(old.get("/jobs")["items"]) == 3)
+        assert old.job(second)["payload"] == "two"  # whoever knows the old one alone can read it
+        assert erase(old, "customer-1").status_code == 200
+        secrets = Secrets(b"\x08" * 32, SECRET)
+        keys = core_subjects.SubjectKeys(core.redis, core.keys)
+        pool = await queries.connect(settings)
+        wrong = Secrets(b"x" * 32, b"y" * 32)
+        assert await rotate(pool, keys, wrong) == Rotated(2, 0, 2)
+        assert await rotate(pool, keys, secrets) == Rotated(2, 2, 0)
+        assert await rotate(pool, keys, secrets) == Rotated(2, 0, 0)
+        assert await rotate(pool, keys, wrong) == Rotated(2, 0, 2)
+        await pool.close()
+        third = new.submit("a.job", payload="three", subject="customer-3")
+    with running(after) as api:
+        shown = [api.job(job)["payload"] for job in (first, second, third, gone)]
+        assert shown == ["one", "two", "three", None]
+        more = api.submit("a.job", payload="more", subject=HER)  # found by its name still
+        assert len(erase(api).json()["keys"]) == 1
+        until(lambda: api.job(more)["erased"] and api.job(first)["erased"])
+        (key,) = erase(api, "customer-2").json()["keys"]
+        assert await keys.get([key]) == {key: "erased"}
 
 
 async def test_erasing_twice_says_that_there_is_nothing(api: Api, projector: None) -> None:

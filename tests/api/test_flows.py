@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import redis
 
-from millstream.api import linker
 from millstream.core.config import Settings
 from millstream.core.embedded import Postgres
 from millstream.core.events import JobSubmitted
 from millstream.core.ids import new_id
 from millstream.core.joining import Joiner
 from millstream.core.queue import new_job
+from millstream.projections import linker
 from tests.invariants import check
 
 from .conftest import Api, Core, problem, running, until

@@ -98,7 +98,7 @@ class Effects:
 
     def _check_result(self, record: ev.Record, event: ev.JobSucceeded, report: Report) -> None:
         if event.result.codec != SAID:
-            return  # sealed: nobody but its readers can tell
+            return  # encrypted: nobody but its readers can tell
         fence = self._lease.get(record.job)
         told = event.result.decode(_Done).fence
         if told != fence:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -81,14 +83,15 @@ async def judged(run: Recorded) -> Result:
     bounds = Bounds({"limited": KEYED["concurrency_per_key"]}, calm_ms=CALM_MS if timed else None)
     ends = Ends(MAX_CRASHES)
     causes = Causes(stage.role_of, run.injuries, stage.exits, LEASE, timed=timed)
-    report = await check(
-        stage.valkey.url,
-        QUEUES,
-        acknowledged=operations.acknowledged,
-        drained=True,
-        dsn=stage.postgres.dsn,
-        others=[operations, effects, bounds, Parents(), ends, causes],
-    )
+    with _hoarding():
+        report = await check(
+            stage.valkey.url,
+            QUEUES,
+            acknowledged=operations.acknowledged,
+            drained=True,
+            dsn=stage.postgres.dsn,
+            others=[operations, effects, bounds, Parents(), ends, causes],
+        )
     run.witness.close(report)
     complain(report, run.diary.unexpected, stage.exits)
     return Result(
@@ -101,6 +104,16 @@ async def judged(run: Recorded) -> Result:
         causes.causes,
         run.witness.stuck,
     )
+
+
+@contextmanager
+def _hoarding() -> Generator[None]:
+    """A history is kept to its end: a third of the time would go into looking for garbage in it."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def complain(report: Report, answers: Sequence[str], exits: Sequence[Exit]) -> None:

@@ -221,12 +221,21 @@ class Personal(Kind):
     ends = frozenset({SUCCEEDED, "non_retryable"})
 
     def body(self, random: Random, number: int) -> Body:
-        return {"payload": random.randint(0, 3), "subject": f"person-{random.randrange(PERSONS)}"}
+        return {"payload": random.randint(0, 3), "subject": _person(random)}
+
+
+class PersonalFailing(Kind):
+    """The same, and its errors too."""
+
+    type = "chaos.flaky"
+    weight = 10
+    ends = frozenset({"exhausted", "non_retryable"})
+
+    def body(self, random: Random, number: int) -> Body:
+        return {"payload": 1000, "max_attempts": 2, "subject": _person(random)}
 
 
 class Processed(Kind):
-    """In a process."""
-
     type = "chaos.process"
     weight = 10
 
@@ -235,7 +244,7 @@ class Processed(Kind):
 
 
 class Endless(Kind):
-    """In a process, which is killed at its timeout."""
+    """Killed at its timeout."""
 
     type = "chaos.endless"
     weight = 1
@@ -269,11 +278,16 @@ KINDS: dict[str, Kind] = {
     for kind in (
         Immediate, Delayed, Slow, VerySlow, Threaded, Blocking, Flaky, Failing, Fatal, Late,
         Expiring, Snoozing, Stepping, ThreadStepping, Parent, Gathering, Unique, Replaced,
-        OneByOne, Rated, Personal, Processed, Endless, Crashing, Poison,
+        OneByOne, Rated, Personal, PersonalFailing, Processed, Endless, Crashing, Poison,
     )
 }  # fmt: skip
 
 PERSONS = 50
+
+
+def _person(random: Random) -> str:
+    return f"person-{random.randrange(PERSONS)}"
+
 
 KEYED = {"concurrency_per_key": 1}
 RATE = 60

@@ -84,8 +84,12 @@ def test_instants_that_cannot_be(millstream: Commands) -> None:
 
 def test_the_example_of_time_travel(millstream: Commands, tmp_path: Path) -> None:
     (script,) = scripts("time-travel.md")
-    job = millstream.submit("hello", {}, "--wait", "20")["id"]
-    until(lambda: said(millstream, "jobs", "show", job)["position"])
+    begun = ended = job = ""
+    while begun == ended:  # in one ms with its start it was running by then
+        job = millstream.submit("hello", {}, "--wait", "20")["id"]
+        until(lambda id=job: said(millstream, "jobs", "show", id)["position"])
+        shown = said(millstream, "jobs", "show", job)
+        begun, ended = shown["submitted_at"], shown["started_at"]
     lines = run_script(script, tmp_path, millstream.environ | {"JOB": job}).splitlines()
     at, diff, *listed, counts, change = map(json.loads, lines)
     assert (at["state"], diff["changes"]["state"]["after"]) == ("queued", "succeeded")

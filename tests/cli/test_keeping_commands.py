@@ -46,7 +46,7 @@ def test_retention_and_holds_as_their_page_shows_them(millstream: Commands, tmp_
     age, holds = scripts("retention.md")
     dry, wet = map(json.loads, run_script(age, tmp_path, millstream.environ).splitlines())
     assert dry == wet | {"dry_run": True}
-    assert set(dry) == {"dry_run", "jobs", "events", "minutes"}
+    assert set(dry) == {"dry_run", "jobs", "events", "minutes", "snapshots"}
     lines = [
         json.loads(line) for line in run_script(holds, tmp_path, millstream.environ).splitlines()
     ]
@@ -71,3 +71,25 @@ def test_an_erasure_as_its_page_shows_it(millstream: Commands, tmp_path: Path) -
     again = millstream("subjects", "erase", "customer-4711")
     assert again.returncode == 2
     assert "There is no key of this subject" in again.stderr
+
+
+def test_the_secret_is_changed_by_a_command(millstream: Commands) -> None:
+    job = millstream.submit("hello", {}, "--subject", "customer-9")["id"]
+    without = millstream("subjects", "rotate-secret")
+    assert without.returncode == 2
+    assert "MILLSTREAM_ERASURE_OLD_SECRET" in without.stderr
+
+    def rotate(secret: str, old: str) -> tuple[int, dict[str, int]]:
+        given = {"MILLSTREAM_ERASURE_SECRET": secret, "MILLSTREAM_ERASURE_OLD_SECRET": old}
+        done = millstream("subjects", "rotate-secret", **given)
+        return done.returncode, json.loads(done.stdout)
+
+    code, told = rotate("08" * 32, "09" * 32)
+    assert code == 1
+    assert told["unreadable"] == told["keys"] > 0
+    assert rotate("07" * 32, "08" * 32) == (0, told | {"unreadable": 0, "rewrapped": 0})
+    refused = millstream("subjects", "rotate-secret", MILLSTREAM_ERASURE_OLD_SECRET="abc")
+    assert refused.returncode != 0
+    assert "abc" not in refused.stderr
+    shown = json.loads(millstream("jobs", "show", job).stdout)
+    assert (shown["payload"], shown["erased"]) == ({}, False)

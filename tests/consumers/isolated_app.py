@@ -104,6 +104,18 @@ async def wait(ctx: Context, task: Task) -> int:
     return os.getpid()
 
 
+@registry.job("iso.leave", executor="process")
+async def leave(ctx: Context, task: Task) -> int:
+    """Leaves something behind that holds up the loop of its process for ever."""
+
+    def hang() -> None:
+        task.note("hangs")
+        time.sleep(600)
+
+    asyncio.get_running_loop().call_later(0.1, hang)
+    return os.getpid()
+
+
 @registry.job("iso.stubborn", executor="process")
 def stubborn(ctx: Context, task: Task) -> None:
     """Never ends, and does not look at ctx.cancelled. `program` runs beside it."""

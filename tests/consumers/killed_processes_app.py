@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import msgspec
 
 from millstream.consumers import Context, Registry
 from millstream.consumers.processes.child import Child
+from millstream.consumers.processes.messages import Run
 from millstream.consumers.processes.pool import Processes
 from millstream.core.queue import Finish, PartitionQueue
 
@@ -32,6 +34,7 @@ IN_PROCESS = {
     "before the answer": ["crashed"],
     "in the midst of the answer": ["crashed"],
     "after the answer": [],
+    "with the next job in the pipe": [],
 }
 """Where the process dies → what the log tells of it."""
 
@@ -57,6 +60,14 @@ class Fated(msgspec.Struct):
         self.note("killed")
         return True
 
+    def wait_for_next(self, point: str) -> None:
+        """At that point, until this process was told of another job, and could have begun it."""
+        if point == self.point and "killed" not in self.told():
+            told_of_job.clear()
+            self.note("answered")
+            told_of_job.wait(20)
+            threading.Event().wait(0.2)
+
     def die_at(self, point: str) -> None:
         if self.reach(point):
             os.kill(os.getpid(), signal.SIGKILL)
@@ -77,6 +88,12 @@ def fated(ctx: Context, task: Fated) -> str:
     return ctx.sync.step("effect", lambda: (task.note("effect"), "done")[1])
 
 
+@registry.job("fated.next", executor="process")
+def follower(ctx: Context, task: Fated) -> None:
+    """Comes behind one that is fated."""
+
+
+told_of_job = threading.Event()
 current = Fated("", "")
 """The job of this process: workers run one at a time here."""
 
@@ -130,6 +147,15 @@ def fatal_write(descriptor: int, data: bytes) -> None:
     write(descriptor, data)
     if b"Ended" in data:
         current.die_at("after the answer")
+        current.wait_for_next("with the next job in the pipe")
+        current.die_at("with the next job in the pipe")
+
+
+def fatal_to_child(body: bytes) -> Any:
+    message = to_child(body)
+    if isinstance(message, Run):
+        told_of_job.set()
+    return message
 
 
 program: Any = sys.modules["__main__"]
@@ -139,6 +165,8 @@ elif hasattr(program, "_claim_pipes"):  # this is a process of a worker
     PartitionQueue.checkpoint = fatal_checkpoint
     write = program._write
     program._write = fatal_write
+    to_child = program.to_child
+    program.to_child = fatal_to_child
 else:
     Processes.run = fatal_run
     Child.start = fatal_start

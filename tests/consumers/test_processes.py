@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from millstream.consumers import HandlerError, Registry
+from millstream.consumers import Backoff, HandlerError, Registry
 from millstream.consumers.worker import Worker
 from millstream.core.embedded.process import is_alive
 from millstream.core.events import Command
@@ -116,7 +116,7 @@ async def test_its_steps_are_kept_over_its_death(bench: Bench, task: Task) -> No
     assert await result(bench, further)
     assert task.told() == ["done"]
     assert await bench.types(job) == [
-        "submitted", "started", "checkpointed", "crashed", "started", "checkpointed",
+        "submitted", "started", "checkpointed", "crashed", "queued", "started", "checkpointed",
         "checkpointed", "snoozed", "queued", "started", "succeeded",
     ]  # fmt: skip
     assert len(set(await result(bench, await bench.submit("iso.async-steps")))) == 1
@@ -128,14 +128,16 @@ async def test_its_steps_are_kept_over_its_death(bench: Bench, task: Task) -> No
 )
 async def test_a_death_is_a_crash_of_that_job_alone(bench: Bench, how: str, cause: str) -> None:
     worker = await serve(bench, max_crashes=2)
-    job = await bench.submit("iso.die", Task(how=how), max_attempts=1)
+    backoff = Backoff("fixed", delay=0.2, jitter=0)
+    job = await bench.submit("iso.die", Task(how=how), max_attempts=1, backoff=backoff)
     good = await bench.submit("iso.pid")
     assert await bench.ended(job, 20) == [
-        "submitted", "started", "crashed", "started", "crashed", "failed",
+        "submitted", "started", "crashed", "queued", "started", "crashed", "failed",
     ]  # fmt: skip
-    first, last = (one.body for one in (await bench.history(job))[2:5:2])
-    assert f'"worker":"{worker.name}","crashes":1,"cause":"{cause}"'.encode() in first
-    assert f'"crashes":2,"cause":"{cause}"'.encode() in last
+    first, last = (one.body for one in (await bench.history(job))[2:6:3])
+    by = f'"worker":"{worker.name}"'
+    assert first.decode() == f'{{{by},"crashes":1,"cause":"{cause}","delay_ms":200}}'
+    assert last.decode() == f'{{{by},"crashes":2,"cause":"{cause}"}}', "there is no wait any more"
     failed = await bench.last(job)
     assert failed == {"reason": "poison", "error": {"type": "Crashed", "message": cause}}
     assert await result(bench, good)

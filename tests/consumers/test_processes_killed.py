@@ -262,12 +262,14 @@ async def test_a_worker_killed_at_each_point(fated: Crew, tmp_path: Path) -> Non
 @pytest.mark.slow
 async def test_a_process_killed_at_each_point(fated: Crew, tmp_path: Path) -> None:
     bench = fated.bench
-    worker = fated.start(concurrency=1, processes=1)
-    # One after the other: a process that dies after its answer may have begun the next job, which
-    # then is the one to have crashed.
+    worker = fated.start(concurrency=2, processes=1)
     for task in [Fated(str(tmp_path), point) for point in IN_PROCESS]:
         (job,) = await bench.submit_many("fated", [task])
+        # It waits for the process, and is not to pay for the death of another.
+        follower = await bench.submit("fated.next", Fated(str(tmp_path), "none"))
         types = await bench.ended(job, 60)
+        calm = ["submitted", "started", "succeeded"]
+        assert await bench.ended(follower, 60) == calm, task.point
         assert task.told().count("killed") == 1, task.point
         assert types[-1] == "succeeded"
         assert [type for type in types if type == "crashed"] == IN_PROCESS[task.point], task.point

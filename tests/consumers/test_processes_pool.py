@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from millstream.consumers import HandlerError, Registry
-from millstream.consumers.processes import pool
+from millstream.consumers.processes import child, pool
 from millstream.consumers.processes.child import Child
 from millstream.consumers.worker import Worker
 from millstream.core.config import Settings
@@ -74,6 +74,19 @@ async def test_an_idle_process_that_died_costs_no_job_a_crash(bench: Bench) -> N
         former, pid = pid, await result(bench, job)
         assert pid != former
         assert await bench.types(job) == ["submitted", "started", "succeeded"]
+
+
+async def test_what_a_job_left_behind_cannot_hold_up_the_next(
+    bench: Bench, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "BEGIN_SECONDS", 0.3)
+    await serve(bench)
+    pid = await result(bench, await bench.submit("iso.leave", task))
+    await until(lambda: task.told() == ["hangs"])
+    job = await bench.submit("iso.pid")
+    assert await result(bench, job) != pid
+    assert await bench.types(job) == ["submitted", "started", "succeeded"]
+    assert not is_alive(pid)
 
 
 async def test_processes_that_die_before_they_begin(
@@ -170,6 +183,35 @@ async def test_suspects_do_not_take_the_slots_of_all_others(
         assert (await bench.ended(job, 20))[-1] == "succeeded"
     released = [job for job in suspects if "released" in await bench.types(job)]
     assert len(released) == 1
+
+
+async def test_jobs_that_wait_for_a_process_leave_slots_to_others(
+    bench: Bench, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process, and many slow jobs for it in front of one that needs none."""
+    monkeypatch.setattr(pool, "PATIENCE", 0.2)
+    slow = await bench.submit_many("iso.wait", [task] * 20, max_attempts=1)
+    other = await bench.submit("loop.neighbour", Task(task.notes, task.notes))
+    await serve(bench, concurrency=4)
+    assert await result(bench, other) == [os.getpid(), 0]
+    task.let_go()
+    for job in slow:
+        types = await bench.ended(job, 60)
+        assert types[-1] == "succeeded"
+        assert set(types) <= {"submitted", "started", "released", "queued", "succeeded"}
+
+
+async def test_jobs_wait_for_a_process_where_slots_are_free(
+    bench: Bench, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "PATIENCE", 0.05)
+    slow = await bench.submit_many("iso.wait", [task] * 4)
+    await serve(bench, concurrency=20)
+    await until(lambda: bool(task.told()), 20)
+    await asyncio.sleep(0.3)
+    task.let_go()
+    for job in slow:
+        assert await bench.ended(job, 20) == ["submitted", "started", "succeeded"]
 
 
 async def test_a_worker_without_apps_runs_it_as_ever(bench: Bench, task: Task) -> None:

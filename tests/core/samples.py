@@ -95,6 +95,7 @@ ADDED: dict[str, ev.Event] = {
         actor="ada",
         reason="the report is needed now",
     ),
+    "job.crashed.1.later": ev.JobCrashed("host-1-abc", 2, "killed by SIGSEGV", 2000),
     "worker.stopped.1.why": ev.WorkerStopped("host-1-abc", "memory"),
     "job.redriven.1.later": ev.JobRedriven(
         actor="ada",

@@ -46,9 +46,9 @@ def test_what_is_of_one_job_alone_is_masked(message: str, told: str) -> None:
     assert masked(message) == told
 
 
-def test_of_what_is_sealed_the_type_is_all_there_is() -> None:
-    sealed = Data(msgspec.Raw(b'{"key":"k","nonce":"n","text":"t"}'), "aes256gcm")
-    told = fingerprint_of("exhausted", Fault("Declined", "", sealed=sealed))
+def test_of_what_is_encrypted_the_type_is_all_there_is() -> None:
+    encrypted = Data(msgspec.Raw(b'{"key":"k","nonce":"n","text":"t"}'), "aes256gcm")
+    told = fingerprint_of("exhausted", Fault("Declined", "", encrypted=encrypted))
     assert told == fingerprint_of("exhausted", Fault("Declined", ""))
     assert told.label == "Declined"
 
@@ -121,11 +121,11 @@ def test_the_label_is_for_people_and_bounded() -> None:
     assert "\0" not in fingerprint_of("exhausted", Fault("E", "a\0b")).label
 
 
-def test_of_a_sealed_error_the_type_counts() -> None:
+def test_of_an_encrypted_error_the_type_counts() -> None:
     one, other = (Data(msgspec.Raw(text), "aes256gcm:k") for text in (b'"x"', b'"y"'))
-    found = {fingerprint_of("exhausted", Fault("E", "", sealed=data)) for data in (one, other)}
+    found = {fingerprint_of("exhausted", Fault("E", "", encrypted=data)) for data in (one, other)}
     assert found == {fingerprint_of("exhausted", Fault("E", ""))}
-    assert fingerprint_of("exhausted", Fault("F", "", sealed=one)) not in found
+    assert fingerprint_of("exhausted", Fault("F", "", encrypted=one)) not in found
 
 
 @pytest.mark.parametrize("text", ["'", "a1", "1.", "0-", " |", "\n", ' File "', "\"'", "1e", "é1"])

@@ -165,6 +165,11 @@ def test_crashed_is_queued_one_crash_richer() -> None:
     assert job.attempt == 1
 
 
+def test_crashed_with_a_wait_is_scheduled() -> None:
+    job = told(*RUNNING, ev.JobCrashed("w1", 1, "exited with 3", 1500))
+    assert (job.state, job.crashes, job.run_at) == (JobState.SCHEDULED, 1, START_MS + 3500)
+
+
 def test_cancel_requested_goes_on_running() -> None:
     job = told(*RUNNING, ev.JobCancelRequested("ada"))
     assert (job.state, job.cancel_requested) == (JobState.RUNNING, True)

@@ -119,6 +119,15 @@ def _tampered(shell: Shell) -> set[tuple[str, str]]:
     found = json.loads(done.stdout)["findings"]
     done = shell(VERIFY.strip().splitlines()[-1])
     assert "altered default:1:2" in done.stdout
+    manifest = shell.folder / "audit" / "manifest.json"
+    told = json.loads(manifest.read_bytes())
+    told["queues"][0]["gaps"] = [{"after_seq": 3, "before_seq": 5, "dropped": True}]
+    manifest.write_text(json.dumps(told))
+    done = shell(VERIFY.strip().splitlines()[-1])
+    assert "deleted" not in done.stdout
+    assert "dropped for their age, the manifest says: 1 events of default" in done.stdout
+    done = shell(VERIFY.strip().splitlines()[-1] + " --kept-days 30")
+    assert "deleted default:1:4" in done.stdout  # it was sealed a moment ago
     return {(one["kind"], one["where"]) for one in found}
 
 
@@ -130,6 +139,7 @@ def test_bad_files_are_named(settings: Settings, tmp_path: Path) -> None:
         ("verify-export x", "--heads"),
         ("verify-export x --heads none", "No such file"),
         ("verify-export x --heads bin/millstream --public-key x", "public key"),
+        ("verify-export x --heads x --kept-days -1", "-1"),
         ("proof-key x", "not taken"),
         ("sealer", "MILLSTREAM_PROOF_KEY: expected the file of a key"),
         ("proof default", "expected a position"),

@@ -175,6 +175,8 @@ async def test_every_kind_of_key_is_as_it_was(
         if how == "older":
             await log.queue.submit([new_job(new_id(log.partition), ev.JobSubmitted("t"))])
         await keys.erase("bob", [erased])
+        assert await subject_keys.rewrap(pool, [("k1", b"secret", b"anew")]) == 1
+        await keys.rewrap([Wrapped("ada", "k1", b"anew")])
         await archived(log, pool)
         before = await read_all(log.redis, base)
     unknown = set(before) - AGAIN - set(NOT_AGAIN)

@@ -51,6 +51,23 @@ plain = st.builds(spec, priorities, ends, times, kinds, never, never)
 limited = st.builds(spec, priorities, ends, times, kinds, keys, keys)
 unique = st.builds(spec, priorities, ends, times, kinds, keys, keys, digests, policies, requests)
 specs = st.one_of(plain, limited, limited, unique)
+edges = st.lists(numbers, max_size=3)
+failures = st.sampled_from(("fail", "cancel", "run", "wait"))
+rarely = st.sampled_from((False, False, False, True))
+
+
+def relative(
+    one: Spec, after: list[int], on_failure: str, *, opened: bool, late: bool, before: int | None
+) -> Spec:
+    """One that waits for others replaces none: callers are refused that."""
+    one = one._replace(after=after, on_failure=on_failure, open=opened, before=before, late=late)
+    one = one._replace(policy="keep") if one.waits else one
+    return one._replace(run_at=None, expires=None) if late else one
+
+
+relatives = st.builds(
+    relative, specs, edges, failures, opened=rarely, late=rarely, before=st.none() | numbers
+)
 counts = st.sampled_from((1, 1, 2, 3))
 intervals = st.sampled_from((1, 3, 60)).map(lambda minutes: minutes * MINUTE * 1000)
 rates = st.builds(Rate, intervals, st.sampled_from((1, 1, 2)))
@@ -64,6 +81,7 @@ bounds = st.lists(limits, min_size=1, max_size=3).map(dict)
 from_the_start = st.lists(st.one_of(concurrency, concurrency, rate), max_size=3).map(dict)
 waiting = st.sampled_from((WAITING, WAITING, *({state} for state in WAITING)))
 batches = st.lists(specs, min_size=1, max_size=5)
+families = st.lists(relatives, min_size=1, max_size=4)
 plans = st.sampled_from(PLANS)
 plan_acts = st.sampled_from(("put", "put", "put", "keep", "da", "db", "pause", "resume", "delete"))
 moments = st.sampled_from((None, -1, 0, 1, 3))

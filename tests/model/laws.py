@@ -15,6 +15,7 @@ from .pair import says
 
 OVER = ("succeeded", "attempt_failed", "failed", "snoozed", "released", "lease_expired", "crashed")
 STOPS = {f"job.{name}" for name in OVER} | {"job.cancelled", "job.queued"}
+WAITS = {"run_at", "delay_ms", "depends_on", "open"}
 MOVES = {"job.rescheduled", "job.replaced"}
 
 
@@ -90,7 +91,7 @@ def _out_of_turn(log: list[Fact], limits: dict[str, int]) -> list[str]:
     for fact in log:
         spec, kind = fact.body, fact.body.get("type", "")
         if fact.type == "job.submitted" and 1 in (limits.get("ck"), limits.get(f"ck:{kind}")):
-            key, at_once = spec.get("concurrency_key"), not {"run_at", "delay_ms"} & spec.keys()
+            key, at_once = spec.get("concurrency_key"), not WAITS & spec.keys()
             if key is not None and at_once and fact.job not in moved:
                 turns.setdefault((kind, key, spec.get("priority", 5)), []).append(fact.job)
     first: dict[str, int] = {}

@@ -12,6 +12,7 @@ import msgspec
 from millstream.core.errors import MillstreamError
 from millstream.core.events import Record
 from millstream.core.memory import Clock, MemoryQueue
+from millstream.core.memory.links import Notice
 from millstream.core.queue import PartitionQueue
 
 from .state import of_memory
@@ -22,6 +23,7 @@ SPECS = ("job.submitted", "job.replaced")
 TIMED = {
     "job.rescheduled": "run_at",
     "job.redriven": "run_at",
+    "job.joined": "run_at",
     "schedule.fired": "occurrence",
     "schedule.skipped": "occurrence",
 }
@@ -157,8 +159,20 @@ class Pair:
         assert sight.plans.keys() == self.rooms.planned.keys()
         for name, ms in sight.plans.items():
             self.check_time(ms, self.rooms.planned[name])
+        for job, ms in sight.seen.items():
+            self.check_time(ms, self.rooms.links.seen[job])
+        for job, ms in sight.holds.items():
+            self.check_time(ms, int(self.rooms.jobs.live[job].hold))
+        self._take_over(sight.outbox)
         self.specs.update({one.job: one.body for one in expected if one.type in SPECS})
         self._seen = self.rooms.log.seq
+
+    def _take_over(self, outbox: Sequence[Notice]) -> None:
+        """The same is to be told by both: let the memory put it together as the server did."""
+        given = {one.entry: one.given for one in self.rooms.links.outbox}
+        self.rooms.links.outbox = [
+            Notice(one.entry, one.ended, one.dependents, given.get(one.entry)) for one in outbox
+        ]
 
     def _check_times(self, one: Record, wanted: Record) -> None:
         if field := TIMED.get(wanted.type):

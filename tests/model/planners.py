@@ -12,6 +12,8 @@ from .stage import Stage
 from .world import MINUTE, PARTITION
 
 KEPT_MS = 600_000
+LONG_AGO = 100_000 * MINUTE
+"""When an occurrence was missed: when none is ever fired, however much time passes."""
 
 
 class Read(NamedTuple):
@@ -119,7 +121,8 @@ class Planners(Stage):
         occurrence = stands if stands != "" else now
         skipped, by = b"", b',"actor":"ada"' if how.wished else b""
         if how.missed and not how.wished:
-            skipped = ev.body_of(ev.ScheduleSkipped(read.name, now, "missed", 3, now))
+            past = now - LONG_AGO
+            skipped = ev.body_of(ev.ScheduleSkipped(read.name, past, "missed", 3, past))
         args: list[Any] = [
             read.name, read.version, position, "", at, at, how.overlap,
             skipped, by, len(ids),

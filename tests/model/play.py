@@ -46,6 +46,7 @@ class Play(Clients, Workers, Operators, Planners):
     async def drain(self) -> None:
         """Whoever holds a lease is gone; as time passes, always some of those that live can run."""
         await self.set_mode("open")
+        self.late.clear()
         for _ in range(ROUNDS):
             if not self.rooms.jobs.live:
                 return
@@ -53,9 +54,26 @@ class Play(Clients, Workers, Operators, Planners):
             await self.pass_time(LONGEST_DEBT)
             await self.promote(1000)
             before = self.rooms.log.seq
+            await self._end_waits()
             given = await self.claim("w1", 1000)
             if given:
                 await self.finish([said(lease, "succeeded") for lease in given])
-            stuck = self.rooms.jobs.live if self.rooms.log.seq == before else {}
+            idle = self.rooms.log.seq == before
+            live = self.rooms.jobs.live.values()
+            stuck = [job for job in live if idle and not job.depends]
             assert not stuck, f"stuck: {stuck}"
         await self.cancel(self.pair.ids)
+        await self.deliver()
+
+    async def _end_waits(self) -> None:
+        """All ends are told; who waits still does so for who lives, or may be run again."""
+        for job in [one for one in self.rooms.links.parents if self.rooms.links.is_open(one)]:
+            await self.close(job)
+        await self.deliver()
+        await self.look_after(0, 1000, mend=True)
+        await self.deliver()
+        ends, live = self.ends_known(), self.rooms.jobs.live
+        for job, parents in self.rooms.links.parents.items():
+            stays = live[job].head.on_parent_failure == "wait"
+            left = [one for one in parents if one not in live and not (stays and one in ends)]
+            assert not left, f"expected job {job} to be told of {left}"

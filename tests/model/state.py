@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from millstream.core.hot import _HEADER, STATES
 from millstream.core.jobs import JobState
 from millstream.core.memory import MemoryPartition
+from millstream.core.memory.links import Notice
 
 NO_ENTRY = ""
+DEPENDENT = 6
 MOMENTS = ("next", "due", "buffered", "paused_at", "last_occurrence", "last_at")
 """Fields of a schedule that hold times."""
 
 
 @dataclass(frozen=True)
 class Hot:
-    """A live job's hot state."""
+    """A live job's hot state; `hold`: of one that waits for others, a time alone is `at`."""
 
     state: JobState
     priority: int
@@ -30,6 +32,8 @@ class Hot:
     version: int
     fence: int
     expires: bool
+    awaited: bool
+    hold: str | None
     body: bytes
 
 
@@ -44,6 +48,11 @@ class State:
     locks  digest → job and seq of its spec, and whether the lock ends by itself
     steps  job → what it keeps of each of its steps, of those that have any
     plans  schedule → its fields; of times only whether there are any
+    parents, awaited  job → the members of these sets
+    early  job → what it was told too early, and whether that ends by itself
+    unsure  jobs that wait for others → whether it is to be found out how those ended
+    told   (who is to be told, job, what became of it), as often as the outbox holds it
+    given  notices of the outbox that somebody has and has not settled
     """
 
     jobs: dict[str, Hot]
@@ -61,6 +70,12 @@ class State:
     locks: dict[str, tuple[str, int, bool]] = field(default_factory=dict)
     steps: dict[str, dict[str, bytes]] = field(default_factory=dict)
     plans: dict[str, dict[str, Any]] = field(default_factory=dict)
+    parents: dict[str, set[str]] = field(default_factory=dict)
+    awaited: dict[str, set[str]] = field(default_factory=dict)
+    early: dict[str, tuple[dict[str, str], bool]] = field(default_factory=dict)
+    unsure: dict[str, bool] = field(default_factory=dict)
+    told: list[tuple[str, str, str]] = field(default_factory=list)
+    given: set[str] = field(default_factory=set)
 
 
 def of_plan(fields: Mapping[str, bytes]) -> dict[str, Any]:
@@ -85,6 +100,8 @@ def of_memory(rooms: MemoryPartition) -> State:
                 job.version,
                 job.fence,
                 job.expires is not None,
+                job.awaited,
+                held(job.hold) if job.depends else None,
                 job.body,
             )
             for job in rooms.jobs.live.values()
@@ -109,7 +126,26 @@ def of_memory(rooms: MemoryPartition) -> State:
         },
         steps={job.id: dict(job.steps) for job in rooms.jobs.live.values() if job.steps},
         plans={name: of_plan(fields) for name, fields in rooms.schedules.items()},
+        parents={job: set(members) for job, members in rooms.links.parents.items()},
+        awaited={job: set(members) for job, members in rooms.links.awaited.items()},
+        early={
+            job: (dict(kept.ended), kept.until is not None)
+            for job, kept in rooms.links.in_time(rooms.now).items()
+        },
+        unsure={job: at == 0 for job, at in rooms.links.seen.items()},
+        told=told_of(rooms.links.outbox),
+        given={one.entry for one in rooms.links.outbox if one.given is not None},
     )
+
+
+def held(text: str) -> str:
+    """When a job is to run once it waits for no others: as it is said, but not what time."""
+    return "at" if text.isdigit() else text
+
+
+def told_of(outbox: Sequence[Notice]) -> list[tuple[str, str, str]]:
+    """What an outbox holds, however it is put together into notices."""
+    return sorted((who, *end) for one in outbox for end in one.ended for who in one.dependents)
 
 
 def of_hot(raw: bytes, delivered: dict[int, str]) -> Hot:
@@ -121,7 +157,8 @@ def of_hot(raw: bytes, delivered: dict[int, str]) -> Hot:
         raw
     )
     name = entry.rstrip(b"\0").decode()
-    running = name != NO_ENTRY and order(name) <= order(delivered.get(priority, "0-0"))
+    given = order(delivered.get(priority, "0-0"))
+    running = name != NO_ENTRY and state != DEPENDENT and order(name) <= given
     return Hot(
         state=JobState.RUNNING if running else STATES[state],
         priority=priority,
@@ -134,6 +171,8 @@ def of_hot(raw: bytes, delivered: dict[int, str]) -> Hot:
         version=max(version, fence) if running else version,
         fence=fence,
         expires=expires > 0,
+        awaited=bool(flags & 16),
+        hold=held(name) if state == DEPENDENT else None,
         body=raw[_HEADER.size :],
     )
 

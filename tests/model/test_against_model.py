@@ -18,9 +18,7 @@ from hypothesis.stateful import (
 )
 
 from millstream.core import events as ev
-from millstream.core.queue import Verdict
 
-from .callers import Callers
 from .draws import (
     few,
     numbers,
@@ -28,7 +26,8 @@ from .draws import (
     verdicts,
     workers,
 )
-from .workers import said
+from .kin import Kin
+from .workers import Said, said
 from .world import PARTITION
 
 EXAMPLES = int(os.environ.get("MILLSTREAM_TEST_EXAMPLES", 0)) or (
@@ -44,10 +43,9 @@ CHORES = (
     "archive",
     "flush scripts",
 )
-Said = tuple[int, Verdict, int, int]
 
 
-class AgainstModel(Callers):
+class AgainstModel(Kin):
     """All rules."""
 
     # -- from workers -------------------------------------------------------------
@@ -64,15 +62,8 @@ class AgainstModel(Callers):
         self.rooms.bell = False
 
     @rule(worker=workers, verdicts=st.lists(verdicts, min_size=1, max_size=5))
-    def work(self, worker: str, verdicts: list[Said]) -> None:
-        """A claim, and at once a verdict on each lease of it: most lives are that."""
-        leases = self.run(self.play.claim(worker, len(verdicts)))
-        batch = [
-            said(lease, verdict, delay)
-            for lease, (_, verdict, delay, _) in zip(leases, verdicts, strict=False)
-        ]
-        if batch:
-            self.run(self.play.finish(batch))
+    def work_at_once(self, worker: str, verdicts: list[Said]) -> None:
+        self.work(worker, verdicts)
 
     @precondition(lambda self: self.play.leases)
     @rule(verdicts=st.lists(verdicts, min_size=1, max_size=5))

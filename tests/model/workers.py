@@ -17,6 +17,8 @@ from .pair import Told
 from .stage import Stage
 from .world import MINUTE, PARTITION
 
+Said = tuple[int, Verdict, int, int]
+
 
 class Workers(Stage):
     """All workers of the partition."""
@@ -97,7 +99,7 @@ def said(lease: Lease, verdict: Verdict, delay: int = 0, off: int = 0) -> Finish
     elif verdict == "released":
         event = ev.JobReleased("drain", ms)
     elif verdict == "crashed":
-        event = ev.JobCrashed("w1", lease.crashes + 1, "killed by SIGKILL")
+        event = ev.JobCrashed("w1", lease.crashes + 1, "killed by SIGKILL", ms * (1 - delay % 2))
     body, end = ev.body_of(event), b""
     if verdict == "crashed" and delay % 2:
         end = ev.body_of(ev.JobFailed("poison"))

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 from millstream.consumers.testing.moving import Mover
 from millstream.core.connection import connect, connect_sync
 from millstream.core.events import Record
-from millstream.core.keys import GROUP, Keys
+from millstream.core.keys import GROUP, JOINERS, Keys
 from millstream.core.log import read_entry
+from millstream.core.memory.links import Notice
 from millstream.core.queue import LeaseRenewer, PartitionQueue
 
+from .edges import look_at_links, times_held
 from .state import Hot, State, of_hot, of_plan
 
 PARTITION = "default"
@@ -42,6 +44,9 @@ class Sight(NamedTuple):
     due: dict[str, int]
     timers: dict[str, int]
     plans: dict[str, int]
+    seen: dict[str, int]
+    holds: dict[str, int]
+    outbox: list[Notice]
 
 
 class World:
@@ -71,6 +76,11 @@ class World:
         await self.redis.aclose()
         self.sync.close()
         assert in_use == 0, f"expected no connection in use, got {in_use}"
+
+    async def lose_joiners(self) -> None:
+        """Lose the group of the outbox."""
+        if await self.redis.exists(self._key("ended")):
+            await self.redis.xgroup_destroy(self._key("ended"), JOINERS)
 
     # -- time ---------------------------------------------------------------------
 
@@ -143,7 +153,17 @@ class World:
             steps=await self._steps([id for id, job in jobs.items() if job.stepped]),
         )
         timers = await self._look_at_gates(state) if limits else {}
-        return Sight(self._records(news), state, _scores(due), timers, _scores(planned))
+        seen, outbox = await look_at_links(self.redis, self._key(""), state)
+        return Sight(
+            self._records(news),
+            state,
+            _scores(due),
+            timers,
+            _scores(planned),
+            seen,
+            times_held(ids, raws[1:]),
+            outbox,
+        )
 
     async def _plans(self) -> dict[str, dict[str, Any]]:
         pipe = self.redis.pipeline(transaction=False)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from millstream.core import events as ev
 from millstream.core.codec import wrap
@@ -16,7 +19,7 @@ from millstream.core.events import Record
 from millstream.core.export import ExportUnfit, Gap, Manifest, Span, load, read_export
 from millstream.core.log import LogReader
 from millstream.projections import exporting
-from millstream.projections.exporting import Exporter
+from millstream.projections.exporting import Exporter, gaps_of
 from millstream.projections.queries import archived_events
 from tests.projections.stage import Log, all_records, life, projecting, until_seq, work
 from tests.projections.test_history import Scene, scene, trimming
@@ -137,6 +140,16 @@ async def test_gaps_are_told_and_not_closed(
     )
     again = await export(pool, LogReader(log.redis, log.keys), tmp_path / "again")
     assert [gap.dropped for gap in again.queues[0].gaps] == [True, False, True]
+
+
+@given(st.sets(st.integers(1, 12)), st.integers(0, 6), st.integers(7, 14))
+def test_gaps_tell_what_was_dropped_and_what_was_not(
+    dropped: set[int], after: int, before: int
+) -> None:
+    gaps = gaps_of([(seq, seq) for seq in sorted(dropped)], after, before)
+    told = {seq: gap.dropped for gap in gaps for seq in range(gap.after_seq + 1, gap.before_seq)}
+    assert told == {seq: seq in dropped for seq in range(after + 1, before)}
+    assert all(a.dropped != b.dropped for a, b in pairwise(gaps))
 
 
 async def test_a_part_is_of_one_epoch(log: Log, pool: asyncpg.Pool, tmp_path: Path) -> None:

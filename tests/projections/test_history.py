@@ -14,12 +14,12 @@ import pytest
 from millstream.core.config import Settings
 from millstream.core.connection import connect, connect_blocking
 from millstream.core.errors import LogGap
-from millstream.core.events import Command, JobSubmitted, Record
+from millstream.core.events import Command, JobCancelled, JobSubmitted, Record
 from millstream.core.ids import new_ids
 from millstream.core.keys import Keys
 from millstream.core.log import LogReader
 from millstream.core.queue import Directory, new_job
-from millstream.projections import queries
+from millstream.projections import history, queries
 from millstream.projections.history import History
 from millstream.projections.service import project
 
@@ -281,3 +281,44 @@ async def test_a_queue_of_which_all_was_dropped_has_nothing_to_tell(trimming: Sc
     history = trimming.history()
     await history.start("default")
     assert await told(history) == []
+
+
+@pytest.mark.parametrize("window", [1, 3, 1000])
+async def test_of_types_not_asked_for_only_some_are_told(
+    trimming: Scene, monkeypatch: pytest.MonkeyPatch, window: int
+) -> None:
+    monkeypatch.setattr(history, "WINDOW", window)
+    jobs = await trimming.submit(40)
+    queue = trimming.directory.queue("default")
+    await queue.cancel(jobs[10:13] + jobs[30:31], JobCancelled("ada", "a test"))
+    await trimming.archive()
+    await trimming.submit(5)
+    some = History(trimming.pool, trimming.reader, page=PAGE, types=["job.cancelled"])
+    await some.start("default")
+    records = await told(some)
+    assert [one.job for one in records if one.type == "job.cancelled"] == jobs[10:13] + jobs[30:31]
+    assert seqs(records) == sorted(set(seqs(records)))
+    assert records[-1].seq == 49
+    passed = [one for one in records if one.type == "job.submitted" and one.seq <= 44]
+    assert len(passed) <= -(-44 // window)
+
+
+async def test_a_missing_event_is_not_passed_over_with_types_either(trimming: Scene) -> None:
+    await trimming.submit(300)
+    await trimming.archive()
+    for (table,) in await trimming.pool.fetch(
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'job_events'::regclass"
+    ):
+        await trimming.pool.execute(f"GRANT DELETE ON {table} TO CURRENT_USER")
+        await trimming.pool.execute(f"ALTER TABLE {table} DISABLE TRIGGER append_only")
+        await trimming.pool.execute(f"DELETE FROM {table} WHERE seq = 20")
+    some = History(trimming.pool, trimming.reader, page=PAGE, types=["job.cancelled"])
+    await some.start("default")
+    with pytest.raises(LogGap, match="20"):
+        await told(some)
+    await trimming.pool.execute(
+        "INSERT INTO dropped_events (partition, epoch, first_seq, last_seq)"
+        " VALUES ('default', 1, 20, 20)"
+    )
+    await some.start("default")
+    assert seqs(await told(some))[-1] == 300

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -258,6 +259,8 @@ async def test_history_and_log_have_their_indexes(many: Any) -> None:
     for name, args, index in (
         ("job_history", (job_id(5), 0, 10), "job_version_idx"),
         ("partition_events", ("default", 100, 10), "partition_epoch_seq_time"),
+        ("events_of_types", ("default", 100, 1000, ["job.failed"], 50), "partition_epoch_seq_time"),
+        ("moves_between", ("default", 1, 100, 0, 2**62, 50, []), "partition_epoch_seq_time"),
         ("archived_entry", ("default", 1, 5), "partition_epoch_seq_time"),
         ("job_specs", ([job_id(5), job_id(7)],), "job_version_idx"),
         ("job_past", (job_id(5), 0, 2**62, 10), "job_version_idx"),
@@ -273,3 +276,17 @@ async def test_history_and_log_have_their_indexes(many: Any) -> None:
         plan = "\n".join(row[0] for row in await many.fetch(f"EXPLAIN {sql}", *args))
         assert all(one in plan for one in index.split("|")), plan
         assert "Seq Scan on job" not in plan, plan
+
+
+async def test_a_filter_by_type_reads_no_more_than_its_window(many: Any) -> None:
+    sql = f"EXPLAIN (ANALYZE, FORMAT JSON) {queries.statement('events_of_types')}"
+    (row,) = await many.fetch(sql, "default", 100, 200, ["job.failed"], 50)
+    scans = [one for one in nodes(json.loads(row[0])[0]["Plan"]) if "Scan" in one["Node Type"]]
+    read = [one["Actual Rows"] for one in scans if one.get("Relation Name", "").startswith("job_e")]
+    assert read
+    assert max(read) <= 200
+
+
+def nodes(plan: Any) -> list[Any]:
+    """All nodes of a plan."""
+    return [plan, *(one for below in plan.get("Plans", []) for one in nodes(below))]

@@ -12,6 +12,7 @@ from millstream.consumers import Backoff, Context, Registry, Snooze
 from millstream.core import events as ev
 from millstream.core.codec import encode, wrap
 from millstream.core.config import Settings
+from millstream.core.encryption import Secret
 from millstream.core.events import KINDS, Command, JobSubmitted, body_of
 from millstream.core.ids import new_id
 from millstream.core.jobs import JobState
@@ -21,7 +22,6 @@ from millstream.core.progressing import new_told
 from millstream.core.queue import Finish, PartitionQueue, Redrive, new_job
 from millstream.core.schedule_index import Schedules
 from millstream.core.schedules import Schedule
-from millstream.core.sealing import Secret
 from millstream.core.subjects import SubjectKeys, Wrapped
 from millstream.projections.rebuild.course import Course, Step
 from tests.consumers.conftest import Bench
@@ -74,7 +74,7 @@ def handlers() -> Registry:
     return registry
 
 
-async def sealed_jobs(bench: Bench) -> list[str]:
+async def encrypted_jobs(bench: Bench) -> list[str]:
     """Jobs about a person, one of which fails."""
     secret = Secret(SECRET)
     id, wrapped = secret.make()
@@ -83,7 +83,7 @@ async def sealed_jobs(bench: Bench) -> list[str]:
     made = [
         new_job(
             new_id("default"),
-            JobSubmitted("plain", payload=key.seal("payload", encode(payload)), max_attempts=1),
+            JobSubmitted("plain", payload=key.encrypt("payload", encode(payload)), max_attempts=1),
         )
         for payload in ("a@example.org", "fail")
     ]
@@ -112,7 +112,7 @@ async def by_workers(bench: Bench) -> None:
     schedules = Schedules(bench.redis, bench.keys, bench.directory)
     tick = Schedule(name="tick", type="plain", queue="default", every=1, payload=msgspec.Raw(b"7"))
     await schedules.put(tick, BY)
-    ended = [*await sealed_jobs(bench), await bench.submit("order", tags=["a", "b"]),
+    ended = [*await encrypted_jobs(bench), await bench.submit("order", tags=["a", "b"]),
              await bench.submit("plain", "fail", max_attempts=1)]  # fmt: skip
     await bench.submit("later")
     child = await flow(bench)

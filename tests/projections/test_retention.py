@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import asyncpg
@@ -11,11 +12,19 @@ import pytest
 
 from millstream.core import events as ev
 from millstream.core.codec import wrap
+from millstream.core.connection import connect
+from millstream.core.errors import HistoryLost
 from millstream.core.events import Record
+from millstream.core.jobs import JobState
+from millstream.core.keys import Keys
+from millstream.core.log import LogReader
+from millstream.projections.as_of import counts_at
+from millstream.projections.connection import set_codecs
 from millstream.projections.fold import fold, needed
 from millstream.projections.partitions import DAY_MS
 from millstream.projections.past import Past
 from millstream.projections.retention import Dropped, Policy, drop_expired
+from millstream.projections.statements import statement
 from millstream.projections.tables import Step, Tables
 from tests.audits.tables import letters_of, read_stored
 from tests.projections.stage import grouped
@@ -228,9 +237,9 @@ async def test_what_stays_of_the_archive_is_append_only_still(past: Past30, data
     for _ in range(5):
         await past.job(*DONE)
     await drop_expired(past.dsn, MONTH, at_day(40))
-    for statement in ("DELETE FROM job_events", "UPDATE job_events SET seq = 0"):
+    for change in ("DELETE FROM job_events", "UPDATE job_events SET seq = 0"):
         with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="append-only"):
-            await database.execute(statement)
+            await database.execute(change)
 
 
 async def test_statistics_have_an_age_of_their_own(past: Past30, database: Any) -> None:
@@ -241,6 +250,39 @@ async def test_statistics_have_an_age_of_their_own(past: Past30, database: Any) 
     assert await drop_expired(past.dsn, policy, at_day(55)) == Dropped(minutes=1)
     assert await database.fetchval("SELECT count(*) FROM job_minutes") == 1
     assert len(await left(past.dsn)) == 2
+
+
+async def test_counts_of_the_past_go_with_statistics(past: Past30, database: Any) -> None:
+    pool = await asyncpg.create_pool(past.dsn, min_size=0, init=set_codecs)
+    redis = connect("redis://127.0.0.1:1", timeout=1)  # what is archived is not asked for
+    for day in range(6):
+        await past.job(*DONE, day=day)
+        await past.job(*DONE, day=day, queue="other")
+        for queue in ("default", "other"):
+            place = queue, 1, past.seqs[queue], at_day(day)
+            await database.execute(statement("note_counts"), *place)
+    policy = Policy({}, statistics=10)
+    told = await drop_expired(past.dsn, policy, at_day(13.5), dry_run=True)
+    assert told == await drop_expired(past.dsn, policy, at_day(13.5))
+    assert told.snapshots == 2 * 3  # those of days 0 to 2: that of day 3 still begins day 3.5
+    times = await database.fetch("SELECT DISTINCT time FROM queue_snapshots ORDER BY time")
+    assert [row["time"] for row in times] == [at_day(day) for day in (3, 4, 5)]
+    reader = LogReader(redis, Keys())
+    try:
+        for day in range(5):  # the events are all there: counted from the first one
+            found = await counts_at(pool, reader, "default", at_day(day))
+            assert found.by_state[JobState.SUCCEEDED] == day + 1
+        await drop_expired(past.dsn, MONTH, at_day(34.5))
+        assert await database.fetchval("SELECT min(seq) FROM job_events") > 1
+        for day, queue in product((0.5, 2.9), ("default", "other")):
+            kept = f"the counts of {queue} are kept from 20.* on"
+            with pytest.raises(HistoryLost, match=kept):
+                await counts_at(pool, reader, queue, at_day(day))
+        found = await counts_at(pool, reader, "default", at_day(3.5))
+        assert found.by_state[JobState.SUCCEEDED] == 4
+    finally:
+        await redis.aclose()
+        await pool.close()
 
 
 async def test_one_pass_at_a_time(past: Past30, database: Any) -> None:

@@ -39,8 +39,8 @@ local function send(ids, text)
     local them = table.concat(ids, ' ', first, math.min(first + 99, #ids))
     news[them] = news[them] or {}
     table.insert(news[them], text)
+    notices = notices + 1
   end
-  notices = notices + 1
 end
 
 -- Has it told to those that wait for a job how it ended.

@@ -5,7 +5,6 @@
 -- `on_parent_failure` of its spec: fail, cancel, run (as if it had succeeded), or wait.
 local OUTCOMES = {succeeded = 'succeeded', failed = 'failed', cancelled = 'was cancelled',
   missing = 'is not there'}
-local OPEN = 'open'
 local joined = 0  -- jobs that may run now, since they wait no more
 
 local function add_all(key, members)

@@ -74,6 +74,8 @@ local function note(gone, priority, entry)
   entries[#entries + 1] = entry
 end
 
+local OPEN = 'open'
+
 -- The jobs that a job waits for still; `open` among them: there may be more to come.
 local function parents_key(id)
   return P .. ':parents:' .. id
@@ -89,6 +91,7 @@ end
 local function stop_depending(id)
   local spec = redis.call('GETRANGE', job_key(id), 53, HEAD)
   if string.match(spec, '"on_parent_failure":"(%l+)"') == 'wait' then
+    redis.call('SREM', parents_key(id), OPEN)
     send(redis.call('SMEMBERS', parents_key(id)), id .. ' left')
   end
   redis.call('ZREM', DEPENDENTS, id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -81,3 +82,43 @@ async def test_every_way_a_job_can_go(bench: Bench, kind: str) -> None:
             await box.advance(seconds=1)
             seen = box.job(job)
             assert (way, (seen.story, seen.result)) == (way, in_worker[way])
+
+
+def family() -> Registry:
+    """A handler that submits a flow; once all of it is there, the first job fails."""
+    registry, all_there = Registry(), asyncio.Event()
+
+    @registry.job("flow")
+    async def flow(ctx: Context, payload: Any) -> list[str]:
+        bad, good = await ctx.submit("part", "bad"), await ctx.submit("part", "good")
+        ends = [
+            await ctx.submit("end", policy, depends_on=[bad, good], on_parent_failure=policy)
+            for policy in ("fail", "cancel", "run")
+        ]
+        after = await ctx.submit("end", "after", depends_on=[good, ends[2]], delay=SOON)
+        never = await ctx.submit("end", "never", depends_on=[ends[0]])
+        all_there.set()
+        return [bad, good, *ends, after, never]
+
+    @registry.job("part", max_attempts=1)
+    async def part(ctx: Context, word: str) -> None:
+        await all_there.wait()
+        if word == "bad":
+            raise Fail("it is bad")
+
+    @registry.job("end")
+    async def end(ctx: Context, word: str) -> None: ...
+
+    return registry
+
+
+async def test_a_flow(bench: Bench) -> None:
+    await bench.worker(family())
+    flow = await bench.submit("flow")
+    await bench.ended(flow)
+    jobs = (await bench.last(flow))["result"]["data"]
+    in_worker = [await bench.ended(job) for job in jobs]
+    async with Sandbox(family(), strict=True) as box:
+        flow = await box.submit("flow")
+        await box.advance(seconds=1)
+        assert [box.job(job).story for job in box.job(flow).result] == in_worker

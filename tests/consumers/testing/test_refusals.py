@@ -47,6 +47,14 @@ async def test_a_payload_that_does_not_fit(sandbox: Box, registry: Registry) -> 
         assert box.submitted() == []
 
 
+async def test_a_job_about_somebody(sandbox: Box, registry: Registry) -> None:
+    greeting(registry)
+    options: Any = {"subject": "ada"}
+    async with sandbox(registry) as box:
+        with pytest.raises(SandboxError, match="unknown field `subject`"):
+            await box.submit("greet", {"name": "Ada"}, **options)
+
+
 async def test_a_queue_nobody_serves(sandbox: Box, registry: Registry) -> None:
     greeting(registry)
     async with sandbox(registry) as box:
@@ -161,6 +169,8 @@ async def test_what_it_is_made_of() -> None:
         Sandbox(Registry(), server=True, start=datetime.now().astimezone())
     with pytest.raises(AppError, match="a module that can be found"):
         Sandbox("no.such.app")
+    with pytest.raises(SandboxError, match="nothing is sealed in a sandbox"):
+        Sandbox(Registry(), erasure_secret=b"\x07" * 32)
     with pytest.raises(TypeError, match="leese"):
         Sandbox(Registry(), leese=5)
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from millstream.consumers import Backoff, Context, Fail, Registry, Retry, Snooze
-from millstream.core.events import Command, JobSnoozed, QueueConfigured
+from millstream.core.events import Command, JobProgressed, JobSnoozed, QueueConfigured
 from millstream.core.jobs import JobState
 
 from .conftest import Box
@@ -378,3 +378,24 @@ async def test_what_time_it_is_at_first(registry: Registry) -> None:
         ]
         started = [one.at for one in box.events() if one.type == "job.started"]
         assert started == [datetime(2030, 3, day, 2, tzinfo=UTC) for day in (1, 2)]
+
+
+async def test_progress_is_told_as_by_a_worker(sandbox: Box, registry: Registry) -> None:
+    """In real time: of a handler that is over at once nothing is."""
+
+    @registry.job("copy")
+    async def copy(ctx: Context, told: float) -> None:
+        ctx.progress(told, message="under way")
+        while told < 1:
+            job = await box.queue().job(ctx.job_id)
+            if job is not None and job.version == 3:
+                return
+            await asyncio.sleep(0.01)
+
+    async with sandbox(registry) as box:
+        slow, fast = await box.submit("copy", 0.5), await box.submit("copy", 1)
+        await box.run()
+        assert box.job(slow).story == ["submitted", "started", "progressed", "succeeded"]
+        assert box.job(fast).story == ["submitted", "started", "succeeded"]
+        (told,) = [one.body for one in box.events(slow) if one.type == "job.progressed"]
+        assert told == JobProgressed(0.5, "under way")

@@ -6,7 +6,16 @@ import pytest
 
 from millstream.core.codec import encode
 from millstream.core.events import Record
-from millstream.core.export import ExportDamaged, Format, Manifest, Part, QueueExport, store
+from millstream.core.export import (
+    ExportDamaged,
+    Format,
+    Gap,
+    Manifest,
+    Part,
+    QueueExport,
+    load,
+    store,
+)
 from millstream.core.export import Span as Asked
 from millstream.core.proof.exports import (
     Expected,
@@ -16,7 +25,7 @@ from millstream.core.proof.exports import (
     read_heads,
 )
 from millstream.core.proof.heads import line_of
-from millstream.core.proof.verifier import Span, Verdict, Verifier
+from millstream.core.proof.verifier import Drops, Span, Verdict, Verifier
 
 from .makers import KEYS, event, seal
 
@@ -32,7 +41,7 @@ def export(
     manifest = Manifest(
         1, format_, "ms", asked or Asked(), MADE, [QueueExport("default", 5, done=True)]
     )
-    for number, some in enumerate((records[:2], records[2:])):
+    for number, some in enumerate(filter(None, (records[:2], records[2:]))):
         part = Part(folder, f"default.{number:06}.{format_}", format_)
         for record in some:
             part.add(record)
@@ -41,9 +50,11 @@ def export(
     return folder
 
 
-def verify(folder: Path, sizes: tuple[int, ...] = (5,)) -> Verdict:
-    spans, before = expected_of(folder)
-    verifier = Verifier(seal(LOG, sizes, leaves=False), KEYS, spans=spans, before=before)
+def verify(folder: Path, sizes: tuple[int, ...] = (5,), old: int | None = None) -> Verdict:
+    spans, before, dropped = expected_of(folder)
+    heads = seal(LOG, sizes, leaves=False)
+    drops = Drops(dropped, old)
+    verifier = Verifier(heads, KEYS, spans=spans, before=before, drops=drops)
     for record in read_events(folder):
         verifier.take(record)
     return verifier.close()
@@ -70,7 +81,7 @@ def test_heads_made_after_the_export_are_not_held_against_it(tmp_path: Path) -> 
     folder = export(tmp_path, LOG)
     heads = seal([*LOG, event(6)], (4, 2), leaves=False)
     later = [heads[0], heads[1]._replace(head=heads[1].head._replace(sealed_at=MADE + 1))]
-    spans, before = expected_of(folder)
+    spans, before, _ = expected_of(folder)
     verifier = Verifier(later, None, spans=spans, before=before)
     for record in read_events(folder):
         verifier.take(record)
@@ -88,12 +99,37 @@ def test_what_is_expected_is_what_was_asked_for(tmp_path: Path) -> None:
     for name, asked in parts.items():
         (tmp_path / name).mkdir()
         export(tmp_path / name, LOG[1:], asked=asked)
-    assert expected_of(tmp_path / "all") == Expected(None, MADE)
+    assert expected_of(tmp_path / "all") == Expected(None, MADE, {"default": []})
     one = expected_of(tmp_path / "one")
     assert one.spans is not None
     assert list(one.spans) == ["default"]
     assert expected_of(tmp_path / "since").spans == {"default": Span((1, 2), (1, 5))}
     assert expected_of(tmp_path / "all" / "default.000000.jsonl") == Expected()
+
+
+def declare(folder: Path, *gaps: Gap) -> None:
+    """Say in the manifest what is missing."""
+    manifest = load(folder)
+    assert manifest is not None
+    manifest.queues[0].gaps = list(gaps)
+    store(folder, manifest)
+
+
+@pytest.mark.parametrize("sizes", [(5,), (2, 3), (1, 1, 3)])
+def test_what_retention_dropped_is_told_apart(tmp_path: Path, sizes: tuple[int, ...]) -> None:
+    """Events 1 to 3 are dropped, and the manifest says so of 1 and 2 only."""
+    folder = export(tmp_path, LOG[3:])
+    declare(folder, Gap(0, 3, dropped=True), Gap(2, 4))
+    verdict = verify(folder, sizes)
+    assert verdict.dropped == {"default": 2}
+    assert [one.where for one in verdict.findings if one.kind == "deleted"] == ["default:1:3"]
+    declare(folder, Gap(0, 4, dropped=True))
+    verdict = verify(folder, sizes)
+    assert verdict.sound, verdict.findings
+    assert verdict.dropped == {"default": 3}
+    # Sealed at MADE: too young to be dropped for its age.
+    assert "deleted" in verify(folder, sizes, old=MADE - 1).counts
+    assert verify(folder, sizes, old=MADE).sound
 
 
 def test_heads_come_back(tmp_path: Path) -> None:

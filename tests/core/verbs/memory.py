@@ -79,6 +79,18 @@ class MemoryMill(Mill):
     async def now(self) -> int:
         return self.queue.rooms.now
 
+    async def awaited(self, job: str) -> set[str]:
+        return set(self.rooms.links.awaited.get(job, ()))
+
+    async def parents(self, job: str) -> set[str]:
+        return set(self.rooms.links.parents.get(job, ()))
+
+    async def dependents(self) -> set[str]:
+        return set(self.rooms.links.seen)
+
+    async def lose_joiners(self) -> None:
+        self.rooms.links.lose_group()
+
     async def lose_group(self, priority: int = 5) -> None:
         self.rooms.lose_group(priority)
 

@@ -50,7 +50,7 @@ def verdict_on(
     elif isinstance(event, ev.JobReleased):
         event = ev.JobReleased("drain", delay_ms)
     elif isinstance(event, ev.JobCrashed):
-        event = ev.JobCrashed("w1", lease.crashes + 1, "killed by SIGSEGV")
+        event = ev.JobCrashed("w1", lease.crashes + 1, "killed by SIGSEGV", delay_ms)
     end = ev.body_of(ev.JobFailed("exhausted")) if verdict == "failed" else b""
     fence = lease.fence if fence is None else fence
     return Finish(lease.id, fence, verdict, ev.body_of(event), delay_ms, end)
@@ -75,6 +75,7 @@ class Mill:
         self.keys = Keys()
         self.redis: Any = connect(url, timeout=30)
         self.queue: PartitionQueue = PartitionQueue(self.redis, self.partition, self.keys)
+        self.directory = Directory(self.redis, self.keys)
         self.accepted: list[str] = []
         self.broken: set[str] = set()
 
@@ -147,7 +148,7 @@ class Mill:
 
     def schedules(self) -> Schedules:
         """The schedules of all partitions."""
-        return Schedules(self.redis, self.keys, Directory(self.redis, self.keys))
+        return Schedules(self.redis, self.keys, self.directory)
 
     async def schedule_comes(self, name: str, at: int) -> None:
         """Let the next occurrence of a schedule be another one."""
@@ -189,6 +190,29 @@ class Mill:
         """The server's clock, ms."""
         seconds, micros = await self.redis.time()
         return seconds * 1000 + micros // 1000
+
+    async def register(self) -> None:
+        """Make the partition known, so that ends are brought to its jobs."""
+        await self.directory.register(self.partition)
+
+    async def awaited(self, job: str) -> set[str]:
+        """Who waits for a job, with a `*` behind who does so also once it did not succeed."""
+        found = await self.redis.smembers(self.keys.awaited(self.partition, job))
+        return {member.decode() for member in found}
+
+    async def parents(self, job: str) -> set[str]:
+        """The jobs that one waits for still."""
+        found = await self.redis.smembers(self.keys.parents(self.partition, job))
+        return {member.decode() for member in found}
+
+    async def dependents(self) -> set[str]:
+        """All jobs that wait for others."""
+        found = await self.redis.zrange(self.keys.dependents(self.partition), 0, -1)
+        return {job.decode() for job in found}
+
+    async def lose_joiners(self) -> None:
+        """Lose who was given what of the outbox."""
+        await self.redis.xgroup_destroy(self.keys.outbox(self.partition), "joiners")
 
     async def lose_group(self, priority: int = 5) -> None:
         await self.redis.xgroup_destroy(self.keys.ready(self.partition, priority), "workers")

@@ -93,6 +93,17 @@ async def test_a_crash_is_counted_apart_and_ready_at_once(mill: Mill) -> None:
     assert await mill.story(lease.id) == ["submitted", "started", "crashed", "started"]
 
 
+async def test_a_crash_with_a_wait_is_counted_and_runs_when_it_is_due(mill: Mill) -> None:
+    lease = await mill.started()
+    assert await mill.finish(lease, "crashed", delay_ms=1)
+    assert (await mill.hot(lease.id)).state is JobState.SCHEDULED
+    while not (await mill.queue.promote())[0]:
+        pass
+    (again,) = await mill.claim()
+    assert (again.id, again.attempt, again.crashes) == (lease.id, 1, 1)
+    assert await mill.story(lease.id) == ["submitted", "started", "crashed", "queued", "started"]
+
+
 async def test_a_crash_too_many_ends_the_job(mill: Mill) -> None:
     lease = await mill.started()
     said = verdict_on(lease, "crashed")

@@ -10,7 +10,8 @@ import pytest
 
 from millstream.core.config import Settings
 from millstream.core.events import Record
-from millstream.projections.verify import jobs, logs
+from millstream.projections import lane, projector
+from millstream.projections.verify import jobs, logs, snapshots
 from millstream.projections.verify.report import Cursor, Outcome, Plan
 from millstream.projections.verify.verifying import verify
 from tests.audits.broken import busy_mill, project_all
@@ -25,11 +26,33 @@ SAME = {
     "nothing", "a row lost", "a row of nobody", "another state", "another result",
     "a version ahead", "a count", "a dead letter", "a group of dead letters lost",
     "a letter discarded", "a count lost", "a minute", "a duration", "a sum of durations",
-    "the checkpoint", "a halt", "an archived event lost", "a parked event",
+    "the checkpoint", "a halt", "an archived event lost", "a label", "a snapshot",
+    "a snapshot of nothing",
 }  # fmt: skip
 """Found by the checker of tests under the same names."""
 
 MORE: dict[str, tuple[str, set[str]]] = {
+    "a parked event that was none": (
+        TABLES["a parked event"][0],
+        {"event-parked", "snapshots-differ"},
+    ),
+    "a snapshot of another time": (
+        "UPDATE queue_snapshots SET time = time + 1",
+        {"snapshots-differ"},
+    ),
+    "the sample of dead letters": (
+        "UPDATE dead_letters SET sample = (SELECT id FROM jobs WHERE state = 'succeeded' LIMIT 1)",
+        {"letters-differ"},
+    ),
+    "the first time of dead letters": (
+        "UPDATE dead_letters SET first_at = first_at - 1",
+        {"letters-differ"},
+    ),
+    "a group of dead letters of nobody": (
+        "INSERT INTO dead_letters SELECT queue, type, reason, 'x', label, 0, first_at, last_at,"
+        " sample FROM dead_letters",
+        {"letters-differ"},
+    ),
     "an event in the middle lost": (
         UNLOCK + "DELETE FROM job_events WHERE type = 'job.cancelled'",
         {"seq-gap", "row-differs", "minutes-differ"},
@@ -81,7 +104,7 @@ async def test_what_is_broken_is_named(mill: Mill, settings: Settings, what: str
     await connection.execute(statement)
     await connection.close()
     outcome = await verify(settings.postgres_dsn, Plan())
-    assert names(outcome) == expected - {"snapshots-differ"}  # past counts are not looked at
+    assert names(outcome) == expected
     assert outcome.whole
     assert all(finding.detail for finding in outcome.findings)
 
@@ -138,6 +161,46 @@ async def test_a_sample_looks_at_a_part(worked: Log, settings: Settings) -> None
     assert 0 < part.events < whole.events
     assert 0 < part.jobs < whole.jobs
     assert not part.whole
+
+
+@pytest.fixture
+async def noted(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+    """Counts noted after every batch of at most 60 events, some 800 in all; a pool."""
+    monkeypatch.setattr(lane, "SNAPSHOT_EVENTS", 1)
+    monkeypatch.setattr(projector, "LEAST_SHARE", 1)
+    monkeypatch.setattr(logs, "PAGE", 50)
+    monkeypatch.setattr(snapshots, "PAGE", 3)
+    pool = await _pool(settings)
+    async with open_log(settings) as log:
+        await work(log, 300)
+        async with projecting(msgspec.structs.replace(settings, projector_batch=60)):
+            await until_seq(pool, (await all_records(log))[-1].seq)
+    yield pool
+    await pool.close()
+
+
+async def test_a_snapshot_in_the_middle(noted: Any, settings: Settings) -> None:
+    seqs = [row["seq"] for row in await noted.fetch("SELECT seq FROM queue_snapshots ORDER BY 1")]
+    assert len(seqs) >= 8
+    assert (await verify(settings.postgres_dsn, Plan())).sound
+    cursor = Cursor("default", 1, seqs[2] + 1)
+    assert (await verify(settings.postgres_dsn, Plan(), cursor)).sound
+    await noted.execute("UPDATE queue_snapshots SET queued = queued + 1 WHERE seq = $1", seqs[4])
+    outcome = await verify(settings.postgres_dsn, Plan())
+    # It begins too high as well, for the one after it.
+    assert [one.where for one in outcome.findings] == [f"default:1:{seq}" for seq in seqs[4:6]]
+    assert (await verify(settings.postgres_dsn, Plan(), Cursor("default", 1, seqs[6]))).sound
+
+
+async def test_what_retention_took_out_of_counts(noted: Any, settings: Settings) -> None:
+    seqs = [row["seq"] for row in await noted.fetch("SELECT seq FROM queue_snapshots ORDER BY 1")]
+    less = "UPDATE queue_snapshots SET succeeded = succeeded - 1 WHERE seq >= $1"
+    await noted.execute(less, seqs[-1])
+    assert names(await verify(settings.postgres_dsn, Plan())) == {"snapshots-differ"}
+    assert (await verify(settings.postgres_dsn, Plan(cutoffs={"*": 0}))).sound
+    await noted.execute("UPDATE queue_snapshots SET queued = queued - 1 WHERE seq = $1", seqs[-1])
+    outcome = await verify(settings.postgres_dsn, Plan(cutoffs={"*": 0}))
+    assert names(outcome) == {"snapshots-differ"}
 
 
 async def test_other_queues_are_left_alone(worked: Log, settings: Settings) -> None:

@@ -1,13 +1,13 @@
-"""Sealing what comes in for a subject, and opening it for those who read. See core.sealing."""
+"""Encrypts what comes in for a subject, and opens it for those who read. See core.encryption."""
 
 from collections.abc import Sequence
 
 import msgspec
 
 from ..core.codec import Data
+from ..core.encryption import CODEC, NAMES, Secret, Secrets, SubjectKey, Undecryptable, box_of
 from ..core.events import Fault as JobFault
 from ..core.jobs import Job
-from ..core.sealing import CODEC, Secret, SubjectKey, Unsealable, box_of
 from ..core.subjects import SubjectKeys, Wrapped
 from .orders import Order
 from .problems import UNPROCESSABLE, Fault, Problem
@@ -20,33 +20,45 @@ SHUT = Data(codec="erased")
 _replace = msgspec.structs.replace
 
 
-class Sealing:
+class Encryption:
     """The keys of subjects, found in Redis, made and looked up in PostgreSQL."""
 
-    def __init__(self, secret: bytes | None, keys: SubjectKeys, tables: Tables) -> None:
-        self._secret = None if secret is None else Secret(secret)
+    def __init__(self, secrets: Secrets | None, keys: SubjectKeys, tables: Tables) -> None:
+        self._secrets = secrets
+        self._naming: Secret | None = None
         self._keys = keys
         self._tables = tables
 
-    def secret(self) -> Secret:
-        """The operator's secret. Raises Problem if there is none."""
-        if self._secret is None:
+    def secrets(self) -> Secrets:
+        """The operator's secret, and the one before. Raises Problem if there is none."""
+        if self._secrets is None:
             message = "expected MILLSTREAM_ERASURE_SECRET to be set where the API runs"
             raise Problem(UNPROCESSABLE, f"{message}.", [Fault("$.subject", message)])
-        return self._secret
+        return self._secrets
 
-    async def seal(self, jobs: Sequence[Submission], orders: list[Order]) -> list[Order]:
-        """The orders, with the payloads of jobs that have a subject sealed.
+    async def naming(self) -> Secret:
+        """The secret that names subjects: asked for once, since it never changes."""
+        secrets = self.secrets()
+        if self._naming is None:
+            self._naming = secrets.naming(await self._kept())
+        return self._naming
+
+    async def _kept(self) -> bytes | None:
+        row = (await self._tables.subjects_by_id({NAMES})).get(NAMES)
+        return None if row is None else row.wrapped
+
+    async def encrypt(self, jobs: Sequence[Submission], orders: list[Order]) -> list[Order]:
+        """The orders, with the payloads of jobs that have a subject encrypted.
 
         Raises Problem, Unavailable.
         """
         subjects = {job.subject for job in jobs if job.subject is not None}
         if not subjects:
             return orders
-        secret = self.secret()
-        keys = await self._keys_of(secret, [secret.digest(one) for one in subjects])
+        naming = await self.naming()
+        keys = await self._keys_of([naming.digest(one) for one in subjects])
         return [
-            order if job.subject is None else _sealed(order, keys[secret.digest(job.subject)])
+            order if job.subject is None else _encrypted(order, keys[naming.digest(job.subject)])
             for job, order in zip(jobs, orders, strict=True)
         ]
 
@@ -68,45 +80,47 @@ class Sealing:
         First where it is for good, and if Redis does not answer then it is to be asked again: the
         key is gone then, and Redis only has to be told.
         """
-        digest = self.secret().digest(subject)
+        digest = (await self.naming()).digest(subject)
         cached = await self._keys.of([digest])
         erased = await self._tables.erase_subject(digest, actor, reason)
         ids = {*erased, *(key.id for key in cached.values())}
         await self._keys.erase(digest, ids)
         return sorted(ids)
 
-    async def _keys_of(self, secret: Secret, digests: list[str]) -> dict[str, SubjectKey]:
+    async def _keys_of(self, digests: list[str]) -> dict[str, SubjectKey]:
+        secrets = self.secrets()
         known = await self._keys.of(digests)
         missing = [digest for digest in digests if digest not in known]
         if missing:
+            maker = secrets.maker(await self._kept())
             made = await self._tables.add_subjects(
-                [Wrapped(digest, *secret.make()) for digest in missing]
+                [Wrapped(digest, *maker.make()) for digest in missing]
             )
             await self._keys.publish(made)
             known |= {key.subject: key for key in made}
-        return {digest: secret.open(key.id, key.wrapped) for digest, key in known.items()}
+        return {digest: secrets.open(key.id, key.wrapped) for digest, key in known.items()}
 
     async def _find(self, ids: set[str]) -> dict[str, SubjectKey]:
-        if not ids or self._secret is None:
+        if not ids or self._secrets is None:
             return {}
         rows = await self._tables.subjects_by_id(ids)
         return {
-            id: self._secret.open(id, row.wrapped)
+            id: self._secrets.open(id, row.wrapped)
             for id, row in rows.items()
             if row.wrapped is not None
         }
 
 
-def _sealed(order: Order, key: SubjectKey) -> Order:
+def _encrypted(order: Order, key: SubjectKey) -> Order:
     spec = order.spec
     return order._replace(
-        spec=_replace(spec, payload=key.seal("payload", bytes(spec.payload.data)))
+        spec=_replace(spec, payload=key.encrypt("payload", bytes(spec.payload.data)))
     )
 
 
 def _keys_in(job: Job) -> set[str]:
-    """Ids of the keys a job's data is sealed with."""
-    parts = (job.payload, job.result, job.error.sealed if job.error else None)
+    """Ids of the keys a job's data is encrypted with."""
+    parts = (job.payload, job.result, job.error.encrypted if job.error else None)
     return {box_of(part).key for part in parts if part is not None and part.codec == CODEC}
 
 
@@ -120,13 +134,13 @@ def _opened(job: Job, keys: dict[str, SubjectKey]) -> Job:
 
 
 def _open_fault(fault: JobFault, keys: dict[str, SubjectKey]) -> JobFault:
-    if fault.sealed is None:
+    if fault.encrypted is None:
         return fault
-    told = _open("error", fault.sealed, keys)
+    told = _open("error", fault.encrypted, keys)
     if told is None:
-        return _replace(fault, message="(erased)", sealed=None)
+        return _replace(fault, message="(erased)", encrypted=None)
     message, traceback = told.decode(tuple[str, str])
-    return _replace(fault, message=message, traceback=traceback, sealed=None)
+    return _replace(fault, message=message, traceback=traceback, encrypted=None)
 
 
 def _open(what: str, data: Data, keys: dict[str, SubjectKey]) -> Data | None:
@@ -136,6 +150,6 @@ def _open(what: str, data: Data, keys: dict[str, SubjectKey]) -> Data | None:
     if key is None:
         return None
     try:
-        return Data(msgspec.Raw(key.unseal(what, data)))
-    except Unsealable:
+        return Data(msgspec.Raw(key.decrypt(what, data)))
+    except Undecryptable:
         return None

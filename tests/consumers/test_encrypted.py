@@ -10,10 +10,10 @@ import pytest
 from millstream.consumers import Backoff, Context, Registry
 from millstream.consumers.worker import Worker
 from millstream.core.codec import Data, encode
+from millstream.core.encryption import Secret, SubjectKey, box_of
 from millstream.core.events import JobSubmitted
 from millstream.core.ids import new_id
 from millstream.core.queue import new_job
-from millstream.core.sealing import Secret, SubjectKey, box_of
 from millstream.core.subjects import SubjectKeys, Wrapped
 
 from .conftest import Bench, until
@@ -41,14 +41,14 @@ class Subject:
 
     async def submit(self, type: str, payload: Any, **spec: Any) -> str:
         await self.bench.directory.register("default")
-        sealed = self.key.seal("payload", encode(payload))
-        job = new_job(new_id("default"), JobSubmitted(type, payload=sealed, **spec))
+        encrypted = self.key.encrypt("payload", encode(payload))
+        job = new_job(new_id("default"), JobSubmitted(type, payload=encrypted, **spec))
         await self.bench.queue.submit([job])
         return job.id
 
     def read(self, what: str, data: dict[str, Any]) -> Any:
-        """What stands sealed in an event."""
-        return msgspec.json.decode(self.key.unseal(what, msgspec.convert(
+        """What stands encrypted in an event."""
+        return msgspec.json.decode(self.key.decrypt(what, msgspec.convert(
             {"data": msgspec.Raw(msgspec.json.encode(data["data"])), "codec": data["codec"]}, Data
         )))  # fmt: skip
 
@@ -65,7 +65,7 @@ async def nothing_of_her(bench: Bench) -> None:
         assert HERS.encode() not in record.body, record.type
 
 
-async def test_a_handler_sees_the_payload_and_its_result_is_sealed(
+async def test_a_handler_sees_the_payload_and_its_result_is_encrypted(
     bench: Bench, registry: Registry, subject: Subject
 ) -> None:
     @registry.job("greet")
@@ -79,7 +79,7 @@ async def test_a_handler_sees_the_payload_and_its_result_is_sealed(
     await nothing_of_her(bench)
 
 
-async def test_errors_are_sealed_and_retried_as_ever(
+async def test_errors_are_encrypted_and_retried_as_ever(
     bench: Bench, registry: Registry, subject: Subject
 ) -> None:
     @registry.job("fail", max_attempts=2, backoff=SOON)
@@ -97,7 +97,7 @@ async def test_errors_are_sealed_and_retried_as_ever(
     await nothing_of_her(bench)
 
 
-async def test_steps_and_submitted_jobs_are_sealed_with_the_same_key(
+async def test_steps_and_submitted_jobs_are_encrypted_with_the_same_key(
     bench: Bench, registry: Registry, subject: Subject
 ) -> None:
     calls: list[str] = []
@@ -177,9 +177,9 @@ async def test_data_that_was_altered_fails_for_good(
         return payload
 
     await bench.worker(registry, erasure_secret=SECRET)
-    sealed = subject.key.seal("payload", b'"x"')
-    box = msgspec.structs.replace(box_of(sealed), text=b"something else that is long enough")
-    altered = msgspec.structs.replace(sealed, data=msgspec.Raw(encode(box)))
+    encrypted = subject.key.encrypt("payload", b'"x"')
+    box = msgspec.structs.replace(box_of(encrypted), text=b"something else that is long enough")
+    altered = msgspec.structs.replace(encrypted, data=msgspec.Raw(encode(box)))
     job = new_job(new_id("default"), JobSubmitted("greet", payload=altered))
     await bench.directory.register("default")
     await bench.queue.submit([job])

@@ -1,0 +1,1 @@
+SELECT count(*) - count(DISTINCT partition) FROM queue_snapshots WHERE time < $1
