@@ -11,6 +11,7 @@ from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 
 from ..core.errors import InvalidCursor
+from ..core.hot import EPOCH
 from ..core.ids import is_id
 from ..core.jobs import JobState
 from ..projections.listing import JobFilter
@@ -147,7 +148,7 @@ async def get_attempts(request: Request[Any, Any, Any], job_id: FromPath[str]) -
             await lookup.catch_up(resources, found.partition)
             attempts = await resources.tables.attempts(job_id, after, given.limit + 1)
     shown = attempts[: given.limit]
-    cursor = str(shown[-1].fence) if len(attempts) > given.limit else None
+    cursor = str(shown[-1].fence % EPOCH) if len(attempts) > given.limit else None
     return answer(Page([attempt_of(attempt) for attempt in shown], cursor))
 
 

@@ -80,7 +80,7 @@ class Tables:
             return await queries.lost_workers(self._pool, since)
 
     async def attempts(self, job: str, after: int, limit: int) -> list[Attempt]:
-        """Attempts at a job whose fence is above `after`, in order."""
+        """Attempts at a job that began after the version `after`, in order."""
         with _told():
             return await attempts.job_attempts(self._pool, job, after, limit)
 

@@ -15,6 +15,9 @@ _HEADER = struct.Struct(">BBBHIIIQ28s")
 _unpack = _HEADER.unpack_from
 _STEPS = 8
 _DEPENDENT = 6
+EPOCH = 2**32
+"""Fencing tokens of an epoch are by so much higher than those of the one before, whatever was given
+in that one and is not known any more. A token is exact as a float of 64 bits up to epoch 2**21."""
 _spec = msgspec.json.Decoder(JobSubmitted).decode
 
 STATES = {
@@ -67,10 +70,16 @@ class HotJob(msgspec.Struct, frozen=True):
     """It waits for other jobs."""
 
 
-def read_lease(partition: str, job: str, raw: bytes, now: int) -> Lease:
+def token(epoch: int, version: int) -> int:
+    """The fencing token of the lease that the job.started of that epoch and version gave."""
+    return (epoch - 1) * EPOCH + version
+
+
+def read_lease(partition: str, job: str, raw: bytes, now: int, epoch: int = 1) -> Lease:
     """The lease a claim gave, from the hot state it found."""
     _, _, flags, crashes, attempt, _, fence, _, _ = _unpack(raw)
     spec = raw[_HEADER.size :]
+    fence = token(epoch, fence)
     return Lease(partition, job, fence, attempt + 1, crashes, now, spec, flags & _STEPS != 0)
 
 

@@ -120,10 +120,10 @@ class PartitionQueue(Operating, Stepping, Progressing, Announcing, Linking, Exam
     async def claim(self, worker: str, limit: int, *, held: bool = False) -> Claim:
         """Lease up to `limit` jobs to `worker`; with `held`, those it holds already."""
         args = [worker, limit if held else min(limit, MAX_BATCH), int(held)]
-        now, next_due, ids, states = await self._run("claim", args)
-        partition = self.partition
+        now, next_due, ids, states, epoch = await self._run("claim", args)
+        partition, in_epoch = self.partition, int(epoch)
         leases = [
-            read_lease(partition, job.decode(), raw, now)
+            read_lease(partition, job.decode(), raw, now, in_epoch)
             for job, raw in zip(ids, states, strict=True)
         ]
         return Claim(now, next_due, leases)

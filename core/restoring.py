@@ -1,19 +1,36 @@
 """The typed face of the verbs that halt a partition, and bring it back. Errors: as in `queue`."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from .connection import call, translated
 from .events import QueueRestored, Record, body_of
 from .keys import Keys
+from .linking import Outcome
 from .log import read_entry
 from .queue import PartitionQueue
 from .reviving.jobs import NONE, Revived
+from .reviving.settings import Settings
 
 BATCH = 500
 """Jobs made at once: others of the server must get a turn."""
 
 PAGE = 1000
+
+
+class Link(NamedTuple):
+    """That a job waits for another: of which the one that is waited for, or both, live here.
+
+    stays    it waits on if that one does not succeed
+    outcome  how that one ended; None: it lives here
+    here     that one is a job of this partition
+    """
+
+    parent: str
+    dependent: str
+    stays: bool
+    outcome: Outcome | None
+    here: bool
 
 
 class PartitionRestore:
@@ -96,11 +113,26 @@ class PartitionRestore:
     async def append(self, epoch: int, events: Iterable[tuple[str, bytes]]) -> None:
         """Append events of the partition itself."""
         found = list(events)
-        args: list[Any] = [epoch, "", NONE, 0, 0, 0, 0, 0, 0, 0, "", len(found), 0]
+        args: list[Any] = [epoch, "", NONE, 0, 0, 0, 0, 0, 0, 0, "", len(found), 0, 0]
         for event in found:
             args += event
         if found:
             await self._queue._run("restore_jobs", args)
+
+    async def link(self, epoch: int, links: Sequence[Link]) -> None:
+        """Have jobs here tell those that wait for them, and tell of those that have ended."""
+        args: list[Any] = [epoch]
+        for one in links:
+            mark = "*" if one.stays else ""
+            args += (one.parent, one.dependent, mark, one.outcome or "", int(one.here))
+        await self._queue._run("restore_links", args)
+
+    async def put_linked(self, partitions: Iterable[str]) -> None:
+        """Note partitions whose jobs wait for others, or are waited for."""
+        names = list(partitions)
+        with translated():
+            if names:
+                await self._redis.sadd(self._keys.linked, *names)
 
     async def put_locks(self, locks: Mapping[str, tuple[str, int]]) -> None:
         """Set locks: digest → who holds it, and for how many ms (0: until it is freed)."""
@@ -111,13 +143,17 @@ class PartitionRestore:
                 pipeline.set(f"{base}:unique:{digest}", holder, px=ms or None)
             await pipeline.execute()
 
-    async def put_settings(self, bounds: Mapping[str, str], types: Iterable[str]) -> None:
-        """Set limits, and the names of job types that workers announced, without their defaults."""
+    async def put_settings(self, settings: Settings) -> None:
+        """Set limits, who serves, and the names of job types that workers announced, without their
+        defaults."""
+        bounds, serving = settings.bounds, settings.serving
         with translated():
+            if serving:
+                await self._redis.sadd(self._keys.serving(self.partition), *sorted(serving))
             if bounds:
-                await self._redis.hset(self._keys.limits(self.partition), mapping=dict(bounds))
+                await self._redis.hset(self._keys.limits(self.partition), mapping=bounds)
             await self._redis.sadd(self._keys.queues, self.partition)
-            for name in types:
+            for name in sorted(settings.types):
                 await self._redis.hsetnx(self._keys.announced(self.partition), name, b"{}")
                 await self._redis.hsetnx(self._keys.types, name, b"{}")
 
@@ -140,13 +176,13 @@ def _job_args(one: Revived) -> list[Any]:
     job = one.job
     args: list[Any] = [
         job.id, one.code, job.priority, one.flags, job.crashes, one.tries, one.version, one.at,
-        job.expires_at or 0, one.spec, len(one.events), len(one.steps),
+        job.expires_at or 0, one.spec, len(one.events), len(one.steps), len(one.parents),
     ]  # fmt: skip
     for event in one.events:
         args += event
     for step in one.steps.items():
         args += step
-    return args
+    return [*args, *one.parents]
 
 
 def _escaped(text: str) -> str:

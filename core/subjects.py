@@ -93,6 +93,26 @@ class SubjectKeys:
         with translated():
             await pipeline.execute()
 
+    async def mark_erased(self, ids: Collection[str]) -> None:
+        """Put the mark of erasure in the place of keys whose subjects nobody knows any more."""
+        with translated():
+            await self._redis.hset(self._keys.subject_keys, mapping=dict.fromkeys(ids, ERASED))
+
+    async def forget_erased(self) -> None:
+        """Take away subjects whose keys are erased, wherever one was left behind."""
+        cursor = 0
+        while True:
+            with translated():
+                cursor, page = await self._redis.hscan(self._keys.subjects, cursor, count=1000)
+            named = {subject: id.decode() for subject, id in page.items()}
+            found = await self.get(named.values())
+            gone = [subject for subject, id in named.items() if found[id] == "erased"]
+            if gone:
+                with translated():
+                    await self._redis.hdel(self._keys.subjects, *gone)
+            if not cursor:
+                return
+
 
 def _told(found: bytes | None) -> bytes | Absent:
     if found is None:

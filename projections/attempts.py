@@ -8,6 +8,7 @@ import msgspec
 from ..core import events as ev
 from ..core.errors import UnreadableEvent
 from ..core.events import Fault, Record
+from ..core.hot import token
 from ..core.ids import is_id
 from ..core.upcast import decode
 from .connection import translated
@@ -39,7 +40,7 @@ class Attempt(msgspec.Struct):
     """One attempt. Times are ms since 1970.
 
     number    as the handler was told; begins again at 1 when the job is run again
-    fence     its fencing token: the version of its job.started
+    fence     its fencing token, which tells the version of its job.started, too
     outcome   succeeded, failed, snoozed, released, cancelled, crashed, lost; None: it runs
     retry_at  when it is tried again, if it failed and is
     """
@@ -65,7 +66,8 @@ def attempts_of(records: Iterable[Record]) -> list[Attempt]:
         except UnreadableEvent:  # parked: its job goes no further
             continue
         if isinstance(event, ev.JobStarted):
-            found.append(Attempt(event.attempt, record.version, event.worker, record.time))
+            fence = token(record.epoch, record.version)
+            found.append(Attempt(event.attempt, fence, event.worker, record.time))
         elif found and found[-1].ended_at is None:
             _end(found[-1], event, record.time)
     return found
@@ -96,7 +98,7 @@ def _end(attempt: Attempt, event: ev.Event, time: int) -> None:
 
 
 async def job_attempts(pool: asyncpg.Pool, id: str, after: int, limit: int) -> list[Attempt]:
-    """The first `limit` archived attempts at a job whose fence is above `after`, in order."""
+    """The first `limit` archived attempts at a job that began after that version, in order."""
     records: list[Record] = []
     if not is_id(id):
         return []

@@ -28,8 +28,8 @@ UPDATE subject_keys
 _LIVE = """
 SELECT subject, id, wrapped FROM subject_keys
  WHERE wrapped IS NOT NULL AND id > $1 ORDER BY id LIMIT $2"""
-
-
+_ERASED = """
+SELECT id FROM subject_keys WHERE wrapped IS NULL AND id > $1 ORDER BY id LIMIT $2"""
 _REWRAP = """
 UPDATE subject_keys AS key SET wrapped = new.wrapped
   FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS new (id, old, wrapped)
@@ -78,10 +78,16 @@ async def erase(pool: asyncpg.Pool, subject: str, actor: str, reason: str) -> li
         return [row["id"] for row in await pool.fetch(_ERASE, subject, actor, reason)]
 
 
-async def live(pool: asyncpg.Pool, after: str = "", limit: int = 1000) -> list[Wrapped]:
+async def live(pool: Any, after: str = "", limit: int = 1000) -> list[Wrapped]:
     """Keys that were not erased, by id: to give them to a Redis that has lost them."""
     with translated():
         return [Wrapped(*row) for row in await pool.fetch(_LIVE, after, limit)]
+
+
+async def erased(pool: Any, after: str = "", limit: int = 1000) -> list[str]:
+    """Ids of keys that were erased, in order: a Redis that went back may have them still."""
+    with translated():
+        return [row["id"] for row in await pool.fetch(_ERASED, after, limit)]
 
 
 async def keep_names(pool: asyncpg.Pool, wrapped: bytes) -> None:

@@ -77,7 +77,7 @@ class JobReplaced(JobSubmitted, frozen=True):
 
 
 class JobStarted(Event, frozen=True):
-    """A worker was given the job. The version of this event is the lease's fencing token."""
+    """A worker was given the job. Its version and epoch are the lease's fencing token."""
 
     name = "job.started"
     attempt: int

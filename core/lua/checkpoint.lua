@@ -51,7 +51,7 @@ end
 
 local replies = {}
 for i = 2, #ARGV, 4 do
-  replies[#replies + 1] = keep(ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 3])
+  replies[#replies + 1] = keep(ARGV[i], version_of(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 3])
 end
 if seq > before then
   close_log()

@@ -10,7 +10,7 @@
 --
 -- A paused queue gives nothing but what is held; its due jobs are promoted all the same.
 --
--- Replies  {now, next due (0: none), ids, hot states as they were before}: all times ms since
+-- Replies  {now, next due (0: none), ids, hot states as they were before, epoch}: all times ms since
 --          1970; as many as asked for: there may be more
 --          LOGLOST …   the log is gone
 --          NOGROUP …   a consumer group is gone: `mend` makes it again
@@ -142,4 +142,4 @@ if not held and (#ids == limit or parked >= parked_most) then
   -- Who leaves a backlog behind rings for the next one.
   ring()
 end
-return {now, again, ids, states}
+return {now, again, ids, states, epoch}

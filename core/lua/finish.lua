@@ -42,7 +42,7 @@ local replies, gone, done = {}, {}, {}
 
 for k = 1, #keys do
   local at = (k - 1) * 6
-  local id, fence, kind = ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3]
+  local id, fence, kind = ARGV[at + 1], version_of(ARGV[at + 2]), ARGV[at + 3]
   local raw = raws[k]
   local accepted = 0
   if raw and not done[id] then

@@ -40,7 +40,7 @@ end
 
 local replies = {}
 for i = 1, #ARGV, 3 do
-  replies[#replies + 1] = tell(ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2])
+  replies[#replies + 1] = tell(ARGV[i], version_of(ARGV[i + 1]), ARGV[i + 2])
 end
 if seq > before then
   close_log()

@@ -27,7 +27,7 @@ for k = 1, #keys do
   replies[k] = 0
   if raws[k] then
     local _, priority, flags, _, _, _, current, _, entry = struct.unpack(FORMAT, raws[k])
-    if current == tonumber(ARGV[1 + k * 2]) then
+    if current == version_of(ARGV[1 + k * 2]) then
       note(lanes_of, priority, entry)
       entry_of[k] = priority .. '/' .. entry
       replies[k] = 1 + flags % 2

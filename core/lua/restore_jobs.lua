@@ -5,11 +5,13 @@
 -- KEYS[1]  partition prefix
 -- ARGV[1]  the new epoch
 -- ARGV[2…] per job: id, state, priority, flags, crashes, attempt, version, at, expires, spec, number
---          of events, of steps, then per event: type, body, and per step: name, body
---          state    as in header: 1 scheduled, 2 queued, 5 retrying; 0: it has ended, or there is
---                   none (events of the queue itself): only its events are appended
+--          of events, of steps, of jobs it waits for, then per event: type, body, per step: name, body,
+--          and those jobs
+--          state    as in header: 1 scheduled, 2 queued, 5 retrying, 6 waits for jobs; 0: it has ended,
+--                   or there is none (events of the queue itself): only its events are appended
 --          version  before its events; each of them is one version on
---          at       ms: when it became ready, or when it is due
+--          at       ms: when it became ready, or when it is due; of a job that waits for others what
+--                   its header says of that
 --
 -- Replies  per job the seq of its first event, 0 if it has none
 --          INVALID …   this epoch is not being restored: nothing was done
@@ -39,9 +41,9 @@ local i = 2
 while i <= #ARGV do
   local id, state, priority = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
   local version, at, expires = tonumber(ARGV[i + 6]), ARGV[i + 7], ARGV[i + 8]
-  local events, steps = tonumber(ARGV[i + 10]), tonumber(ARGV[i + 11])
+  local events, steps, parents = tonumber(ARGV[i + 10]), tonumber(ARGV[i + 11]), ARGV[i + 12]
   local flags, crashes, attempt, spec = ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 9]
-  i = i + 12
+  i = i + 13
   replies[#replies + 1] = events > 0 and seq + 1 or 0
   for _ = 1, events do
     version = id == '' and 0 or version + 1
@@ -51,6 +53,10 @@ while i <= #ARGV do
   if state == QUEUED then
     redis.call('SET', job_key(id), pack(QUEUED, priority, flags, crashes, attempt, version,
       version + 1, expires, enter_at(priority, id, at)) .. spec)
+  elseif state == DEPENDENT then
+    redis.call('SET', job_key(id), pack(DEPENDENT, priority, flags, crashes, attempt, version, 0,
+      expires, at) .. spec)
+    redis.call('ZADD', DEPENDENTS, 0, id)  -- to be seen to soon: see overdue
   elseif state ~= 0 then
     redis.call('SET', job_key(id), pack(state, priority, flags, crashes, attempt, version, 0,
       expires, '') .. spec)
@@ -59,6 +65,14 @@ while i <= #ARGV do
   for _ = 1, steps do
     redis.call('HSET', steps_key(id), ARGV[i], ARGV[i + 1])
     i = i + 2
+  end
+  for _ = 1, parents do
+    redis.call('SADD', parents_key(id), ARGV[i])
+    i = i + 1
+  end
+  if state == 0 and id ~= '' and events > 0 then
+    -- Whoever has read the archive without these knows an older version: see discard.
+    redis.call('SET', P .. ':gone:' .. id, version, 'PX', 3600000)
   end
 end
 redis.call('HSET', META, 'seq', seq)

@@ -7,12 +7,16 @@ import msgspec
 
 from .. import events as ev
 from ..jobs import TERMINAL, Job, JobState, fold
+from ..jobs.state import JOBS
 from ..upcast import decode
 
 CANCEL, REDRIVEN, LOCKED, STEPS = 1, 2, 4, 8
 """Flags of the header: see lua/includes/header.lua."""
 
-NONE, SCHEDULED, QUEUED, RETRYING = 0, 1, 2, 5
+NONE, SCHEDULED, QUEUED, RETRYING, DEPENDENT = 0, 1, 2, 5, 6
+
+OPEN = "open"
+"""Stands among the parents of a job for those that may still come."""
 
 _CODES = {
     JobState.SCHEDULED: SCHEDULED,
@@ -31,7 +35,9 @@ class Revived(NamedTuple):
     code     of the state it is to be in; NONE: it has ended
     tries    attempts that have ended
     version  of its last event before those to be appended
-    at       when it became ready, or when it is due (ms)
+    at       when it became ready, or when it is due (ms); of a job that waits for others what its
+             header says of that: `+N` in N ms from then, `N` at N ms, or nothing
+    parents  the jobs it waits for, with all that have ended; `OPEN` among them: more may come
     events   to be appended: type and body
     steps    step → body of its event
     lock     digest and spec event of the lock it holds; None: none
@@ -42,11 +48,12 @@ class Revived(NamedTuple):
     flags: int
     tries: int
     version: int
-    at: int
+    at: int | str
     spec: bytes
     events: list[tuple[str, bytes]]
     steps: dict[str, bytes]
     lock: tuple[str, ev.Record] | None
+    parents: list[str]
 
 
 class _Life:
@@ -59,6 +66,8 @@ class _Life:
         self.said: ev.JobSubmitted | None = None
         self.steps: dict[str, bytes] = {}
         self.last: ev.Event | None = None
+        self.parents: dict[str, None] = {}
+        self.due = ""
 
     def take(self, record: ev.Record, event: ev.Event) -> None:
         self.last = event
@@ -66,14 +75,34 @@ class _Life:
             case ev.JobSubmitted():  # job.replaced, too
                 self.spec, self.said = record, event
                 self.tries, self.steps = 0, {}
+                self._waits(event)
             case ev.JobAttemptFailed():
                 self.tries += 1
             case ev.JobRedriven():
                 self.redriven, self.tries, self.steps = True, 0, {}
             case ev.JobCheckpointed(step=step):
                 self.steps[step] = record.body
+            case ev.JobExtended(parents=parents):
+                self.parents |= dict.fromkeys(parents)
+            case ev.JobClosed():
+                self.parents.pop(OPEN, None)
+            case ev.JobRescheduled(run_at=run_at):
+                self.due = str(run_at)
             case _:
                 pass
+
+    def _waits(self, spec: ev.JobSubmitted) -> None:
+        self.parents = dict.fromkeys([*spec.depends_on, *([OPEN] if spec.open else [])])
+        if spec.delay_ms is not None:
+            self.due = f"+{spec.delay_ms}"
+        else:
+            self.due = "" if spec.run_at is None else str(spec.run_at)
+
+    def due_after(self, now: int) -> int | None:
+        """When a job is to run that waits for others no more from `now` on; None: at once."""
+        if not self.due:
+            return None
+        return now + int(self.due) if self.due.startswith("+") else int(self.due)
 
 
 def revive(records: Sequence[ev.Record], fresh: Sequence[ev.Record] = ()) -> Revived:
@@ -91,43 +120,61 @@ def revive(records: Sequence[ev.Record], fresh: Sequence[ev.Record] = ()) -> Rev
     assert life.spec is not None
     assert life.said is not None
     events = [(record.type, record.body) for record in fresh]
-    ended = job.state in TERMINAL
-    if not ended:
-        end, more = _settled(job, life)
-        events += [(event.name, ev.body_of(event)) for event in more]
-        ended = end
+    code, at, more = _settled(job, life, pairs[-1][0].time)
+    events += [(event.name, ev.body_of(event)) for event in more]
+    ended = code == NONE
     locked = not life.redriven and life.said.lock is not None and life.said.lock_scope != "period"
     flags = (
         (REDRIVEN if life.redriven else 0)
         | (LOCKED if locked else 0)
         | (STEPS if life.steps else 0)
     )
-    code = NONE if ended else _CODES[job.state]
-    at = job.run_at if code in (SCHEDULED, RETRYING) else job.ready_at
     lock = (life.said.lock, life.spec) if locked and life.said.lock and not ended else None
-    version = job.version - len(fresh)
     return Revived(
-        job, code, flags, life.tries, version, at or 0, life.spec.body, events,
-        {} if ended else life.steps, lock,
+        job, code, flags, life.tries, job.version - len(fresh), at, life.spec.body, events,
+        {} if ended else life.steps, lock, list(life.parents) if code == DEPENDENT else [],
     )  # fmt: skip
 
 
-def _settled(job: Job, life: _Life) -> tuple[bool, list[ev.Event]]:
-    """What happens to a live job by the restore: whether it ends, and the events of it.
+def outcome_of(revived: Revived) -> JobState:
+    """How a job ended whose code is `NONE`."""
+    if revived.job.state in TERMINAL:
+        return revived.job.state
+    failed = revived.events[-1][0] == ev.JobFailed.name
+    return JobState.FAILED if failed else JobState.CANCELLED
+
+
+def _settled(job: Job, life: _Life, now: int) -> tuple[int, int | str, list[ev.Event]]:
+    """What becomes of a job by the restore: its code, its place in time, and the events of it.
 
     The archive may end between two events of one script: the second is what was meant.
+    now  time of its last event
     """
+    if job.state in TERMINAL:
+        return NONE, 0, []
     last = life.last
     if isinstance(last, ev.JobAttemptFailed) and last.retry_ms is None:
         exhausted = life.tries >= job.max_attempts
-        return True, [ev.JobFailed("exhausted" if exhausted else "non_retryable")]
+        return NONE, 0, [ev.JobFailed("exhausted" if exhausted else "non_retryable")]
     if job.cancel_requested:
-        return True, [ev.JobCancelled()]
+        return NONE, 0, [ev.JobCancelled()]
+    if job.state is JobState.BLOCKED and job.blocked_on == JOBS:
+        return _depending(life, now)
+    events: list[ev.Event] = []
     if job.state is JobState.RUNNING:
-        return False, [ev.JobReleased("restored")]
-    if job.state is JobState.BLOCKED:
-        return False, [ev.JobQueued("restored")]
-    return False, []
+        events.append(ev.JobReleased("restored"))
+    elif job.state is JobState.BLOCKED:
+        events.append(ev.JobQueued("restored"))
+    code = _CODES[job.state]
+    at = job.ready_at if code == QUEUED else job.run_at
+    return code, at or 0, events
+
+
+def _depending(life: _Life, now: int) -> tuple[int, int | str, list[ev.Event]]:
+    if life.parents:
+        return DEPENDENT, life.due, []
+    at = life.due_after(now)  # it was closed, without any
+    return (QUEUED if at is None else SCHEDULED), now if at is None else at, [ev.JobJoined(at)]
 
 
 def released(revived: Revived) -> bool:

@@ -1,4 +1,4 @@
-"""The mode of a queue, its limits and the job types it knows, as its events tell them."""
+"""The mode of a queue, its limits, job types and workers, as its events tell them."""
 
 import msgspec
 
@@ -16,6 +16,7 @@ class Settings:
         self.mode = ""
         self.bounds: dict[str, str] = {}
         self.types: set[str] = set()
+        self.serving: set[str] = set()
 
     def take(self, event: ev.Event) -> None:
         """One more event."""
@@ -26,8 +27,11 @@ class Settings:
                 self.mode = "draining"
             case ev.QueueResumed():
                 self.mode = ""
-            case ev.WorkerStarted(types=types):
+            case ev.WorkerStarted(worker=worker, types=types):
                 self.types.update(types)
+                self.serving.add(worker)
+            case ev.WorkerStopped(worker=worker) | ev.WorkerLost(worker=worker):
+                self.serving.discard(worker)
             case ev.QueueConfigured(settings=settings):
                 self._configure(msgspec.convert(settings, QueueLimits))
             case _:

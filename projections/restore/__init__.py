@@ -1,8 +1,13 @@
-"""Brings queues back whose log in Redis was lost, or went back, from the archive.
+"""Brings queues back whose log in Redis is lost or has gone back, and PostgreSQL to what logs hold.
 
-findings   which logs are lost, and what is left of them
-salvage    events that are in what is left and not in the archive
-plan       what the archive says of a partition: settings, schedules, locks
-report     what was done, and what could not be
-course     all of it in order
+course    all of a restore: which queues, and in which order
+findings  how a log stands against its archive
+partition  one queue: halt, salvage, make anew, open
+plan      what the archive says beside jobs
+salvage   what is left of a log and is not archived
+making    hot state of jobs
+links     who waits for whom
+subjects  keys of persons
+report    what was done, and what was lost
+imports   events back into PostgreSQL
 """

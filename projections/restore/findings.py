@@ -2,12 +2,20 @@
 
 from typing import Any, NamedTuple
 
+from ...core.errors import MillstreamError
 from ...core.events import Record
 from ...core.log import Head, LogReader
 from ...core.restoring import PartitionRestore
 from ..connection import translated
 from ..queries import Checkpoint
 from ..statements import statement
+
+
+class Moved(MillstreamError):
+    """The projector went on with a partition while a restore read its archive."""
+
+    def __init__(self, partition: str) -> None:
+        super().__init__(f"the projector went on with {partition} meanwhile: run it again")
 
 
 class Finding(NamedTuple):

@@ -1,7 +1,10 @@
 """What a restore did, and what could not be recovered."""
 
+from collections.abc import Iterable
+
 import msgspec
 
+from ...core.events import position
 from .salvage import Dropped
 
 LOST_FOR_GOOD = (
@@ -79,3 +82,14 @@ class Report(msgspec.Struct):
     declared: bool = False
     acknowledged: list[str] | None = None
     not_restored: tuple[str, ...] = LOST_FOR_GOOD
+
+
+def ranges(partition: str, epoch: int, seqs: Iterable[int]) -> list[Range]:
+    """The unbroken ranges that these seqs, in order, make up."""
+    found: list[tuple[int, int]] = []
+    for seq in seqs:
+        if found and found[-1][1] == seq - 1:
+            found[-1] = found[-1][0], seq
+        else:
+            found.append((seq, seq))
+    return [Range(*(position(partition, epoch, seq) for seq in ends)) for ends in found]

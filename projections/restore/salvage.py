@@ -50,18 +50,32 @@ class Salvage(msgspec.Struct):
 
 
 async def unarchived(connection: Any, remains: AsyncIterator[list[Record]]) -> list[Record]:
-    """Those of the remaining records that the archive does not have, byte for byte."""
+    """Those of the remaining records that the archive does not have, byte for byte, and never had:
+    what retention dropped is over for good."""
     found: list[Record] = []
     async for records in remains:
-        first, last = records[0], records[-1]
+        epochs = sorted({record.epoch for record in records})
+        range_ = records[0].partition, epochs, records[0].seq, records[-1].seq
         with translated():
-            rows = await connection.fetch(
-                statement("archived_between"), first.partition,
-                sorted({record.epoch for record in records}), first.seq, last.seq,
-            )  # fmt: skip
+            rows = await connection.fetch(statement("archived_between"), *range_)
+            dropped = await connection.fetch(statement("dropped_ranges"), *range_)
         archived = {record.position: record for record in map(read_record, rows)}
-        found += [record for record in records if archived.get(record.position) != record]
+        found += [
+            record
+            for record in records
+            if archived.get(record.position) != record and not _was_dropped(record, dropped)
+        ]
     return found
+
+
+def _was_dropped(record: Record, ranges: Sequence[Any]) -> bool:
+    """Whether it is of these; one of the same number that was written later is another event."""
+    return any(
+        row["epoch"] == record.epoch
+        and row["first_seq"] <= record.seq <= row["last_seq"]
+        and record.time < row["dropped_at"]
+        for row in ranges
+    )
 
 
 async def sort_out(connection: Any, records: Sequence[Record], handled: Collection[Any]) -> Salvage:

@@ -1,7 +1,8 @@
 """Drops archived events whose jobs were dropped, by days: the archive deletes no rows.
 
-A day of which some must stay is written anew without the others, once most of it may go. Which
-events went is noted, so that a gap they leave is known for what it is.
+A day of which some must stay is written anew without the others, once most of it may go. Those that
+say how queues and schedules are set up stay. Which events went is noted, so that a gap they leave
+is known for what it is.
 """
 
 from collections.abc import Mapping
@@ -20,7 +21,8 @@ async def drop_events(connection: Any, day: int, cutoffs: Mapping[str, int], *, 
     if total == 0 or 2 * kept > total:
         return 0
     if not dry:
-        async with connection.transaction():
+        # One snapshot: what is noted as dropped is what is dropped, whatever comes meanwhile.
+        async with connection.transaction(isolation="repeatable_read"):
             await _drop(connection, table, day, gone, kept)
     return total - kept
 

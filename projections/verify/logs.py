@@ -114,12 +114,15 @@ class LogPass:
             self._run.found.add("unreadable-event", record.position, str(error))
 
     async def _dropped(self, record: Record, first: int) -> bool:
-        """Whether retention dropped all events from `first` up to this one."""
+        """Whether all events from `first` up to this one were dropped, or declared to be lost."""
         args = record.partition, record.epoch, first, record.seq - 1
-        found = await self._connection.fetchval(statement("verify_dropped"), *args)
-        if found < record.seq - first:
+        found = await self._connection.fetchrow(statement("verify_dropped"), *args)
+        if found["count"] < record.seq - first:
             return False
-        self._run.note(f"events of {record.partition} were dropped for their age")
+        if found["declared"]:
+            self._run.note(f"events of {record.partition} are in a declared gap")
+        else:
+            self._run.note(f"events of {record.partition} were dropped for their age")
         return True
 
     async def _check_rows(self, records: Sequence[Record]) -> None:

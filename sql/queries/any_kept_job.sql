@@ -6,4 +6,5 @@ SELECT EXISTS (
         OR job.state NOT IN ('succeeded', 'failed', 'cancelled')
         OR EXISTS (SELECT FROM legal_holds AS held
                      WHERE held.queue = job.queue OR held.job = job.id
-                        OR job.tags @> ARRAY[held.tag]))
+                        OR job.tags @> ARRAY[held.tag])
+        OR job_awaited(job.id))

@@ -5,3 +5,4 @@ SELECT count(*)
    AND NOT EXISTS (SELECT FROM legal_holds AS held
                      WHERE held.queue = job.queue OR held.job = job.id
                         OR job.tags @> ARRAY[held.tag])
+   AND NOT job_awaited(job.id)

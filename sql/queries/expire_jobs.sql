@@ -7,6 +7,7 @@ WITH doomed AS MATERIALIZED (
        AND NOT EXISTS (SELECT FROM legal_holds AS held
                          WHERE held.queue = job.queue OR held.job = job.id
                             OR job.tags @> ARRAY[held.tag])
+       AND NOT job_awaited(job.id)
      LIMIT $3
        FOR UPDATE OF job
 ), unlinked AS (

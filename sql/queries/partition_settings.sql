@@ -3,7 +3,7 @@
 SELECT partition, epoch, seq, time, entry, type, job, version, body, raw
   FROM job_events
  WHERE partition = $1
-   AND (type LIKE 'queue.%' OR type LIKE 'schedule.%' OR type = 'worker.started'
+   AND (type LIKE 'queue.%' OR type LIKE 'schedule.%' OR type LIKE 'worker.%'
         OR (type IN ('job.submitted', 'job.replaced')
             AND body::text LIKE '%"lock_scope":"period"%'))
  ORDER BY epoch, seq

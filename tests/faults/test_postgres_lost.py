@@ -27,6 +27,8 @@ from millstream.projections.rebuild.shadow import KEPT, TABLES
 from millstream.projections.restore.course import restore
 from millstream.projections.restore.imports import Importer, ImportUnfit
 from millstream.projections.retention import drop_expired
+from millstream.projections.verify.report import Plan
+from millstream.projections.verify.verifying import verify
 from tests.invariants import check
 from tests.projections.stage import (
     Log,
@@ -215,6 +217,8 @@ async def test_what_nothing_has_is_declared_and_shown(
     steps: list[Any] = []
     await Course(settings, steps.append, processes=1, accept=False).run()
     assert steps[-1].comparison.different == 0, "a rebuild knows the gap, too"
+    outcome = await verify(settings.postgres_dsn, Plan())
+    assert {name for name, count in outcome.counts.items() if count} == {"event-parked"}
 
 
 async def test_an_older_copy_catches_up_or_halts(settings: Settings, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ import redis
 
 from millstream.core import config
 from millstream.core.embedded import Valkey
+from millstream.projections.verify.report import Plan
+from millstream.projections.verify.verifying import verify
 from tests.invariants import check
 
 from .system import System, running, until
@@ -64,6 +66,8 @@ async def require_all_done(system: System, again: set[str]) -> None:
     )  # fmt: skip
     report.require()
     assert set(report.reruns) <= again
+    outcome = await verify(system.postgres.dsn, Plan())
+    assert outcome.sound, outcome.findings
 
 
 async def test_flushed_in_mid_work(tmp_path: Path) -> None:
@@ -85,6 +89,7 @@ async def test_flushed_in_mid_work(tmp_path: Path) -> None:
         (found,) = restore(system, "--reason", "a test")["partitions"]
         assert found["unrecoverable"] == []
         await submit_many(system, 5)
+        await until(lambda: projected(system))  # and nothing that lives is lost, doubled or stuck
         client_job = await system.client.post(f"/api/v1/jobs/{waiting}/cancel")
         assert client_job.status_code == 200
         system.accepted.append(waiting)

@@ -67,6 +67,15 @@ class Past30:
         await self.write(queue, records)
         return id
 
+    async def own(self, *events: ev.Event, day: float = 0, queue: str = "default") -> None:
+        """Events of a queue itself."""
+        records: list[Record] = []
+        for event in events:
+            seq = self.seqs[queue] = self.seqs.get(queue, 0) + 1
+            record = record_of(event, job="", version=0, seq=seq, time=at_day(day), partition=queue)
+            records.append(record)
+        await self.write(queue, records)
+
     async def write(self, queue: str, records: Sequence[Record]) -> None:
         tables, past = Tables(self.dsn), Past(self.dsn)
         try:
@@ -165,6 +174,48 @@ async def test_each_queue_has_an_age_of_its_own(past: Past30) -> None:
     assert await left(past.dsn, "short", "default") == {kept}
     for_ever = Policy({"short": 2.0})
     assert (await drop_expired(past.dsn, for_ever, at_day(1000))).jobs == 0
+
+
+async def test_how_queues_and_schedules_are_set_up_stays(past: Past30, database: Any) -> None:
+    """A restore needs it, however old it is; of firings those of the last day there were some."""
+    spec = {"name": "s", "type": "t", "every": 3600.0}
+    first = [
+        ev.QueueConfigured(settings={"concurrency": 5}),
+        ev.ScheduleCreated(schedule="s", spec=spec), ev.QueuePaused(),
+        ev.ScheduleFired("s", 1, "j"), ev.ScheduleSkipped("s", 2, "overlap"),
+    ]  # fmt: skip
+    await past.own(*first)
+    for _ in range(9):
+        await past.job(*DONE)
+    await past.own(ev.ScheduleFired("s", 3, "j"), ev.WorkerStarted("w"), day=1)
+    for _ in range(3):
+        await past.job(*DONE, day=1)
+    assert (await drop_expired(past.dsn, MONTH, at_day(40))).jobs == 12
+    rows = await database.fetch("SELECT type FROM job_events ORDER BY seq")
+    assert [row[0] for row in rows] == [
+        "queue.configured", "schedule.created", "queue.paused", "schedule.skipped",
+        "schedule.fired",
+    ]  # fmt: skip
+    gone = await database.fetch("SELECT first_seq, last_seq FROM dropped_events ORDER BY first_seq")
+    assert [tuple(row) for row in gone] == [(4, 4), (6, 32), (34, 43)]
+
+
+async def test_what_a_live_job_waits_for_stays(past: Past30, database: Any) -> None:
+    """How its parent ended must be known when the job is to be made again."""
+    parent = await past.job(*DONE)
+    other = await past.job(*DONE)
+    waits = msgspec.structs.replace(
+        SUBMITTED, depends_on=[parent, "0197a5c0-0000-7000-8000-000000000001"],
+        on_parent_failure="fail",
+    )  # fmt: skip
+    child = await past.job(waits, ev.JobCancelled(), then=60)
+    await database.execute("UPDATE jobs SET state = 'blocked' WHERE id = $1", child)
+    for dry in (True, False):
+        assert (await drop_expired(past.dsn, MONTH, at_day(40), dry_run=dry)).jobs == 1
+    await database.execute("UPDATE jobs SET state = 'cancelled' WHERE id = $1", child)
+    rows = await database.fetch("SELECT id::text FROM jobs")
+    assert {row[0] for row in rows} == {parent, child} != {parent, child, other}
+    assert (await drop_expired(past.dsn, MONTH, at_day(95))).jobs == 2
 
 
 @pytest.mark.parametrize("column", ["queue", "tag", "job"])

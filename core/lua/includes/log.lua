@@ -8,6 +8,12 @@ local limited  -- whether the queue has limits: see gates
 local last_event  -- type of the event appended last
 local mode  -- of the queue: '' open, 'paused' (gives no jobs), 'draining' (takes none)
 
+-- The version of the job.started that a fencing token stands for. Tokens of a later epoch are higher
+-- (see core/hot.py): one that was given before a restore names no lease of after it.
+local function version_of(token)
+  return tonumber(token) - (tonumber(epoch) - 1) * 4294967296
+end
+
 local function job_key(id)
   return P .. ':job:' .. id
 end

@@ -1,0 +1,1 @@
+SELECT id::text, queue, state FROM jobs WHERE id = ANY ($1::uuid[])
