@@ -51,7 +51,6 @@ _AFTER: dict[type[ev.Event], JobState] = {
     ev.JobFailed: JobState.FAILED,
     ev.JobSnoozed: JobState.SCHEDULED,
     ev.JobLeaseExpired: JobState.QUEUED,
-    ev.JobCrashed: JobState.QUEUED,
     ev.JobCancelRequested: JobState.RUNNING,
     ev.JobCancelled: JobState.CANCELLED,
     ev.JobCheckpointed: JobState.RUNNING,
