@@ -63,7 +63,6 @@ class Fated(msgspec.Struct):
     def wait_for_next(self, point: str) -> None:
         """At that point, until this process was told of another job, and could have begun it."""
         if point == self.point and "killed" not in self.told():
-            told_of_job.clear()
             self.note("answered")
             told_of_job.wait(20)
             threading.Event().wait(0.2)
@@ -144,6 +143,7 @@ def fatal_write(descriptor: int, data: bytes) -> None:
         if current.reach("in the midst of the answer"):
             os.write(descriptor, data[: len(data) // 2])
             os.kill(os.getpid(), signal.SIGKILL)
+    told_of_job.clear()  # before: the next job may be here before the answer was looked at again
     write(descriptor, data)
     if b"Ended" in data:
         current.die_at("after the answer")
