@@ -15,7 +15,7 @@ async def watch_parents(
 ) -> dict[str, str]:
     """Have the jobs that `job` depends on tell it of their ends; `?` for those that do not live.
 
-    How those ended is not known here: the API finds it out. Raises StepError.
+    How those ended is not known here: who has the tables finds it out. Raises StepError.
     """
     codes: dict[int, list[str]] = defaultdict(list)
     for name in await patiently("a job", directory.partitions):
