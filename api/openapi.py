@@ -10,7 +10,8 @@ import msgspec
 from litestar import get
 from litestar.response.base import ASGIResponse
 
-from .operations import OPERATIONS, Operation
+from .operation import Operation
+from .operations import OPERATIONS
 from .problems import MEDIA_TYPE, ProblemDetails
 
 PREFIX = "/api/v1"

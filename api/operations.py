@@ -1,16 +1,11 @@
 """What each route takes and answers, as the OpenAPI document tells it."""
 
-from typing import Any, NamedTuple
-
-from msgspec import Struct
-
 from ..core.schedules import Schedule
 from . import parameters
 from .actions import Action, ActionResult
 from .as_of import CountsDifference, CountsView, JobDifference
 from .audits import AuditList
 from .commands import By, Outcome, Reschedule
-from .dead_letters import DeadLettersView
 from .events import EventFeed
 from .flow_commands import FlowCancelled
 from .flow_reads import FlowEdges, FlowList, FlowNodes, FlowView
@@ -19,6 +14,7 @@ from .flows import FlowAccepted
 from .health import Health
 from .holds import HoldsParameters, HoldView, PlaceHold, Released
 from .limits import Configure, Configured
+from .operation import AttemptList, DeadLetterList, EventList, HoldList, JobList, Operation, Status
 from .proofs import ProofView
 from .queues import ModeChange, Purge, PurgeResult, QueueList, QueueParameters, QueueView
 from .schedule_views import (
@@ -32,71 +28,9 @@ from .schedule_views import (
 from .subjects import Erase, Erased
 from .submission import Accepted, Batch, LoneSubmission
 from .submissions import Receipts
-from .views import AttemptView, EventView, JobView, SummaryView
+from .views import EventView, JobView, SummaryView
 from .why import ScheduleWhy, Why
 from .workers import JobTypeList, WorkerList
-
-
-class JobList(Struct):
-    """A part of the list of jobs; `next_cursor` leads to the next part, null at the end."""
-
-    items: list[JobView]
-    next_cursor: str | None
-
-
-class EventList(Struct):
-    """A part of a history; `next_cursor` leads to the next part, null at the end."""
-
-    items: list[EventView]
-    next_cursor: str | None
-
-
-class AttemptList(Struct):
-    """A part of the attempts at a job; `next_cursor` leads to the next part, null at the end."""
-
-    items: list[AttemptView]
-    next_cursor: str | None
-
-
-class DeadLetterList(Struct):
-    """A part of the groups; `next_cursor` leads to the next part, null at the end."""
-
-    items: list[DeadLettersView]
-    next_cursor: str | None
-
-
-class HoldList(Struct):
-    """A part of the holds; `next_cursor` leads to the next part, null at the end."""
-
-    items: list[HoldView]
-    next_cursor: str | None
-
-
-class Status(Struct):
-    """Whether it is so."""
-
-    status: str
-
-
-class Operation(NamedTuple):
-    """One method of one path. `problems`: statuses with problem details."""
-
-    method: str
-    path: str
-    name: str
-    tag: str
-    summary: str
-    answer: type
-    status: int = 200
-    query: type[Struct] = parameters.NoParameters
-    body: type | None = None
-    body_required: bool = True
-    problems: tuple[int, ...] = ()
-    also: tuple[int, ...] = ()  #: further statuses with the same answer
-    example: Any = None
-    keyed: bool = False  #: takes an Idempotency-Key
-    media: str = "application/json"  #: of the answer
-
 
 _BODY = (400, 408, 413, 415)
 _EXAMPLE = {"type": "email.send", "payload": {"to": "ada@example.org"}, "delay": 30}
