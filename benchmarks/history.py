@@ -37,11 +37,12 @@ SNAPSHOT_JOBS = 1250
 ASKED = 300
 """Requests of each kind."""
 
+# Jobs of a queue are 864 ms apart if there are ten million, and do not overlap: seq follows time.
 _JOBS = """
 INSERT INTO jobs (id, submitted_at, run_at, ready_at, started_at, finished_at, seq, epoch, version,
                   attempt, max_attempts, crashes, priority, cancel_requested, queue, type, state,
                   worker, failure, error_text, payload, error, tags, fingerprint)
-SELECT id, at, at + 500, at + 500, at + 510, at + 900, 4 * number, 1, 4, 1, 5, 0, 5, false, $1,
+SELECT id, at, at + 200, at + 200, at + 210, at + 400, 4 * number, 1, 4, 1, 5, 0, 5, false, $1,
        'report.make' || number % 5, CASE WHEN failed THEN 'failed' ELSE 'succeeded' END,
        'host-1-ab',
        CASE WHEN failed THEN 'non_retryable' END,
@@ -60,18 +61,18 @@ SELECT at + step.later, 4 * (number - 1) + step.version, 1, step.version, id, $1
        CASE step.version
            WHEN 1 THEN json_build_object('type', 'report.make' || number % 5, 'payload',
                 json_build_object('data', json_build_object('order', number), 'codec', 'json'),
-                'delay_ms', 500)
+                'delay_ms', 200)
            WHEN 2 THEN '{"cause":"due"}'::json
            WHEN 3 THEN '{"attempt":1,"worker":"host-1-ab"}'::json
            ELSE '{"result":{"data":null,"codec":"json"}}'::json END
   FROM numbered,
-       (VALUES (1, 0, 'job.submitted'), (2, 500, 'job.queued'), (3, 510, 'job.started'),
-               (4, 900, 'job.succeeded')) AS step (version, later, type)"""
+       (VALUES (1, 0, 'job.submitted'), (2, 200, 'job.queued'), (3, 210, 'job.started'),
+               (4, 400, 'job.succeeded')) AS step (version, later, type)"""
 
 _SNAPSHOTS = f"""
 INSERT INTO queue_snapshots (partition, epoch, seq, time, scheduled, queued, blocked, running,
                              retrying, succeeded, failed, cancelled)
-SELECT $1, 1, 4 * number, at + 900, 0, 0, 0, 0, 0, number, 0, 0
+SELECT $1, 1, 4 * number, at + 400, 0, 0, 0, 0, 0, number, 0, 0
   FROM numbered WHERE number % {SNAPSHOT_JOBS} = 0"""
 
 _NUMBERED = """

@@ -23,7 +23,7 @@ _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.02
 # Tried again, since another process may take the port between our look and the server's bind, and
-# since backends of a killed PostgreSQL hold its memory for a moment longer, or for seconds if it was
+# since backends of a killed PostgreSQL hold its memory for a moment longer: for seconds, if it was
 # recovering.
 _PAUSES = (0.0, 0.2, 1.0, 4.0)
 
