@@ -57,7 +57,7 @@ class Rig:
         return attempt
 
     async def verdict(self, attempt: Attempt) -> Finish:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while attempt.lease.id not in self.finishes:
                 self.arrived.clear()
                 await self.arrived.wait()
@@ -372,16 +372,16 @@ async def test_a_timed_out_thread_keeps_its_slot_until_it_ends(registry: Registr
         while not ctx.cancelled:
             time.sleep(0.001)
         told.set()
-        go.wait(5)
+        go.wait(60)
         return "too late"
 
     rig = Rig(registry)
     finish = await rig.run("slow")
     assert body(finish)["error"]["type"] == "Timeout"
-    assert await asyncio.to_thread(told.wait, 5)
+    assert await asyncio.to_thread(told.wait, 60)
     assert rig.slots.taken == 1
     go.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while rig.slots.taken:
             await asyncio.sleep(0.001)
 
@@ -396,14 +396,14 @@ async def test_a_function_stopped_before_it_has_a_thread_is_never_called(
     def one(ctx: Context, payload: str) -> None:
         ran.append(payload)
         began.set()
-        go.wait(5)
+        go.wait(60)
 
     rig = Rig(registry, slots=2)
     rig.executor._threads = Threads(1)
     first = rig.start("one", "first")
-    assert await asyncio.to_thread(began.wait, 5)
+    assert await asyncio.to_thread(began.wait, 60)
     second = rig.start("one", "second")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not second.in_thread:
             await asyncio.sleep(0)
     rig.executor.stop(second, Stop.CANCEL)
@@ -436,7 +436,7 @@ async def test_stop_reasons_win_over_what_the_handler_made_of_them(registry: Reg
     attempt = rig.start("swallows")
     await started.wait()
     rig.executor.stop(attempt, Stop.LOST)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while rig.slots.taken:
             await asyncio.sleep(0)
     assert attempt.lease.id not in rig.finishes
@@ -460,7 +460,7 @@ async def test_a_cancellation_never_reaches_the_runners_next_job(registry: Regis
     @registry.job("second")
     async def second(ctx: Context, payload: None) -> int:
         await asyncio.sleep(0.01)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await asyncio.sleep(0.01)
         task = asyncio.current_task()
         assert task is not None
@@ -506,7 +506,7 @@ async def test_all_slots_run_at_once_and_no_more(registry: Registry) -> None:
 
     rig = Rig(registry, slots=3)
     attempts = [rig.start("waits") for _ in range(7)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while running < 3:
             await asyncio.sleep(0)
     go.set()

@@ -18,7 +18,7 @@ async def test_a_handler_that_blocks_the_loop_keeps_its_lease(
 ) -> None:
     @registry.job("block")
     async def block(ctx: Context, payload: None) -> None:
-        time.sleep(2.5)  # noqa: ASYNC251 (that is what is tested)
+        time.sleep(4.5)  # noqa: ASYNC251 (that is what is tested)
 
     stop = threading.Event()
 
@@ -28,7 +28,7 @@ async def test_a_handler_that_blocks_the_loop_keeps_its_lease(
         async def sweep() -> None:
             other = Bench(bench.url)
             joiner = Joiner(other.directory)
-            maintenance = Maintenance(joiner, sweep=0.1, lease=1.5, max_crashes=3)
+            maintenance = Maintenance(joiner, sweep=0.1, lease=3.0, max_crashes=3)
             while not stop.is_set():
                 await maintenance.sweep(other.queue)
                 await asyncio.sleep(0.05)
@@ -37,7 +37,7 @@ async def test_a_handler_that_blocks_the_loop_keeps_its_lease(
         asyncio.run(sweep())
 
     reaper = threading.Thread(target=reap_from_outside)
-    await bench.worker(registry, lease=1.5)
+    await bench.worker(registry, lease=3.0)
     job = await bench.submit("block")
     reaper.start()
     try:
@@ -68,7 +68,7 @@ async def test_a_lost_lease_ends_the_attempt_and_its_verdict_is_dropped(
     await until(lambda: len(fences) == 1)
     # A reaper with another idea of time: any pending entry is expired.
     await until(lambda: _reaped(bench))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await interrupted.wait()
     assert await bench.ended(job) == [
         "submitted", "started", "lease_expired", "started", "succeeded",
@@ -91,16 +91,16 @@ async def test_a_thread_sees_that_it_is_to_stop(bench: Bench, registry: Registry
     @registry.job("polite")
     def polite(ctx: Context, payload: None) -> str:
         began.set()
-        ends = time.monotonic() + 10
+        ends = time.monotonic() + 60
         while not ctx.cancelled and time.monotonic() < ends:
             time.sleep(0.005)
         return "stopped"
 
     await bench.worker(registry)
     job = await bench.submit("polite")
-    assert await asyncio.to_thread(began.wait, 5)
+    assert await asyncio.to_thread(began.wait, 60)
     await bench.queue.cancel([job], Command())
-    assert (await bench.ended(job, 4))[-1] == "cancelled"
+    assert (await bench.ended(job, 30))[-1] == "cancelled"
 
 
 async def test_a_job_that_crashes_its_workers_ends_as_poison(

@@ -467,8 +467,8 @@ async def test_a_cancellation_is_heard_with_the_next_step(bench: Bench, registry
         await ctx.step("a", ran.append, "a")
         await asyncio.sleep(30)
 
-    # Its lease thread says nothing for a second: the step is sooner.
-    await bench.worker(registry)
+    worker = await bench.worker(registry)
+    worker._keeper.stop()  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
     job = await bench.submit("order")
     await until(lambda: bool(ran))
     await bench.queue.cancel([job], Command("ada"))
@@ -520,8 +520,8 @@ async def test_steps_wait_for_a_server_that_is_gone(
     go.set()
     await asyncio.sleep(0.3)
     await asyncio.to_thread(valkey_server.start)
-    await until(lambda: reached(bench), 15)
-    assert (await bench.ended(job, 15))[-2:] == ["checkpointed", "succeeded"]
+    await until(lambda: reached(bench))
+    assert (await bench.ended(job))[-2:] == ["checkpointed", "succeeded"]
 
 
 async def test_a_step_whose_answer_was_not_awaited_is_tried_again_and_not_done_again(
@@ -627,7 +627,7 @@ async def test_a_sleep_holds_no_worker_and_costs_no_attempt(
     job = await bench.submit("order", max_attempts=1)
 
     async def asleep() -> bool:
-        return (await bench.types(job))[-1] == "snoozed"
+        return "snoozed" in await bench.types(job)
 
     await until(asleep)
     await until(lambda: not worker.slots.held)
@@ -639,7 +639,7 @@ async def test_a_sleep_holds_no_worker_and_costs_no_attempt(
     assert await steps_of(bench, job) == ["before", "sleep-1", "after", "short"]
     history = await bench.history(job)
     wake_at = msgspec.json.decode(history[3].body)["wake_at"]
-    assert 300 <= wake_at - history[1].time < 600
+    assert history[1].time + 300 <= wake_at <= history[3].time + 301  # the clocks count whole ms
     assert history[6].time >= wake_at
     assert (await bench.last(job))["result"]["data"] == 1
     await sound(bench)
@@ -649,13 +649,13 @@ async def test_a_sleep_outlives_its_worker(bench: Bench, registry: Registry, cal
     @registry.job("order")
     async def order(ctx: Context, payload: None) -> None:
         await ctx.step("before", calls.once, "before")
-        await ctx.sleep(seconds=0.5)
+        await ctx.sleep(seconds=1.5)
 
     first = await bench.worker(registry)
     job = await bench.submit("order")
 
     async def asleep() -> bool:
-        return (await bench.types(job))[-1] == "snoozed"
+        return "snoozed" in await bench.types(job)
 
     await until(asleep)
     await first.drain()
@@ -668,17 +668,18 @@ async def test_a_sleep_outlives_its_worker(bench: Bench, registry: Registry, cal
 async def test_one_that_is_woken_early_sleeps_for_the_rest(
     bench: Bench, registry: Registry
 ) -> None:
-    at = datetime.now(UTC) + timedelta(seconds=1.2)
+    at: list[datetime] = []
 
     @registry.job("order")
     async def order(ctx: Context, payload: None) -> None:
-        await ctx.sleep(until=at if ctx.attempt == 1 else None)
+        at.append(datetime.now(UTC) + timedelta(seconds=3))
+        await ctx.sleep(until=at[0])
 
     await bench.worker(registry)
     job = await bench.submit("order")
 
     async def asleep() -> bool:
-        return (await bench.types(job))[-1] == "snoozed"
+        return "snoozed" in await bench.types(job)
 
     await until(asleep)
     assert await bench.queue.reschedule([job], "+0", Command("ada")) == ["queued"]
@@ -687,7 +688,7 @@ async def test_one_that_is_woken_early_sleeps_for_the_rest(
     assert types.count("checkpointed") == 1
     started = [one.time for one in await bench.history(job) if one.type == "job.started"]
     assert len(started) == 3
-    assert started[2] / 1000 >= at.timestamp() - 0.005
+    assert started[2] / 1000 >= at[0].timestamp() - 0.005
 
 
 async def test_a_time_that_is_past_is_no_sleep(bench: Bench, registry: Registry) -> None:
@@ -760,10 +761,10 @@ async def test_a_sleeping_job_can_be_cancelled(bench: Bench, registry: Registry)
     job = await bench.submit("order")
 
     async def asleep() -> bool:
-        return (await bench.types(job))[-1] == "snoozed"
+        return "snoozed" in await bench.types(job)
 
     await until(asleep)
-    assert 21_600_000 - 5_000 < (await bench.last(job))["delay_ms"] <= 21_600_002
+    assert 21_600_000 - 60_000 < (await bench.last(job))["delay_ms"] <= 21_600_002
     await bench.queue.cancel([job], Command("ada"))
     await sound(bench)
     assert [key async for key in bench.redis.scan_iter(match="*:steps:*")] == []
@@ -813,7 +814,7 @@ async def test_a_handler_that_breaks_off_anywhere_does_each_step_once_and_sees_t
     try:
         await bench.worker(registry)
         job = await bench.submit("plan")
-        assert (await bench.ended(job, 20))[-1] == "succeeded"
+        assert (await bench.ended(job))[-1] == "succeeded"
         assert ran == [n for n, (kind, _) in enumerate(plan) if kind == "step"]
         whole = seen[-1]
         assert all(one == whole[: len(one)] for one in seen)
