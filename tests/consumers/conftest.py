@@ -111,3 +111,19 @@ async def bench(redis_url: str) -> AsyncIterator[Bench]:
 @pytest.fixture
 def registry() -> Registry:
     return Registry()
+
+
+class Calls:
+    """Functions that note their calls."""
+
+    def __init__(self) -> None:
+        self.made: list[str] = []
+
+    async def once(self, name: str, result: Any = None) -> Any:
+        self.made.append(name)
+        return result
+
+
+@pytest.fixture
+def calls() -> Calls:
+    return Calls()

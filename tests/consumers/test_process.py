@@ -15,8 +15,8 @@ from millstream.core.embedded import Valkey
 from tests.invariants import check
 
 from .conftest import Bench, until
+from .planner import Planner
 from .processes import Workers, exit_code
-from .test_scheduling import Planner
 
 APP = str(Path(__file__).with_name("process_app.py")) + ":registry"
 
