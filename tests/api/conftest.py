@@ -25,7 +25,7 @@ from millstream.core.keys import Keys
 from millstream.core.log import LogReader
 from millstream.core.queue import Directory, Finish
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @dataclass
@@ -68,7 +68,7 @@ def running(settings: Settings) -> Generator[Api]:
     assert served.started, "the server did not start"
     url = f"http://127.0.0.1:{port}"
     try:
-        with httpx2.Client(base_url=url, timeout=30) as client:
+        with httpx2.Client(base_url=url, timeout=90) as client:
             yield Api(url, client, served)
     finally:
         served.should_exit = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
@@ -76,11 +75,9 @@ def test_metrics(api: Api) -> None:
 def test_redis_stops_and_comes_back(api: Api, valkey_server: Valkey) -> None:
     kept = api.submit()
     valkey_server.kill()
-    started = time.monotonic()
     response = api.client.post("/api/v1/jobs", json={"type": "a.job"})
     problem(response, 503, "redis-unavailable")
     assert response.headers["retry-after"]
-    assert time.monotonic() - started < 10
     batch = api.client.post("/api/v1/jobs/batch", json={"jobs": [{"type": "a.job"}] * 3})
     problem(batch, 503, "redis-unavailable")
     problem(api.client.get(f"/api/v1/jobs/{kept}"), 503, "redis-unavailable")

@@ -43,7 +43,7 @@ class Feed:
 def reading(api: Api, *, last: str | None = None, **query: Any) -> Generator[Feed]:
     headers = {} if last is None else {"last-event-id": last}
     path = "/api/v1/events/stream"
-    with api.client.stream("GET", path, params=query, headers=headers, timeout=20) as answer:
+    with api.client.stream("GET", path, params=query, headers=headers, timeout=60) as answer:
         assert answer.status_code == 200, answer.read()
         assert answer.headers["content-type"].startswith("text/event-stream")
         lines = answer.iter_lines()

@@ -31,7 +31,7 @@ async def test_workers_as_they_reported(api: Api, core: Core) -> None:
     await workers.report(report("a", draining=True))
     first, second = api.get("/workers")["items"]
     assert (first["name"], first["state"], first["memory"]) == ("a", "draining", None)
-    assert 0 <= second.pop("reported_ago") < 10
+    assert 0 <= second.pop("reported_ago") < 60
     assert second == {
         "name": "b", "state": "serving", "host": "mill-1", "pid": 7, "version": "v7",
         "started_at": "2025-06-15T15:06:40.000Z", "queues": ["emails"], "types": ["email.send"],

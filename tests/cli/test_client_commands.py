@@ -188,12 +188,10 @@ def test_a_job_that_fails_is_exit_code_one(millstream: Commands) -> None:
 
 
 def test_a_job_that_takes_too_long_is_exit_code_three(millstream: Commands) -> None:
-    began = time.monotonic()
     done = millstream("submit", "hello", "--delay", "3600", "--wait", "0.5")
     assert done.returncode == 3
     assert json.loads(done.stdout)["state"] == "scheduled"
     assert "the job is scheduled after 0.5 s" in done.stderr
-    assert time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize(

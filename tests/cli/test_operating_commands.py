@@ -61,7 +61,7 @@ def said(millstream: Commands, *args: str) -> Any:
 
 
 def until(condition: Callable[[], Any]) -> Any:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not (found := condition()):
         assert time.monotonic() < end, "the condition did not come true in time"
         time.sleep(0.05)

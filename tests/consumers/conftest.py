@@ -22,8 +22,8 @@ from millstream.core.log import LogReader
 from millstream.core.queue import Directory, PartitionQueue, new_job
 
 
-async def until(holds: Callable[[], bool | Awaitable[bool]], seconds: float = 10) -> None:
-    """Wait for a condition; fails after `seconds`."""
+async def until(holds: Callable[[], bool | Awaitable[bool]], seconds: float = 60) -> None:
+    """Wait for a condition; fails after `seconds`, which no machine needs that only is busy."""
     ends = time.monotonic() + seconds
     while True:
         answer = holds()
@@ -48,7 +48,7 @@ class Bench:
         return self.directory.queue("default")
 
     def settings(self, **given: Any) -> Settings:
-        base: dict[str, Any] = {"redis_url": self.url, "lease": 3.0, "sweep": 0.2, "grace": 2.0,
+        base: dict[str, Any] = {"redis_url": self.url, "lease": 10.0, "sweep": 0.2, "grace": 2.0,
                 "command_timeout": 1.0, "concurrency": 8}  # fmt: skip
         base |= given
         return Settings(**base, explicit=frozenset(base))
@@ -73,7 +73,7 @@ class Bench:
         return worker
 
     async def queue_log(self, queue: str = "default") -> list[Record]:
-        return list(await LogReader(self.redis, self.keys).range(queue, count=10_000))
+        return list(await LogReader(self.redis, self.keys).range(queue, count=100_000))
 
     async def history(self, job: str, queue: str = "default") -> list[Record]:
         return [record for record in await self.queue_log(queue) if record.job == job]
@@ -86,7 +86,7 @@ class Bench:
         """The body of the job's last event."""
         return msgspec.json.decode((await self.history(job))[-1].body)
 
-    async def ended(self, job: str, seconds: float = 10, queue: str = "default") -> list[str]:
+    async def ended(self, job: str, seconds: float = 60, queue: str = "default") -> list[str]:
         """Wait for the job's end; its events."""
 
         async def over() -> bool:
@@ -111,3 +111,19 @@ async def bench(redis_url: str) -> AsyncIterator[Bench]:
 @pytest.fixture
 def registry() -> Registry:
     return Registry()
+
+
+class Calls:
+    """Functions that note their calls."""
+
+    def __init__(self) -> None:
+        self.made: list[str] = []
+
+    async def once(self, name: str, result: Any = None) -> Any:
+        self.made.append(name)
+        return result
+
+
+@pytest.fixture
+def calls() -> Calls:
+    return Calls()

@@ -49,7 +49,7 @@ class Workers:
         self.processes.append(process)
         with os.fdopen(notice, "rb") as pipe:
             if ready:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     assert await asyncio.to_thread(pipe.readline) == b"ready\n"
         return process
 
@@ -63,7 +63,7 @@ class Workers:
         lines = self.notes.read_text().splitlines()
         return [[int(number) for number in line.split()] for line in lines]
 
-    async def until_begun(self, count: int = 1, seconds: float = 15) -> list[list[int]]:
+    async def until_begun(self, count: int = 1, seconds: float = 60) -> list[list[int]]:
         await until(lambda: len(self.begun()) >= count, seconds)
         return self.begun()
 
@@ -74,5 +74,5 @@ class Workers:
             process.communicate()
 
 
-async def exit_code(process: subprocess.Popen[bytes], seconds: float = 10) -> int:
+async def exit_code(process: subprocess.Popen[bytes], seconds: float = 60) -> int:
     return await asyncio.to_thread(process.wait, seconds)

@@ -69,7 +69,7 @@ async def test_verdicts_given_at_once_go_in_one_call_and_later_ones_gather(bench
         await until(lambda: len(rig.queue.sizes) == 1)
         for attempt in attempts[20:]:  # while that call is on its way
             rig.succeed([attempt])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await rig.committer.flushed()
     assert rig.queue.sizes == [20, 40]
     assert rig.stats.accepted == 60
@@ -79,7 +79,7 @@ async def test_verdicts_given_at_once_go_in_one_call_and_later_ones_gather(bench
 async def test_a_large_backlog_goes_in_bounded_calls(bench: Bench) -> None:
     async with running(bench) as rig:
         rig.succeed(await rig.lease(2 * CHEAP_BATCH + 50))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await rig.committer.flushed()
     assert rig.queue.sizes == [CHEAP_BATCH, CHEAP_BATCH, 50]
     assert rig.stats.accepted == 2 * CHEAP_BATCH + 50
@@ -90,7 +90,7 @@ async def test_an_overtaken_lease_is_refused_and_counted(bench: Bench) -> None:
         attempts = await rig.lease(2)
         rig.succeed(attempts[:1])
         rig.succeed(attempts[1:], fence=-1)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await rig.committer.flushed()
     assert (rig.stats.accepted, rig.stats.refused) == (1, 1)
     assert not rig.slots.held
@@ -104,7 +104,7 @@ async def test_verdicts_outlast_an_outage(bench: Bench, valkey_server: Valkey) -
         await until(lambda: len(rig.queue.sizes) >= 2)
         assert len(rig.slots.held) == 3
         await asyncio.to_thread(valkey_server.start)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await rig.committer.flushed()
     assert rig.stats.accepted == 3
     for attempt in attempts:
@@ -116,7 +116,7 @@ async def test_one_verdict_that_cannot_be_sent_does_not_hold_up_the_others(bench
         attempts = await rig.lease(5)
         rig.queue.choke_on = attempts[2].lease.id
         rig.succeed(attempts)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await rig.committer.flushed()
     assert (rig.stats.accepted, rig.stats.dropped) == (4, 1)
     assert not rig.slots.held

@@ -68,7 +68,7 @@ async def test_a_job_of_new_code_waits_for_it(workers: Workers, apps: tuple[str,
     async def twice() -> bool:
         return all([len(await releases(bench, job)) >= 2 for job in jobs])
 
-    await until(twice, 20)
+    await until(twice)
     known = await bench.submit("known")
     assert await bench.ended(known) == ["submitted", "started", "succeeded"], "it is not held up"
     for job in jobs:
@@ -77,7 +77,7 @@ async def test_a_job_of_new_code_waits_for_it(workers: Workers, apps: tuple[str,
         assert all(delay >= 1000 for delay in await releases(bench, job))
     new = await workers.start(app=apps[1], code_version="v2")
     for job in jobs:
-        types = await bench.ended(job, 60)
+        types = await bench.ended(job)
         assert types[-1] == "succeeded"
         assert "attempt_failed" not in types
         assert (await bench.last(job))["result"]["data"] == new.pid
@@ -93,10 +93,10 @@ async def test_once_only_new_code_runs_none_is_put_off(
     job = await bench.submit("fresh")
     await until(lambda: _released(bench, job))
     old.terminate()
-    assert await asyncio.to_thread(old.wait, 10) == 0
+    assert await asyncio.to_thread(old.wait, 60) == 0
     count = len(await releases(bench, job))
     await workers.start(app=apps[1])
-    assert (await bench.ended(job, 30))[-1] == "succeeded"
+    assert (await bench.ended(job))[-1] == "succeeded"
     assert len(await releases(bench, job)) == count
 
 
@@ -109,7 +109,7 @@ async def test_old_code_does_not_give_up_what_new_code_can_run(
     for _ in range(2):
         await workers.start(handler_missing_after=0.0)
     for job in await bench.submit_many("fresh", [None] * 30, max_attempts=1):
-        assert (await bench.ended(job, 60))[-1] == "succeeded"
+        assert (await bench.ended(job))[-1] == "succeeded"
         assert (await bench.last(job))["result"]["data"] == new.pid
         assert all(delay <= ELSEWHERE_RELEASE for delay in await releases(bench, job))
     (await check(bench.url, ["default"])).require()

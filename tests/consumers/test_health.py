@@ -60,7 +60,7 @@ async def test_a_worker_that_leaks_is_replaced_and_loses_nothing(workers: Worker
     workers.go.touch()
     await workers.start()
     for job in [*waiting, *leaks]:
-        types = await bench.ended(job, 20)
+        types = await bench.ended(job)
         assert types[-1] == "succeeded"
         assert not {"lease_expired", "attempt_failed"} & set(types)
     (await check(bench.url, ["default"])).require()
@@ -97,7 +97,7 @@ async def test_a_fetch_loop_that_hangs_ends_its_worker(workers: Workers) -> None
     await workers.until_begun()
     await bench.ended(await workers.submit("hang"))
     job = await workers.submit("wait", max_attempts=1)
-    assert await exit_code(first, 20) == STALLED
+    assert await exit_code(first) == STALLED
     assert await bench.types(running) == ["submitted", "started", "released"]
     assert [one["reason"] for one in await farewell(bench)] == ["stalled"]
     workers.go.touch()
@@ -115,7 +115,7 @@ async def test_a_dead_loop_ends_its_worker_and_only_its_job_pays(workers: Worker
     guilty = await workers.submit("block")
     await workers.until_begun(3)
     behind = await workers.submit("wait", max_attempts=1)
-    assert await exit_code(first, 20) == STALLED
+    assert await exit_code(first) == STALLED
     assert first.stderr is not None
     told = (await asyncio.to_thread(first.stderr.read)).decode()
     assert "the event loop is dead" in told
@@ -127,8 +127,8 @@ async def test_a_dead_loop_ends_its_worker_and_only_its_job_pays(workers: Worker
     workers.go.touch()
     await workers.start()
     for job in [*neighbours, behind]:
-        assert "lease_expired" not in await bench.ended(job, 20)
-    assert await bench.ended(guilty, 20) == [
+        assert "lease_expired" not in await bench.ended(job)
+    assert await bench.ended(guilty) == [
         "submitted", "started", "lease_expired", "started", "succeeded",
     ]  # fmt: skip
     (await check(bench.url, ["default"])).require()
@@ -144,7 +144,7 @@ async def test_a_blocked_loop_is_told_by_a_thread_and_loses_no_lease(workers: Wo
         seen = await Reports(bench.redis, bench.keys).all()
         return any(one.report.blocked_for > 2 * 2.5 for one in seen)
 
-    await until(told, 20)  # two leases long
+    await until(told)  # two leases long
     assert await bench.queue.reap(2500, 3) == (0, False)
     workers.go.touch()
     assert await bench.ended(job) == ["submitted", "started", "succeeded"]
@@ -160,7 +160,7 @@ async def test_a_worker_without_redis_has_not_stalled(
         await exit_code(process, 8)
     await asyncio.to_thread(valkey_server.start)
     workers.go.touch()
-    assert (await workers.bench.ended(await workers.submit("wait"), 20))[-1] == "succeeded"
+    assert (await workers.bench.ended(await workers.submit("wait")))[-1] == "succeeded"
 
 
 async def test_nor_has_one_that_was_stopped_or_whose_queue_is_paused(workers: Workers) -> None:

@@ -31,7 +31,7 @@ class Pair:
 
     def __init__(self, bench: Bench, folder: Path) -> None:
         settings = bench.settings(
-            queues=(*QUEUES, "last"), lease=1.5, command_timeout=0.5, sweep=0.1, max_crashes=99,
+            queues=(*QUEUES, "last"), lease=2.5, sweep=0.1, max_crashes=99,
             unknown_types="accept",
         )  # fmt: skip
         environ = {k: v for k, v in os.environ.items() if not k.startswith("MILLSTREAM_")}
@@ -104,9 +104,9 @@ async def test_killed_at_each_point(bench: Bench, pair: Pair) -> None:
         ran = ("submitted", "joined", "started", "succeeded")
         wanted[child.id] = ("submitted", "failed") if number % 8 == 7 else ran
     for child in wanted:
-        await bench.ended(child, 60, "last")
-    await until(lambda: pair.deaths == len(POINTS), 60)
-    await until(lambda: all_told(bench), 20)
+        await bench.ended(child, 120, "last")
+    await until(lambda: pair.deaths == len(POINTS))
+    await until(lambda: all_told(bench))
     living.cancel()
     pair.end()
     stories: dict[str, list[str]] = {}

@@ -44,11 +44,11 @@ async def test_a_handler_that_blocks_the_loop_keeps_its_lease(
 ) -> None:
     @registry.job("block")
     async def block(ctx: Context, payload: None) -> None:
-        time.sleep(2.5)  # noqa: ASYNC251 (that is what is tested)
+        time.sleep(4.5)  # noqa: ASYNC251 (that is what is tested)
 
     job = await bench.submit("block")
-    with sweeping(bench.url, lease=1.5):
-        await bench.worker(registry, lease=1.5)
+    with sweeping(bench.url, lease=3.0):
+        await bench.worker(registry, lease=3.0)
         assert await bench.ended(job) == ["submitted", "started", "succeeded"]
 
 
@@ -63,11 +63,11 @@ async def test_nor_does_a_job_on_its_way_to_it(
     async def block(ctx: Context, payload: int) -> None:
         ran.append(payload)
         if payload == 0:
-            time.sleep(4)  # noqa: ASYNC251 (that is what is tested)
+            time.sleep(5)  # noqa: ASYNC251 (that is what is tested)
 
     jobs = await bench.submit_many("block", [0, 1])
-    with sweeping(bench.url, lease=1.5):
-        await bench.worker(registry, lease=1.5, concurrency=2, command_timeout=command_timeout)
+    with sweeping(bench.url, lease=3.0):
+        await bench.worker(registry, lease=3.0, concurrency=2, command_timeout=command_timeout)
         for job in jobs:
             assert await bench.ended(job) == ["submitted", "started", "succeeded"]
     assert ran == [0, 1]
@@ -96,7 +96,7 @@ async def test_a_lost_lease_ends_the_attempt_and_its_verdict_is_dropped(
     await until(lambda: len(fences) == 1)
     # A reaper with another idea of time: any pending entry is expired.
     await until(lambda: _reaped(bench))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await interrupted.wait()
     assert await bench.ended(job) == [
         "submitted", "started", "lease_expired", "started", "succeeded",
@@ -119,16 +119,16 @@ async def test_a_thread_sees_that_it_is_to_stop(bench: Bench, registry: Registry
     @registry.job("polite")
     def polite(ctx: Context, payload: None) -> str:
         began.set()
-        ends = time.monotonic() + 10
+        ends = time.monotonic() + 60
         while not ctx.cancelled and time.monotonic() < ends:
             time.sleep(0.005)
         return "stopped"
 
     await bench.worker(registry)
     job = await bench.submit("polite")
-    assert await asyncio.to_thread(began.wait, 5)
+    assert await asyncio.to_thread(began.wait, 60)
     await bench.queue.cancel([job], Command())
-    assert (await bench.ended(job, 4))[-1] == "cancelled"
+    assert (await bench.ended(job, 30))[-1] == "cancelled"
 
 
 async def test_a_job_that_crashes_its_workers_ends_as_poison(

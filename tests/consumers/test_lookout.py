@@ -178,7 +178,7 @@ async def test_one_that_was_stopped_and_goes_on_comes_back(
     kinds = [type(one) for one in await told(bench) if getattr(one, "worker", "") == name]
     assert kinds == [ev.WorkerStarted, ev.WorkerLost, ev.WorkerStarted]
     frozen.terminate()
-    assert await asyncio.to_thread(frozen.wait, 10) == 0
+    assert await asyncio.to_thread(frozen.wait, 60) == 0
     assert (await told(bench))[-1] == ev.WorkerStopped(name)
 
 

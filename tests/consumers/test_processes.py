@@ -35,7 +35,7 @@ async def serve(bench: Bench, **settings: Any) -> Worker:
 
 
 async def result(bench: Bench, job: str) -> Any:
-    assert (await bench.ended(job, 20))[-1] == "succeeded", await bench.last(job)
+    assert (await bench.ended(job))[-1] == "succeeded", await bench.last(job)
     return (await bench.last(job))["result"]["data"]
 
 
@@ -45,7 +45,7 @@ async def error(bench: Bench, job: str) -> dict[str, Any]:
     async def failed() -> bool:
         return "attempt_failed" in await bench.types(job)
 
-    await until(failed, 20)
+    await until(failed)
     bodies = [one.body for one in await bench.history(job) if one.type == "job.attempt_failed"]
     return msgspec.json.decode(bodies[-1])["error"]
 
@@ -99,7 +99,7 @@ async def test_snoozed_from_a_process(bench: Bench) -> None:
     async def snoozed() -> bool:
         return (await bench.types(job))[-1] == "snoozed"
 
-    await until(snoozed, 20)
+    await until(snoozed)
     assert await bench.last(job) == {"delay_ms": 60_000}
 
 
@@ -131,7 +131,7 @@ async def test_a_death_is_a_crash_of_that_job_alone(bench: Bench, how: str, caus
     backoff = Backoff("fixed", delay=0.2, jitter=0)
     job = await bench.submit("iso.die", Task(how=how), max_attempts=1, backoff=backoff)
     good = await bench.submit("iso.pid")
-    assert await bench.ended(job, 20) == [
+    assert await bench.ended(job) == [
         "submitted", "started", "crashed", "queued", "started", "crashed", "failed",
     ]  # fmt: skip
     first, last = (one.body for one in (await bench.history(job))[2:6:3])
@@ -146,9 +146,9 @@ async def test_a_death_is_a_crash_of_that_job_alone(bench: Bench, how: str, caus
 
 async def test_a_timeout_interrupts_an_async_handler(bench: Bench, task: Task) -> None:
     await serve(bench)
-    job = await bench.submit("iso.wait", task, timeout_ms=300, max_attempts=1)
-    assert (await bench.ended(job, 20))[-2:] == ["attempt_failed", "failed"]
-    assert (await error(bench, job))["message"] == "the attempt took longer than 0.3 s"
+    job = await bench.submit("iso.wait", task, timeout_ms=1500, max_attempts=1)
+    assert (await bench.ended(job))[-2:] == ["attempt_failed", "failed"]
+    assert (await error(bench, job))["message"] == "the attempt took longer than 1.5 s"
     pid, word = task.told()
     assert word == "interrupted"
     await until(lambda: not is_alive(int(pid)))
@@ -159,9 +159,10 @@ async def test_a_timeout_ends_a_handler_that_does_not_listen(
     bench: Bench, task: Task, type: str
 ) -> None:
     await serve(bench)
-    job = await bench.submit(type, task, timeout_ms=200, max_attempts=1)
-    assert (await bench.ended(job, 20))[-2:] == ["attempt_failed", "failed"]
+    job = await bench.submit(type, task, timeout_ms=1500, max_attempts=1)
+    assert (await bench.ended(job))[-2:] == ["attempt_failed", "failed"]
     assert (await error(bench, job))["type"] == "Timeout"
+    assert task.told()
     for pid in task.told():  # also the program that it started
         await until(lambda pid=pid: not is_alive(int(pid)))
     assert await result(bench, await bench.submit("iso.pid"))
@@ -172,10 +173,10 @@ async def test_cancelling_stops_it(bench: Bench, task: Task) -> None:
     for type in ("iso.polite", "iso.wait", "iso.stubborn"):
         task.forget()
         job = await bench.submit(type, task)
-        await until(lambda: bool(task.told()), 20)
+        await until(lambda: bool(task.told()))
         pid = int(task.told()[0])
         assert await bench.queue.cancel([job], Command("ada")) == ["requested"]
-        assert (await bench.ended(job, 20))[-1] == "cancelled"
+        assert (await bench.ended(job))[-1] == "cancelled"
         await until(lambda pid=pid: not is_alive(pid))
         assert task.told()[1:] != [] if type == "iso.stubborn" else task.told()[-1] in (
             "told", "interrupted",
@@ -194,7 +195,7 @@ async def test_it_tells_its_progress(bench: Bench, task: Task) -> None:
     async def progressed() -> bool:
         return "progressed" in await bench.types(job)
 
-    await until(progressed, 20)
+    await until(progressed)
     task.let_go()
     assert await bench.ended(job) == ["submitted", "started", "progressed", "succeeded"]
     assert b'"value":0.25' in (await bench.history(job))[2].body
@@ -204,9 +205,9 @@ async def test_the_clock_starts_with_the_handler(bench: Bench, task: Task) -> No
     """Not while the job waits for a process."""
     await serve(bench)
     first = await bench.submit("iso.wait", task)
-    await until(lambda: bool(task.told()), 20)
-    second = await bench.submit("iso.pid", timeout_ms=300)
-    await asyncio.sleep(0.6)
+    await until(lambda: bool(task.told()))
+    second = await bench.submit("iso.pid", timeout_ms=1500)
+    await asyncio.sleep(2)
     task.let_go()
     assert await result(bench, second) == await result(bench, first)
 

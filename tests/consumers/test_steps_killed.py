@@ -25,9 +25,7 @@ class Mortal:
     """One worker at a time: when it is dead the next is started."""
 
     def __init__(self, bench: Bench) -> None:
-        settings = bench.settings(
-            concurrency=1, lease=1.5, command_timeout=0.5, sweep=0.1, unknown_types="accept"
-        )
+        settings = bench.settings(concurrency=1, lease=2.5, sweep=0.1, unknown_types="accept")
         environ = {k: v for k, v in os.environ.items() if not k.startswith("MILLSTREAM_")}
         self._environ = environ | as_environ(settings)
         self._process: subprocess.Popen[bytes] | None = None
@@ -62,7 +60,7 @@ async def test_killed_at_each_point(bench: Bench, mortal: Mortal, tmp_path: Path
     jobs = await bench.submit_many("fated", tasks)
     living = asyncio.create_task(mortal.live())
     for job in jobs:
-        assert (await bench.ended(job, 60))[-1] == "succeeded"
+        assert (await bench.ended(job, 120))[-1] == "succeeded"
     living.cancel()
     mortal.end()
     assert mortal.deaths == len(POINTS)

@@ -18,7 +18,7 @@ from millstream.core.stepping import Kept
 from tests.invariants import check
 
 from .conftest import Bench, until
-from .test_steps import SOON, fault_of
+from .stepping import SOON, fault_of
 
 LATER = Backoff(kind="fixed", delay=0.1, jitter=0)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 from millstream.consumers import Backoff, Context, Fail, Registry, Snooze
@@ -52,8 +51,9 @@ async def test_a_failed_attempt_is_retried_after_its_backoff(
     assert await bench.ended(job) == [
         "submitted", "started", "attempt_failed", "queued", "started", "succeeded",
     ]  # fmt: skip
-    events = await bench.history(job)
-    assert 50 <= events[3].time - events[2].time < 1000
+    failed, queued = (await bench.history(job))[2:4]
+    assert b'"retry_ms":50' in failed.body
+    assert queued.time - failed.time >= 50
     assert (await bench.last(job))["result"]["data"] == 2
 
 
@@ -98,51 +98,37 @@ async def test_a_job_without_handler_is_released_and_fails_only_after_its_bound(
     @registry.job("known")
     async def known(ctx: Context, payload: None) -> None: ...
 
+    await bench.worker(registry, handler_missing_after=3.0)
     job = await bench.submit("unknown")
-    await bench.worker(registry, handler_missing_after=0.5)
-
-    async def released() -> bool:
-        return "released" in await bench.types(job)
-
-    await until(released)
-    assert await bench.ended(job) == [
-        "submitted", "started", "released", "queued", "started", "failed",
-    ]  # fmt: skip
+    types = await bench.ended(job)
+    assert types[:5] == ["submitted", "started", "released", "queued", "started"]
+    assert types[-2:] == ["started", "failed"]
+    first, last = (await bench.history(job))[0], (await bench.history(job))[-1]
+    assert last.time - first.time >= 3000
     assert (await bench.last(job))["reason"] == "handler_missing"
 
 
 async def test_an_idle_worker_starts_a_job_at_once(bench: Bench, registry: Registry) -> None:
-    started: dict[str, float] = {}
-
     @registry.job("quick")
-    async def quick(ctx: Context, payload: None) -> None:
-        started[ctx.job_id] = time.monotonic()
+    async def quick(ctx: Context, payload: None) -> None: ...
 
-    # Only a bell can be that quick: the next sweep is far off.
-    await bench.worker(registry, sweep=60.0)
-    waits: list[float] = []
+    # Only a bell can have told it: there is no sweep while this test runs.
+    await bench.worker(registry, sweep=3600.0)
     for _ in range(20):
-        at = time.monotonic()
-        job = await bench.submit("quick")
-        await until(lambda job=job: job in started)
-        waits.append(started[job] - at)
-    assert sorted(waits)[10] < 0.05, waits
+        assert (await bench.ended(await bench.submit("quick")))[-1] == "succeeded"
 
 
 async def test_a_delayed_job_starts_when_it_is_due(bench: Bench, registry: Registry) -> None:
     @registry.job("later")
     async def later(ctx: Context, payload: None) -> None: ...
 
-    worker = await bench.worker(registry, sweep=60.0)
+    worker = await bench.worker(registry, sweep=3600.0)
     jobs = [await bench.submit("later", delay_ms=delay) for delay in (300, 150, 450)]
     claims = worker.stats.claims
-    late: list[int] = []
     for job, delay in zip(jobs, (300, 150, 450), strict=True):
         assert await bench.ended(job) == ["submitted", "queued", "started", "succeeded"]
-        submitted, queued, started, _ = await bench.history(job)
+        submitted, queued, _, _ = await bench.history(job)
         assert queued.time >= submitted.time + delay
-        late.append(started.time - submitted.time - delay)
-    assert sorted(late)[1] < 20, late
     assert worker.stats.claims - claims < 20, "it polled"
 
 
@@ -161,14 +147,14 @@ async def test_a_bell_taken_with_full_slots_is_handed_on(bench: Bench, registry:
     async def other_hold(ctx: Context, payload: None) -> str:
         return "other"
 
-    first = await bench.worker(registry, sweep=60.0, concurrency=1)
+    first = await bench.worker(registry, sweep=3600.0, concurrency=1)
     await until(lambda: first._bells.listening)
-    second = await bench.worker(other, sweep=60.0, concurrency=1)
+    second = await bench.worker(other, sweep=3600.0, concurrency=1)
     await until(lambda: second._bells.listening)
     # Who has listened longest hears a bell. The first hears of the delayed job, is filled by it
     # when it comes due, and still listens when the next one rings.
     await bench.submit("hold", delay_ms=100)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await busy.wait()
     job = await bench.submit("hold")
     await bench.ended(job)
@@ -230,7 +216,7 @@ async def test_redis_may_go_and_come_back(
 
     await bench.worker(registry, lease=30.0)
     during = await bench.submit("through")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await running.wait()
     await asyncio.to_thread(valkey_server.stop)
     go.set()
@@ -251,7 +237,7 @@ async def test_a_worker_waits_for_a_server_that_is_not_there_yet(
     await asyncio.sleep(0)
     assert not starting.done()
     await asyncio.to_thread(valkey_server.start)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         await starting
     assert (await bench.ended(job))[-1] == "succeeded"
 
@@ -299,7 +285,7 @@ async def test_a_running_job_is_cancelled_and_no_other(bench: Bench, registry: R
     victim, other = await bench.submit_many("wait", [None, None])
     await until(lambda: running == {victim, other})
     assert await bench.queue.cancel([victim], Command("me", "test")) == ["requested"]
-    assert await bench.ended(victim, 3) == ["submitted", "started", "cancel_requested", "cancelled"]
+    assert await bench.ended(victim) == ["submitted", "started", "cancel_requested", "cancelled"]
     assert (await bench.types(other))[-1] == "started"
     go.set()
     assert (await bench.ended(other))[-1] == "succeeded"

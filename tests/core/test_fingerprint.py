@@ -130,6 +130,6 @@ def test_of_an_encrypted_error_the_type_counts() -> None:
 
 @pytest.mark.parametrize("text", ["'", "a1", "1.", "0-", " |", "\n", ' File "', "\"'", "1e", "é1"])
 def test_no_text_takes_long(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     fingerprint_of("exhausted", Fault(text * 100, text * 50_000, text * 4000))
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 5, "what backtracks would take hours"

@@ -84,11 +84,11 @@ def test_the_latest_are_the_last_of_all(given: Schedule, span: int, count: int) 
 
 
 def test_the_latest_of_ten_years_of_seconds_are_found_at_once() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     found = latest(schedule(cron="* * * * * *"), NOW - 87_600 * HOUR, NOW, 3)
     assert found == [NOW - 3000, NOW - 2000, NOW - 1000]
     assert latest(schedule(cron="0 0 29 2 *"), NOW - 87_600 * HOUR, NOW, 1) != []
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 10
 
 
 @given(times, st.integers(0, 10_000_000), st.integers(0, 7200), st.integers(0, 5))
@@ -146,7 +146,7 @@ def test_after_a_stop_the_newest_is_caught_up_with_and_the_rest_is_missed() -> N
 
 
 def test_a_long_absence_costs_little_and_is_counted_up_to_a_bound() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     found = plan(schedule(cron="* * * * * *", catchup=0.0), NOW, NOW + 8760 * HOUR)
     assert found.missed == Missed(NOW, NOW + 8760 * HOUR - ON_TIME_MS - 1000, MAX_COUNTED)
     assert len(found.fire) == 6
@@ -154,7 +154,7 @@ def test_a_long_absence_costs_little_and_is_counted_up_to_a_bound() -> None:
     assert found.missed == Missed(NOW, NOW + 8760 * HOUR - ON_TIME_MS - 1000, 8760 * 3600 - 5)
     ended = schedule(every=1, catchup=0.0, end_at=moment(NOW + 9_500))
     assert plan(ended, NOW, NOW + HOUR).missed == Missed(NOW, NOW + 9000, 10)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 10
 
 
 def test_jitter_makes_nothing_late() -> None:

@@ -43,7 +43,7 @@ async def test_a_report_is_told_as_it_was_made(workers: Workers) -> None:
     await workers.report(report("another"))
     other, seen = await workers.all()
     assert (other.report.name, seen.report) == ("another", told)
-    assert 0 <= seen.age < 5
+    assert 0 <= seen.age < 30
     assert seen.condition == "serving"
 
 
@@ -57,7 +57,7 @@ async def test_the_age_of_a_report_is_counted_by_the_server(workers: Workers) ->
     await workers.report(report())
     await workers._redis.pexpire(KEYS.worker("host-1-ab"), round((KEPT - 60) * 1000))
     (seen,) = await workers.all()
-    assert 60 <= seen.age < 65
+    assert 60 <= seen.age < 90
     assert seen.condition == "silent"
 
 

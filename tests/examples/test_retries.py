@@ -16,7 +16,7 @@ from millstream.consumers import Context, Registry
 from millstream.core.events import Fault
 from millstream.core.fingerprint import fingerprint_of
 from millstream.core.retry import MAX_DELAYS, Backoff, delay_after
-from tests.consumers.test_executor import Rig, body, end
+from tests.consumers.rig import Rig, body, end
 
 DOCS = Path(__file__).parents[2] / "docs"
 RETRIES, DEAD = ((DOCS / name).read_text() for name in ("retries.md", "dead-letters.md"))

@@ -29,7 +29,7 @@ class System:
         self.valkey = valkey
         self.postgres = postgres
         self.port = free_port()
-        self.client = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
+        self.client = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.accepted: list[str] = []
         self._roles = ExitStack()
@@ -88,7 +88,20 @@ class System:
         answer = await self.client.get(f"/api/v1/jobs/{job}", params={"wait": 10})
         return answer.json()
 
-    async def ended(self, seconds: float = 60) -> None:
+    async def running(self, *jobs: str) -> None:
+        """Wait until the tables show these jobs as running."""
+
+        async def all_run() -> bool:
+            return all([(await self.state(job)) == "running" for job in jobs])
+
+        await until(all_run)
+
+    async def state(self, job: str) -> str | None:
+        """The job's state, as far as the tables know."""
+        answer = await self.client.get(f"/api/v1/jobs/{job}")
+        return answer.json().get("state")
+
+    async def ended(self, seconds: float = 120) -> None:
         """Wait until the tables show every accepted job as ended."""
         with anyio.fail_after(seconds):
             for job in self.accepted:
@@ -123,7 +136,7 @@ async def running(folder: Path) -> AsyncGenerator[System]:
         valkey.stop()
 
 
-async def until(condition: Callable[[], Any], seconds: float = 30) -> None:
+async def until(condition: Callable[[], Any], seconds: float = 60) -> None:
     """Wait until an async condition holds."""
     with anyio.fail_after(seconds):
         while not await condition():

@@ -76,8 +76,9 @@ async def test_flushed_in_mid_work(tmp_path: Path) -> None:
         waiting = await system.submit("fault.slow", 0, delay=3600)
         assert waiting is not None
         system.accepted.remove(waiting)
-        for _ in range(3):
-            assert await system.submit("fault.slow", 2) is not None
+        await system.ended()
+        held = [await system.submit("fault.held", str(tmp_path / "go")) for _ in range(3)]
+        await system.running(*(job for job in held if job is not None))
         await until(lambda: projected(system))
         with redis.Redis.from_url(system.valkey.url) as client:
             client.flushall()
@@ -88,6 +89,8 @@ async def test_flushed_in_mid_work(tmp_path: Path) -> None:
         assert await lost(system)
         (found,) = restore(system, "--reason", "a test")["partitions"]
         assert found["unrecoverable"] == []
+        assert set(found["jobs"]["released"]) == set(held)
+        (tmp_path / "go").touch()
         await submit_many(system, 5)
         await until(lambda: projected(system))  # and nothing that lives is lost, doubled or stuck
         client_job = await system.client.post(f"/api/v1/jobs/{waiting}/cancel")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.invariants import check
 
-from .system import APP, System, running, until
+from .system import APP, System, running
 
 
 @pytest.fixture
@@ -65,17 +65,14 @@ async def test_postgres_killed_and_restarted(system: System) -> None:
 
 
 async def test_worker_killed_in_mid_job(system: System) -> None:
-    job = await system.submit("fault.slow", 1.0)
+    go = system.folder / "go"
+    job = await system.submit("fault.held", str(go))
     assert job is not None
-
-    async def started() -> bool:
-        answer = await system.client.get(f"/api/v1/jobs/{job}")
-        return answer.json()["state"] == "running"
-
-    await until(started)
+    await system.running(job)
     system.processes["worker"].kill()
     system.processes["worker"].wait()
     system.start("second", "worker", "--app", APP)
+    go.touch()
     await system.ended()
     found = await system.job(job)
     assert (found["state"], found["crashes"], found["attempt"]) == ("succeeded", 1, 1)

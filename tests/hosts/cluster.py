@@ -202,7 +202,7 @@ def hub(folder: Path) -> Generator[tuple[Network, HubValkey]]:
             valkey.stop()
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 90) -> None:
     """Wait until a condition holds."""
     with anyio.fail_after(seconds):
         while not await condition():

@@ -88,11 +88,11 @@ async def projecting(settings: Settings, count: int = 1) -> AsyncGenerator[None]
         yield
     finally:
         stop.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await asyncio.gather(*running)
 
 
-async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 20) -> Any:
+async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 60) -> Any:
     """Ask until the answer is true, and return it."""
     async with asyncio.timeout(seconds):
         while not (found := await condition()):

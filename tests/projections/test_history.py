@@ -50,7 +50,7 @@ class Scene:
         """Run a projector until it has all there is."""
         stop = asyncio.Event()
         running = asyncio.create_task(project(self.settings, stop))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             for queue in queues or ("default",):
                 head = await self.reader.head(queue)
                 while (await queries.checkpoints(self.pool)).get(queue, NOWHERE).seq < head.seq:
@@ -166,7 +166,7 @@ async def test_following_while_the_archive_grows_and_the_stream_is_cut(trimming:
             await trimming.archive()
 
     working = asyncio.create_task(work())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         async for records in history.coming():
             found += records
             if working.done() and not records:

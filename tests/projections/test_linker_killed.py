@@ -72,7 +72,7 @@ async def test_ends_are_told_though_no_api_is_there(
     await submit(directory, "default", runs, id=told)
     await succeed(directory, runs)
     killed = await start_projector(settings, point)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await killed.wait() == -signal.SIGKILL
     heir = await start_projector(settings, "")
 

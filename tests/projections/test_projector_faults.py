@@ -53,7 +53,7 @@ async def test_sigterm_ends_after_the_batch_under_way(
         process = await start_projector(settings)
         await reached()
         process.terminate()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await process.wait() == 0
     seq = await pool.fetchval("SELECT seq FROM checkpoints")
     assert seq > 0

@@ -16,7 +16,7 @@ async def test_no_two_jobs_wait_for_each_other(mill: Mill) -> None:
 
     That other is handed back and needs the rate again, before it comes to its type.
     """
-    await limit(mill, types={"noop": {"concurrency": 1}}, rate_per_key={"limit": 10})
+    await limit(mill, types={"noop": {"concurrency": 1}}, rate_per_key={"limit": 1, "per": 2})
     first, second = await mill.submit(2, rate_key="k")
     (lease,) = await mill.claim()
     await until(mill, (await mill.queue.claim("w1", 9)).next_due)
@@ -38,7 +38,7 @@ async def test_a_lock_is_not_lost_to_a_job_that_a_replaced_one_lets_in(mill: Mil
     await limit(mill, types={"noop": {"concurrency": 1}})
     await mill.submit()
     (lease,) = await mill.claim()
-    soon = await mill.now() + 300
+    soon = await mill.now() + 2000
     _, (waits, expires) = await mill.send([like("a1"), like("b2", expires_at=soon)])
     assert await mill.claim() == []
     assert await mill.finish(lease, "succeeded")
@@ -54,7 +54,7 @@ async def test_who_expired_at_a_gate_ends_when_a_replaced_job_leaves_it(mill: Mi
     await limit(mill, types={"noop": {"concurrency": 1}})
     await mill.submit()
     (lease,) = await mill.claim()
-    soon = await mill.now() + 300
+    soon = await mill.now() + 2000
     _, (waits, expires) = await mill.send([like("a1"), like("b2", expires_at=soon)])
     assert await mill.claim() == []
     assert await mill.finish(lease, "succeeded")

@@ -38,7 +38,7 @@ class Watch:
             said = await self.said()
             return said if said is not None and holds(said) else None
 
-        return await until(there, 40)
+        return await until(there, 60)
 
     async def settled(self) -> None:
         """All is projected, and one whole round has seen it."""
@@ -228,7 +228,7 @@ async def test_nothing_is_said_of_jobs_that_do_well(watch: Watch) -> None:
         async with projecting(settings):
             await bench.worker(registry)
             loading = asyncio.create_task(load(bench))
-            await until(drained, 60)
+            await until(drained, 120)
             await loading
     finally:
         await bench.close()
