@@ -26,13 +26,21 @@ class Maintenance:
     partition every `sweep` seconds.
 
     With very many partitions each has its turn less often, see `sweep_pause`. Every worker does
-    it; the verbs make it the same as if one did. Without a `joiner` nobody is told of ends.
+    it; the verbs make it the same as if one did. Without a `joiner` nobody is told of ends. Leases
+    that could not be renewed in an outage are given time; `outages=False`: there are none.
     """
 
     def __init__(
-        self, joiner: Joiner | None, *, sweep: float, lease: float, max_crashes: int
+        self,
+        joiner: Joiner | None,
+        *,
+        sweep: float,
+        lease: float,
+        max_crashes: int,
+        outages: bool = True,
     ) -> None:
         self._joiner = joiner
+        self._outages = outages
         self._sweep = sweep
         self._lease_ms = round(lease * 1000)
         self._max_crashes = max_crashes
@@ -67,13 +75,26 @@ class Maintenance:
             await queue.promote()
             more = True
             while more:
-                reaped, more = await queue.reap(self._lease_ms, self._max_crashes)
+                reaped, more = await queue.reap(
+                    self._lease_ms, self._max_crashes, away_ms=self._away_ms()
+                )
                 if reaped:
                     _log.warning("leases expired", queue=queue.partition, count=reaped)
         except GroupLost:
             await mend(queue)
         if self._joiner is not None:
             await self._joiner.sweep(queue)
+
+    def _away_ms(self) -> int:
+        """After so long without a sweep by anybody there was an outage: nobody could renew.
+
+        Half a lease: what was renewed just before a shorter one has the other half left. And so
+        many sweeps that one which is late is no outage.
+        """
+        if not self._outages:
+            return 0
+        pause = sweep_pause(self._sweep, len(self._queues))
+        return round(max(self._lease_ms / 2, 3000 * pause))
 
 
 async def mend(queue: PartitionQueue) -> None:

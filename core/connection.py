@@ -125,6 +125,10 @@ async def call(client: "Redis", *command: Any) -> Any:
     try:
         await connection.send_command(*command)
         return await connection.read_response()
+    except exceptions.ReadOnlyError:
+        # Another server may be the primary by now, behind the same address.
+        await connection.disconnect(nowait=True)
+        raise
     finally:
         await pool.release(connection)
 
@@ -179,6 +183,19 @@ def connect_sync(url: str, *, timeout: float) -> "SyncRedis":
     )
 
 
+_NOT_NOW = (
+    exceptions.ReadOnlyError,
+    exceptions.MasterDownError,
+    exceptions.TryAgainError,
+    exceptions.ClusterDownError,
+    exceptions.NoPermissionError,
+)
+"""Of a server that is not in a state, or not in our favour, to do it; the driver takes the code of
+these from their text."""
+
+_NOT_NOW_CODES = ("LOADING", "MISCONF", "BUSY", "NOREPLICAS", "UNBLOCKED")
+"""The same of those the driver does not know."""
+
 _BY_PREFIX: dict[str, type[MillstreamError]] = {
     "LOGLOST": LogLost,
     "NOGROUP": GroupLost,
@@ -202,7 +219,7 @@ def translated() -> Generator[None]:
         for prefix, kind in _BY_PREFIX.items():
             if prefix in text:
                 raise kind(text) from error
-        if text.startswith(("LOADING", "MASTERDOWN", "READONLY", "MISCONF", "BUSY", "TRYAGAIN")):
+        if isinstance(error, _NOT_NOW) or text.startswith(_NOT_NOW_CODES):
             raise Unavailable(f"Redis cannot do this now: {text}") from error
         raise
 

@@ -142,9 +142,14 @@ class PartitionQueue(Operating, Stepping, Progressing, Announcing, Linking, Exam
                 self.on_awaited(self.partition)
         return accepted
 
-    async def reap(self, lease_ms: int, max_crashes: int, limit: int = 200) -> tuple[int, bool]:
-        """Take expired leases back: how many, and whether there may be more."""
-        reaped, more = await self._run("reap", [lease_ms, max_crashes, limit])
+    async def reap(
+        self, lease_ms: int, max_crashes: int, limit: int = 200, away_ms: int = 0
+    ) -> tuple[int, bool]:
+        """Take expired leases back: how many, and whether there may be more.
+
+        `away_ms`: after so long without a sweep nobody could renew, and none is taken for a lease.
+        """
+        reaped, more = await self._run("reap", [lease_ms, max_crashes, limit, away_ms])
         return reaped, more == 1
 
     async def promote(self, limit: int = MAX_BATCH) -> tuple[int, int]:

@@ -70,8 +70,9 @@ class Crew:
         )  # fmt: skip
         self._runners = Runners(self._slots, self._executor.execute)
         self._maintenance = Maintenance(
-            None, sweep=settings.sweep, lease=settings.lease, max_crashes=settings.max_crashes
-        )
+            None, sweep=settings.sweep, lease=settings.lease, max_crashes=settings.max_crashes,
+            outages=False,  # between two sweeps any time may be stepped over
+        )  # fmt: skip
         self._kin = Kin(ground)
         self._scheduling = Scheduling(ground.schedules, lambda: self._queues, settings.sweep)
         self._committers: dict[str, Committer] = {}

@@ -1,8 +1,8 @@
 """Time passing on a real server.
 
 Its clock cannot be moved, so whatever it keeps that holds a time is moved back instead: due times,
-expiries, the age of leases and of notices that were taken, rates, and how long commands, locks and
-ends are remembered.
+expiries, the age of leases and of notices that were taken, rates, when leases were swept, and how
+long commands, locks and ends are remembered.
 """
 
 from __future__ import annotations
@@ -47,6 +47,10 @@ class Mover:
             case "rate":
                 on_time = int(await self._redis.get(key)) - ms * 1000
                 await self._redis.set(key, max(on_time, 0), keepttl=True)
+            case "meta":
+                for field in ("swept", "quiet"):
+                    if (at := await self._redis.hget(key, field)) is not None:
+                        await self._redis.hset(key, field, int(at) - ms)
             case "once" | "gone" | "unique" | "early":
                 if (left := await self._redis.pttl(key)) >= 0:
                     await self._redis.pexpire(key, left - ms)  # in the past it is deleted

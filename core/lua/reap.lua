@@ -6,6 +6,7 @@
 -- ARGV[1]  lease (ms): pending longer than this without renewal is expired
 -- ARGV[2]  crashes that make a job poison
 -- ARGV[3]  how many at most in each lane
+-- ARGV[4]  after so long (ms) without a sweep nobody could renew leases either; 0: they could
 --
 -- Replies  {reaped, more}: more = 1 if a lane had as many as were asked for
 --          LOGLOST …, NOGROUP …
@@ -19,8 +20,36 @@
 local fault = open_log()
 if fault then return fault end
 
-local lease, budget, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local lease, budget, limit, away = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local before = seq
+local now = now_ms()
+local MOST_QUIETS = 3
+
+-- Whether leases are left alone. While nobody swept, the server was away, or stood still, or its
+-- clock was set: nor could anybody renew. So whoever held a lease then is given one more, from now
+-- on. A few times in a row at most: of workers that come only now and then, one must take them back.
+local function quiet()
+  local known = redis.call('HMGET', META, 'swept', 'quiet', 'quiets')
+  local swept, until_ms, times = tonumber(known[1]), tonumber(known[2] or 0), tonumber(known[3] or 0)
+  local missed = not swept or now - swept > away
+  if missed or swept > now or now - swept > away / 4 then
+    redis.call('HSET', META, 'swept', now)  -- not with each sweep: there are many
+  end
+  if missed and times < MOST_QUIETS then
+    redis.call('HSET', META, 'quiet', string.format('%.0f', now + lease), 'quiets', times + 1)
+    return true
+  end
+  if until_ms > now and until_ms <= now + lease then
+    return true
+  end
+  if times > 0 then
+    redis.call('HDEL', META, 'quiet', 'quiets')
+  end
+  return false
+end
+if away > 0 and quiet() then
+  return {0, 0}
+end
 local gone, reaped, more = {}, 0, 0
 local losers = {}
 

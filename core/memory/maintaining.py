@@ -14,6 +14,9 @@ from .lanes import Entry
 from .log import EPOCH, said
 from .partition import Partition
 
+MOST_QUIETS = 3
+"""How often in a row leases are given another one: see reap.lua."""
+
 
 class Maintaining(Partition):
     """What is done to a partition so that nothing is left lying."""
@@ -24,6 +27,8 @@ class Maintaining(Partition):
         self.lost_ever = False
         self.types: dict[str, bytes] = {}
         self.serving: set[str] = set()
+        self.swept: int | None = None
+        self.quiet_until = self.quiets = 0
 
     def promote(self, limit: int) -> tuple[int, int]:
         """How many were promoted, and when the next is due (ms; 0: none).
@@ -36,9 +41,14 @@ class Maintaining(Partition):
         self.bell = self.bell or self.log.seq > before
         return promoted, self.next_due()
 
-    def reap(self, lease_ms: int, budget: int, limit: int) -> tuple[int, bool]:
-        """Take back leases silent for so long, `limit` in each lane."""
+    def reap(self, lease_ms: int, budget: int, limit: int, away_ms: int = 0) -> tuple[int, bool]:
+        """Take back leases silent for so long, `limit` in each lane.
+
+        None for another lease after nobody swept for more than `away_ms` (0: that does not matter).
+        """
         reaped, more, before = 0, False, self.log.seq
+        if away_ms and self._quiet(lease_ms, away_ms):
+            return 0, False
         for _, lane in self.lanes.in_order():
             if lane.lost:
                 raise GroupLost
@@ -49,6 +59,19 @@ class Maintaining(Partition):
             more = more or len(silent) == limit
         self.bell = self.bell or self.log.seq > before
         return reaped, more
+
+    def _quiet(self, lease_ms: int, away_ms: int) -> bool:
+        """Note a sweep; whether leases are left alone, since nobody could renew them."""
+        passed = None if self.swept is None else self.now - self.swept
+        if passed is None or passed > away_ms / 4:
+            self.swept = self.now
+        if (passed is None or passed > away_ms) and self.quiets < MOST_QUIETS:
+            self.quiet_until, self.quiets = self.now + lease_ms, self.quiets + 1
+            return True
+        if self.now < self.quiet_until <= self.now + lease_ms:
+            return True
+        self.quiet_until = self.quiets = 0
+        return False
 
     def _expire(self, entry: Entry, budget: int) -> None:
         job = self.jobs.live[entry.job]

@@ -77,9 +77,11 @@ class MemoryQueue(PartitionQueue):
             self.on_awaited(self.partition)
         return accepted
 
-    async def reap(self, lease_ms: int, max_crashes: int, limit: int = 200) -> tuple[int, bool]:
+    async def reap(
+        self, lease_ms: int, max_crashes: int, limit: int = 200, away_ms: int = 0
+    ) -> tuple[int, bool]:
         """As `PartitionQueue.reap`."""
-        return self.rooms.reap(lease_ms, max_crashes, limit)
+        return self.rooms.reap(lease_ms, max_crashes, limit, away_ms)
 
     async def promote(self, limit: int = MAX_BATCH) -> tuple[int, int]:
         """As `PartitionQueue.promote`."""

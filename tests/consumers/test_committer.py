@@ -111,6 +111,21 @@ async def test_verdicts_outlast_an_outage(bench: Bench, valkey_server: Valkey) -
         assert (await bench.types(attempt.lease.id))[-1] == "succeeded"
 
 
+async def test_verdicts_outlast_a_server_that_takes_no_writes(bench: Bench) -> None:
+    async with running(bench) as rig:
+        attempts = await rig.lease(3)
+        await bench.redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+        try:
+            rig.succeed(attempts)
+            await until(lambda: len(rig.queue.sizes) >= 2)
+            assert len(rig.slots.held) == 3
+        finally:
+            await bench.redis.execute_command("REPLICAOF", "NO", "ONE")
+        async with asyncio.timeout(10):
+            await rig.committer.flushed()
+    assert (rig.stats.accepted, rig.stats.dropped) == (3, 0)
+
+
 async def test_one_verdict_that_cannot_be_sent_does_not_hold_up_the_others(bench: Bench) -> None:
     async with running(bench) as rig:
         attempts = await rig.lease(5)

@@ -64,7 +64,6 @@ async def hasty(redis_url: str) -> AsyncIterator[Any]:
         (TimeoutError(), Unavailable),
         (ConnectionResetError("reset"), Unavailable),
         (exceptions.OutOfMemoryError("used > maxmemory"), MemoryFull),
-        (exceptions.ReadOnlyError("READONLY You can't write"), Unavailable),
         (exceptions.ResponseError("MISCONF no space"), Unavailable),
         (exceptions.ResponseError("BUSY a script runs"), Unavailable),
         (exceptions.ResponseError("LOADING"), Unavailable),
@@ -79,6 +78,57 @@ def test_errors_are_translated(error: Exception, ours: type[MillstreamError]) ->
         raise error
     assert type(caught.value) is ours
     assert caught.value.__cause__ is error
+
+
+UNABLE = {
+    "demoted": (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+    "without replicas": (
+        ("CONFIG", "SET", "min-replicas-to-write", "1"),
+        ("CONFIG", "SET", "min-replicas-to-write", "0"),
+    ),
+    "not in our favour": (
+        ("ACL", "SETUSER", "default", "-evalsha"),
+        ("ACL", "SETUSER", "default", "+evalsha"),
+    ),
+}
+"""How a server comes not to do what it is asked, and back."""
+
+
+@pytest.mark.parametrize("how", UNABLE)
+async def test_a_server_that_is_not_able_to_may_be_later(
+    redis: Any, redis_url: str, how: str
+) -> None:
+    queue, job = PartitionQueue(redis, "default", Keys()), new_id("default")
+    await queue.submit([new_job(job, JobSubmitted("noop"))])
+    before, after = UNABLE[how]
+    with connect_sync(redis_url, timeout=5) as client:
+        renewer = LeaseRenewer(client, Keys(), "w1")
+        renewer.renew("default", [("x", 2)])
+        await call(redis, *before)
+        try:
+            with pytest.raises(Unavailable):
+                await queue.claim("w1", 1)
+            with pytest.raises(Unavailable):
+                renewer.renew("default", [("x", 2)])
+        finally:
+            await call(redis, *after)
+    assert [lease.id for lease in (await queue.claim("w1", 1)).leases] == [job]
+
+
+async def test_a_connection_to_a_demoted_server_is_given_up(redis_url: str) -> None:
+    client = connect(redis_url, timeout=5, connections=1)
+    try:
+        first = await call(client, "CLIENT", "ID")
+        assert await call(client, "CLIENT", "ID") == first
+        await call(client, "REPLICAOF", "127.0.0.1", "1")
+        try:
+            with pytest.raises(exceptions.ReadOnlyError):
+                await call(client, "SET", "a", "1")
+            assert await call(client, "CLIENT", "ID") != first
+        finally:
+            await call(client, "REPLICAOF", "NO", "ONE")
+    finally:
+        await client.aclose()
 
 
 @pytest.mark.parametrize("error", [exceptions.ResponseError("WRONGTYPE"), ValueError("ours")])

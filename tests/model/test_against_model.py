@@ -129,9 +129,14 @@ class AgainstModel(Kin):
     def promote(self, limit: int) -> None:
         self.run(self.play.promote(limit))
 
-    @rule(lease=st.sampled_from((1, 1, 2, 3, 0)), budget=st.integers(1, 4), limit=few)
-    def reap(self, lease: int, budget: int, limit: int) -> None:
-        self.run(self.play.reap(lease, budget, limit))
+    @rule(
+        lease=st.sampled_from((1, 1, 2, 3, 0)),
+        budget=st.integers(1, 4),
+        limit=few,
+        away=st.sampled_from((0, 1, 2)),
+    )
+    def reap(self, lease: int, budget: int, limit: int, away: int) -> None:
+        self.run(self.play.reap(lease, budget, limit, away))
 
     @rule(worker=workers, limit=few, budget=st.integers(1, 4))
     def crash(self, worker: str, limit: int, budget: int) -> None:

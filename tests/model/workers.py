@@ -77,8 +77,10 @@ class Workers(Stage):
             any_order=True,
         )
 
-    async def reap(self, lease: int, budget: int, limit: int) -> None:
-        await self.pair.call(lambda queue: queue.reap(lease * MINUTE, budget, limit))
+    async def reap(self, lease: int, budget: int, limit: int, away: int = 0) -> None:
+        """`away`: in minutes, and a half, so that no minute more or less matters; 0: none."""
+        away_ms = away * MINUTE + MINUTE // 2 if away else 0
+        await self.pair.call(lambda queue: queue.reap(lease * MINUTE, budget, limit, away_ms))
 
     async def mend(self) -> None:
         await self.pair.call(lambda queue: queue.mend())
