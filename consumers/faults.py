@@ -10,6 +10,9 @@ MAX_MESSAGE = 2_000
 MAX_TRACEBACK = 8_000
 MAX_FRAMES = 20
 
+OWN_NAME = "millstream_app_"
+"""Before the name of a module that is loaded from a file; errors are told without it."""
+
 _OURS = str(Path(__file__).parent)
 
 
@@ -46,7 +49,8 @@ def _below_ours(trace: TracebackType | None) -> TracebackType | None:
 
 def _name(kind: type[BaseException]) -> str:
     name = kind.__qualname__.replace("<locals>.", "")
-    return bounded(name if kind.__module__ == "builtins" else f"{kind.__module__}.{name}", 200)
+    module = kind.__module__.removeprefix(OWN_NAME)
+    return bounded(name if module == "builtins" else f"{module}.{name}", 200)
 
 
 def _message(error: BaseException) -> str:

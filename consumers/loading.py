@@ -1,5 +1,6 @@
 """Finding the handlers a worker is to run: modules by dotted name or by file."""
 
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from .errors import AppError, HandlerError
+from .faults import OWN_NAME
 from .handlers import Registry, default
 
 
@@ -74,8 +76,7 @@ def _import_file(app: str, path: Path) -> ModuleType:
     _importable(root)
     if len(parts) > 1:
         return _import_module(app, ".".join(part for part in parts if part != "__init__"))
-    # A name of its own: a file called json.py must not replace a module others import.
-    name = f"millstream_app_{path.stem}_{abs(hash(str(path))):x}"
+    name = _own_name(path)
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -90,6 +91,19 @@ def _import_file(app: str, path: Path) -> ModuleType:
             raise
         raise AppError(app, "a file that runs without errors", _told(error)) from error
     return module
+
+
+def _own_name(path: Path) -> str:
+    """A module name for a file: a file called json.py must not replace a module others import.
+
+    It is part of the types of errors, by which dead letters are grouped: so it is the same in every
+    process, host and folder, but for a second file of one name.
+    """
+    name = f"{OWN_NAME}{path.stem}"
+    other = sys.modules.get(name)
+    if other is None or other.__file__ == str(path):
+        return name
+    return f"{name}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
 
 
 def _importable(folder: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,13 @@ own = Registry()
 @own.job("{name}")
 def handle(ctx: Context, payload: int) -> int:
     return payload
+"""
+
+TELL = """
+import sys
+from millstream.consumers.faults import fault_of
+from millstream.consumers.loading import load_module
+print(fault_of(load_module(sys.argv[1]).Declined()).type)
 """
 
 
@@ -79,3 +89,31 @@ def test_two_apps_with_one_type(tmp_path: Path) -> None:
         (tmp_path / name).write_text(APP.format(name="same"))
     with pytest.raises(HandlerError, match="one handler per job type"):
         load_apps([f"{tmp_path / 'one.py'}:own", f"{tmp_path / 'two.py'}:own"])
+
+
+def test_an_error_of_a_file_is_told_alike_by_every_process_and_folder(tmp_path: Path) -> None:
+    told = set[str]()
+    for number in ("1", "2"):
+        file = tmp_path / number / "shop.py"
+        file.parent.mkdir()
+        file.write_text("class Declined(Exception): ...")
+        told.add(
+            subprocess.run(
+                [sys.executable, "-c", TELL, str(file)],
+                env={**os.environ, "PYTHONHASHSEED": number},
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+        )
+    assert told == {"shop.Declined\n"}
+
+
+def test_two_files_of_one_name(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "twins.py").write_text(APP.format(name=f"of.{name}"))
+    apps = [f"{tmp_path / name / 'twins.py'}:own" for name in ("a", "b")]
+    for _ in range(2):
+        registry = load_apps(apps)
+        assert {"of.a", "of.b"} <= {handler.type for handler in registry}
