@@ -20,6 +20,7 @@ import msgspec
 import uvloop
 
 from millstream.core.keys import partition_code
+from millstream.projections.lane import SNAPSHOT_EVENTS
 from millstream.projections.migrations import migrate
 
 from .bench import Bench, stage
@@ -31,8 +32,8 @@ from .roles import api, projector
 DAY_MS = 86_400_000
 DAYS = 10
 QUEUES = [f"q{number}" for number in range(10)]
-SNAPSHOT_JOBS = 1250
-"""Jobs between two snapshots: 5,000 events, the most that a projector catching up leaves apart."""
+SNAPSHOT_JOBS = SNAPSHOT_EVENTS // 4
+"""Jobs between two snapshots, as far apart as a projector leaves them."""
 
 ASKED = 300
 """Requests of each kind."""

@@ -134,6 +134,15 @@ class PartitionRestore:
             if names:
                 await self._redis.sadd(self._keys.linked, *names)
 
+    async def hasten(self) -> None:
+        """Have jobs of other partitions that wait for others be looked after at the next sweep,
+        though they have not waited for long: jobs here may not know of them any more."""
+        with translated():
+            for name in await call(self._redis, "SMEMBERS", self._keys.linked):
+                if (other := name.decode()) != self.partition:
+                    key = self._keys.dependents(other)
+                    await call(self._redis, "ZUNIONSTORE", key, 1, key, "WEIGHTS", 0)
+
     async def put_locks(self, locks: Mapping[str, tuple[str, int]]) -> None:
         """Set locks: digest → who holds it, and for how many ms (0: until it is freed)."""
         base = self._keys.base(self.partition)

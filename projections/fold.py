@@ -6,6 +6,7 @@ batch and no previous rows, tells what the tables must hold.
 
 import copy
 import re
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,10 +16,11 @@ import msgspec
 from ..core import events as ev
 from ..core.errors import IllegalTransition, MillstreamError, UnknownEvent, UnreadableEvent
 from ..core.fingerprint import fingerprint_of
-from ..core.jobs import Job, advance, begin
+from ..core.jobs import Job, JobState, advance, begin
 from ..core.upcast import decode
 from .flow_changes import FlowChange, FlowChanges, Link
 from .histogram import bucket_of
+from .noting import Noted, Notes
 
 VERSION = 1
 """Of what the tables hold of one log: raised by a release whose fold tells it otherwise, so that
@@ -74,14 +76,14 @@ class Effect(msgspec.Struct):
     flows     flow → what changes in it
     parked    events that were not applied
     raw       seq of those that the columns of the archive may not be able to hold
-    noted     the queue's counts at the end of this batch are to be kept
+    noted     counts of the queue that are to be kept, in order
     """
 
     records: Sequence[ev.Record]
     created: list[Job] = []
     changed: list[Job] = []
     replaced: list[Job] = []
-    counts: dict[tuple[str, str, str], int] = {}
+    counts: dict[tuple[str, str, JobState], int] = {}
     minutes: dict[tuple[int, str, str], list[int]] = {}
     durations: dict[tuple[int, str, str, str, int], int] = {}
     parked: list[Parked] = []
@@ -90,7 +92,7 @@ class Effect(msgspec.Struct):
     letters: dict[Group, int] = {}
     links: list[Link] = []
     flows: dict[str, FlowChange] = {}
-    noted: bool = False
+    noted: list[Noted] = []
 
 
 def is_job_id(text: str) -> bool:
@@ -110,16 +112,28 @@ def fold(
     previous: Mapping[str, Job],
     parked: Collection[str] = (),
     refused: Mapping[int, str] | None = None,
+    noted: Sequence[ev.Record] = (),
 ) -> Effect:
     """Fold a batch on the previous rows of its jobs, which are left as they were.
 
     `parked`: jobs with a parked event; theirs are parked too. `refused`: seq → reason, of events
-    the database would not take.
+    the database would not take. `noted`: events, in order, after which counts are to be noted.
     """
     batch = _Batch(previous, parked, refused or {})
-    for record in records:
+    begun = 0
+    for place in noted:
+        part = records[begun : bisect_right(records, place.seq, key=_seq_of)]
+        for record in part:
+            batch.take(record)
+        batch.notes.note(place, part)
+        begun += len(part)
+    for record in records[begun:] if begun else records:
         batch.take(record)
     return batch.effect(records)
+
+
+def _seq_of(record: ev.Record) -> int:
+    return record.seq
 
 
 class _Batch:
@@ -140,6 +154,7 @@ class _Batch:
         self._durations: dict[tuple[int, str, str, str, int], int] = defaultdict(int)
         self._failures: dict[Group, Failures] = {}
         self.flows = FlowChanges()
+        self.notes = Notes(self._jobs, previous)
 
     def take(self, record: ev.Record) -> None:
         try:
@@ -220,7 +235,7 @@ class _Batch:
     def effect(self, records: Sequence[ev.Record]) -> Effect:
         created: list[Job] = []
         changed: list[Job] = []
-        counts: dict[tuple[str, str, str], int] = defaultdict(int)
+        counts: dict[tuple[str, str, JobState], int] = defaultdict(int)
         letters: dict[Group, int] = defaultdict(int)
         for job in self._jobs.values():
             counts[job.queue, job.type, job.state] += 1
@@ -253,6 +268,7 @@ class _Batch:
             {group: count for group, count in letters.items() if count},
             self.flows.links,
             self.flows.changes,
+            self.notes.noted((state, count) for (_, _, state), count in counts.items()),
         )
 
 

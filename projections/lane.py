@@ -3,15 +3,17 @@
 import copy
 import itertools
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from ..core.codec import Data
+from ..core.events import Record
 from ..core.jobs import TERMINAL, Job
 from .fold import Effect
 
-SNAPSHOT_EVENTS = 2000
+SNAPSHOT_EVENTS = 1000
 SNAPSHOT_MS = 60_000
-"""A partition's counts are noted after so many events, or so long after the last time they were."""
+"""A partition's counts are noted after every event whose seq is a multiple of the one, and at the
+end of a batch that comes so long after the last time they were."""
 
 REMEMBERED = 100_000
 """Most live jobs remembered of one partition (some 60 MB); those of others are read when needed."""
@@ -42,7 +44,7 @@ class Lane:
         self._jobs: dict[str, Job] = {}
         self._latest: dict[str, Job] = {}
         self._misses = 0
-        self._noted = (0, 0)
+        self._noted_at = 0
 
     def known(self, ids: Collection[str]) -> dict[str, Job]:
         """Those of the jobs that are remembered, as of the last batch folded."""
@@ -79,13 +81,17 @@ class Lane:
             elif len(jobs) < REMEMBERED or job.id in jobs:
                 jobs[job.id] = slim(job)
 
-    def note_due(self, seq: int, time: int) -> bool:
-        """Whether counts are to be noted with the batch that ends at this event; they then are."""
-        noted_seq, noted_at = self._noted
-        due = seq >= noted_seq + SNAPSHOT_EVENTS or time >= noted_at + SNAPSHOT_MS
-        if due:
-            self._noted = (seq, time)
-        return due
+    def places(self, records: Sequence[Record]) -> list[Record]:
+        """After which events of the next batch counts are to be noted; they then are."""
+        first, last = records[0].seq, records[-1]
+        multiple = first + -first % SNAPSHOT_EVENTS
+        found = [records[seq - first] for seq in range(multiple, last.seq + 1, SNAPSHOT_EVENTS)]
+        noted_at = found[-1].time if found else self._noted_at
+        if last.time >= noted_at + SNAPSHOT_MS:
+            found.append(last)
+        if found:
+            self._noted_at = found[-1].time
+        return found
 
     def commit(self, seq: int, entry: str) -> None:
         """The events up to `seq`, at stream id `entry`, are archived."""

@@ -137,12 +137,12 @@ class Projector:
         previous = lane.known(wanted)
         if len(previous) < len(wanted):
             previous |= await self._past.jobs(wanted - previous.keys())
-        return fold(records, previous, lane.parked, self._roster.refused(lane.partition))
+        refused = self._roster.refused(lane.partition)
+        return fold(records, previous, lane.parked, refused, lane.places(records))
 
     def _write(self, lane: Lane, effect: Effect) -> None:
         last = effect.records[-1]
         step = Step(lane.partition, lane.epoch, lane.seq, last.seq, last.entry)
-        effect.noted = lane.note_due(last.seq, last.time)
         lane.advance(effect)
         self._written = lane, step
         self._writing = asyncio.create_task(self._tables.apply(effect, step))

@@ -110,7 +110,9 @@ class Roster:
         """Halt a lane that is ahead of its log, or of another epoch."""
         head = await self._reader.head(lane.partition)
         if head.lost is not None:
-            await self.condemn(lane, head.lost)
+            # It is not told so a second time: it may have been restored since it was asked.
+            await self._past.note_loss(lane, head.lost)
+            await self._give_up(lane, head.lost)
         elif head.epoch > lane.epoch and await self._goes_on(lane, head.epoch):
             await self._past.begin_epoch(lane, head.epoch)
             self._drop(lane, 0)
@@ -144,6 +146,10 @@ class Roster:
         """
         await self._past.note_loss(lane, reason)
         await self._directory.queue(lane.partition).condemn(reason)
+        await self._give_up(lane, reason)
+
+    async def _give_up(self, lane: Lane, reason: str) -> None:
+        """Halt a lane whose log is lost."""
         await self._directory.register(lane.partition)  # that, too, may have been lost
         await self.halt(lane, f"{reason}. Nothing is accepted before `millstream restore`")
 

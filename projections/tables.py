@@ -11,6 +11,7 @@ from ..core.jobs import Job, JobState
 from .connection import connect_once, translated
 from .flow_changes import FlowChange, Link
 from .fold import MINUTE_FIELDS, Effect, Parked
+from .noting import Noted
 from .partitions import Partitions, event_day, job_day, jobs_table
 from .rows import (
     CHANGED_COLUMNS,
@@ -138,9 +139,8 @@ async def _write(connection: Any, effect: Effect, step: Step) -> bool:
         )
         await write_rows(connection, effect)
         if effect.noted:
-            last = effect.records[-1]
-            place = last.partition, last.epoch, last.seq, last.time
-            await connection.fetch(statement("note_counts"), *place)
+            notes = columns(map(_noted, effect.noted))
+            await connection.fetch(statement("note_counts"), step.partition, step.epoch, *notes)
     return True
 
 
@@ -224,6 +224,10 @@ def _sums(counts: Mapping[Any, int]) -> Iterator[tuple[Any, ...]]:
 def columns(rows: Any) -> list[list[Any]]:
     """Rows as the arrays `unnest` takes."""
     return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _noted(noted: Noted) -> tuple[int, ...]:
+    return noted.seq, noted.time, *(noted.later[state] for state in JobState)
 
 
 def _parked(parked: Parked) -> tuple[Any, ...]:

@@ -23,7 +23,7 @@ from ..statements import statement
 from .findings import examine
 from .gaps import declare, gap_of
 from .making import Tell
-from .partition import PartitionCourse
+from .partition import PartitionCourse, note_restored
 from .report import Report
 from .subjects import publish
 
@@ -63,11 +63,13 @@ async def restore(
                     report.declared = True
             elif finding.reason is None:
                 report.fine.append(partition)
+                if not dry_run:
+                    await note_restored(connection, partition, finding.head.epoch)
             else:
+                if not report.partitions and not dry_run:
+                    await publish(connection, SubjectKeys(redis, keys))  # before anything runs
                 course = PartitionCourse(connection, watch, made, finding, by, tell)
                 report.partitions.append(await course.run(dry_run=dry_run))
-        if report.partitions and not dry_run:
-            await publish(connection, SubjectKeys(redis, keys))
         if acknowledged is not None:
             report.acknowledged = await _lost(connection, report, acknowledged)
     return report

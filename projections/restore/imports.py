@@ -128,7 +128,6 @@ class Importer:
         effect = await self._folded(lane, records)
         last = records[-1]
         step = Step(lane.partition, lane.epoch, lane.seq, last.seq, last.entry)
-        effect.noted = lane.note_due(last.seq, last.time)
         if not await self._tables.apply(effect, step):
             raise _busy(lane)
         lane.advance(effect)
@@ -136,12 +135,13 @@ class Importer:
 
     async def _folded(self, lane: Lane, records: list[Record]) -> Effect:
         wanted = needed(records, lane.parked)
-        previous = await self._past.jobs(wanted)
+        previous, places = await self._past.jobs(wanted), lane.places(records)
         if not self._pruned[lane.partition]:
-            return fold(records, previous, lane.parked)
+            return fold(records, previous, lane.parked, noted=places)
         # Of jobs that retention dropped some later events may be left: they are archived alone.
         gone = set(filter(is_job_id, wanted)) - previous.keys()
-        effect = fold([one for one in records if one.job not in gone], previous, lane.parked)
+        known = [one for one in records if one.job not in gone]
+        effect = fold(known, previous, lane.parked, noted=places)
         effect.records = records
         return effect
 

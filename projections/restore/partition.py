@@ -46,12 +46,13 @@ class PartitionCourse:
         finding, made = self._finding, self._made
         partition, archived = finding.partition, finding.archived
         if not dry_run:
-            await made.condemn(finding.reason or "")
+            # First: once it is halted nobody can tell how far the lost log was known to be.
             with translated():
                 await self._connection.execute(
                     statement("note_loss"), partition, archived.epoch, archived.seq,
                     finding.known, finding.reason,
                 )  # fmt: skip
+            await made.condemn(finding.reason or "")
         with translated():
             async with self._connection.transaction(isolation="repeatable_read"):
                 await self._check_still(self._connection)
@@ -71,7 +72,7 @@ class PartitionCourse:
                     await self._finish(plan, salvage, maker)
         report.jobs, report.locks = maker.told, len(maker.locks) + len(plan.timed)
         if not dry_run:
-            await self._note(report)
+            await self._open(report, plan.settings.mode)
         return report
 
     async def _remains(self) -> AsyncGenerator[list[Record]]:
@@ -171,13 +172,22 @@ class PartitionCourse:
                 at = min(at or now, now)
             if told:
                 await made.put_schedule(name, told, at)
-        await self._check_still(self._watch)
-        await made.end(epoch, plan.settings.mode)
 
-    async def _note(self, report: PartitionReport) -> None:
+    async def _open(self, report: PartitionReport, mode: str) -> None:
+        """Open the partition; its report is kept before: once it is open, nobody makes it again."""
         archived = self._finding.archived
         with translated():
             await self._connection.execute(
-                statement("note_restored"), report.partition, archived.epoch, report.epoch,
+                statement("note_report"), report.partition, archived.epoch, report.epoch,
                 msgspec.json.encode(report),
             )  # fmt: skip
+        await self._made.hasten()
+        await self._check_still(self._watch)
+        await self._made.end(report.epoch, mode)
+        await note_restored(self._connection, report.partition, report.epoch)
+
+
+async def note_restored(connection: Any, partition: str, epoch: int) -> None:
+    """Keep that a partition is open in this epoch, unless that is known."""
+    with translated():
+        await connection.execute(statement("note_restored"), partition, epoch)

@@ -12,8 +12,8 @@ from .report import Run
 
 PAGE = 500
 MOST_EVENTS = 50_000
-"""Events between two snapshots that are counted: jobs among them are kept in memory. The projector
-leaves no more than a batch and 2,000."""
+"""Events between two snapshots that are counted: jobs among them are kept in memory. An older
+projector left a batch and 2,000 between them."""
 
 
 class Snapshots:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+import sys
 from typing import Any
 
 import msgspec
 
 from millstream.core import events as ev
 from millstream.core.codec import wrap
-from millstream.core.config import Settings
+from millstream.core.config import Settings, as_environ
 from millstream.core.events import Command
 from millstream.core.ids import new_ids
 from millstream.core.limits import QueueLimits, bounds_of, changed
@@ -31,6 +35,51 @@ async def run(settings: Settings, **more: Any) -> Report:
 async def restored(settings: Settings, **more: Any) -> PartitionReport:
     (report,) = (await run(settings, **more)).partitions
     return report
+
+
+RESTORE = """
+import asyncio, os, signal
+from millstream.core import config, restoring
+from millstream.core.events import Command
+from millstream.projections.restore import course, links, making, partition
+
+links.BATCH = making.BATCH = 2
+left = {times}
+
+def fatal(step):
+    async def call(*args, **named):
+        global left
+        left -= 1
+        if left < 0 and {before}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        said = await step(*args, **named)
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return said
+    return call
+
+for owner in (restoring.PartitionRestore, partition.PartitionCourse, partition, course):
+    if hasattr(owner, {step!r}):
+        setattr(owner, {step!r}, fatal(getattr(owner, {step!r})))
+        break
+by = Command("ada", "disk died")
+asyncio.run(course.restore(config.load(), by=by, dry_run=False))
+"""
+
+
+async def killed_restore(settings: Settings, point: str) -> None:
+    """Begin a restore in a process that is killed (SIGKILL) at a point, such as "before begin" or
+    "after 2 make" (when it has made two batches)."""
+    moment, *times, step = point.split()
+    script = RESTORE.format(
+        step=step, before=moment == "before", times=int(times[0]) - 1 if times else 0
+    )
+    environ = {key: value for key, value in os.environ.items() if "MILLSTREAM" not in key}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, env=environ | as_environ(settings)
+    )
+    async with asyncio.timeout(60):
+        assert await process.wait() == -signal.SIGKILL, f"it did not come to {point}"
 
 
 async def submit(log: Log, count: int, **spec: Any) -> list[str]:

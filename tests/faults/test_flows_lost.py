@@ -19,6 +19,7 @@ from millstream.core.keys import Keys
 from millstream.core.log import LogReader
 from millstream.core.queue import Directory, Finish, Redrive, new_job
 from millstream.projections import queries
+from millstream.projections.linker import Linker
 from millstream.projections.verify.report import Plan
 from millstream.projections.verify.verifying import verify
 from tests.invariants import check
@@ -232,3 +233,24 @@ async def test_who_was_made_again_is_looked_after_at_once(settings: Settings) ->
         )
         assert waiting == {row[0] for row in rows}
         assert await stage.directory.linked() == ["a", "b"]
+
+
+async def test_who_waits_in_a_queue_that_was_not_lost_is_looked_after_at_once(
+    settings: Settings,
+) -> None:
+    """It was not archived yet that it waits: the jobs that it waits for know nothing of it."""
+    async with flows(settings) as stage:
+        async with projecting(settings):
+            for queue in QUEUES:
+                await stage.directory.register(queue)
+                await stage.directory.link(queue)
+            await stage.submit("parent", "a")
+            await stage.archived()
+        child = stage.name("child", "b")
+        await stage.directory.queue("a").watch([(stage.jobs["parent"], child)])
+        await stage.submit("child", "b", after=["parent"])
+        await stage.lose(settings, ["a"])
+        reader = LogReader(stage.redis, stage.keys)
+        await Linker(stage.directory, stage.joiner, reader, stage.pool).sweep()
+        await stage.drain()
+        assert stage.ran[child] == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -14,7 +15,8 @@ from millstream.core.errors import LogLost
 from millstream.core.ids import new_ids
 from millstream.core.log import LogReader
 from millstream.core.queue import new_job
-from millstream.projections import queries
+from millstream.core.subjects import SubjectKeys, Wrapped
+from millstream.projections import queries, subject_keys
 from millstream.projections.partitions import DAY_MS
 from millstream.projections.retention import Policy, drop_expired
 from tests.invariants import check
@@ -27,6 +29,7 @@ from .lost import (
     drain,
     halted,
     in_every_state,
+    killed_restore,
     restored,
     run,
     submit,
@@ -209,37 +212,24 @@ async def test_a_log_that_is_fine_is_left_alone(settings: Settings, log: Log, po
     assert len(await drain(log)) == 6
 
 
-class _Killed(Exception):
-    pass
-
-
-@pytest.mark.parametrize("step", ["set_aside", "begin", "make", "put_settings", "end"])
-async def test_interrupted_it_is_run_again(
-    settings: Settings, log: Log, pool: Any, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    from millstream.core.restoring import PartitionRestore
-
+@pytest.mark.parametrize(
+    "point",
+    ["after condemn", "after set_aside", "after begin", "after make", "after put_settings",
+     "before end", "after end"],
+)  # fmt: skip
+async def test_killed_it_is_run_again(settings: Settings, log: Log, pool: Any, point: str) -> None:
     async with projecting(settings):
         first = await submit(log, 5)
         running = (await log.queue.claim("w", 2)).leases
         await archived(log, pool)
     second = await submit(log, 5)
     await log.redis.delete(log.keys.meta("default"))
-    real = getattr(PartitionRestore, step)
-
-    async def dies(self: PartitionRestore, *args: Any) -> Any:
-        await real(self, *args)
-        raise _Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(PartitionRestore, step, dies)
-        with pytest.raises(_Killed):
-            await run(settings)
-    if step != "end":
+    await killed_restore(settings, point)
+    if point != "after end":
         with pytest.raises(LogLost):
             await submit(log, 1)
     found = await run(settings)
-    assert found.fine == (["default"] if step == "end" else [])
+    assert found.fine == (["default"] if point == "after end" else [])
     async with projecting(settings):
         await until(lambda: _at_epoch_of(log, pool))
         assert set(await drain(log)) == {*first, *second}
@@ -251,6 +241,42 @@ async def test_interrupted_it_is_run_again(
     )  # fmt: skip
     report.require()
     assert set(report.reruns) == {one.id for one in running}
+    loss = await pool.fetchrow("SELECT * FROM log_losses")
+    assert loss["restored_at"] is not None
+    assert {one.id for one in running} == set(json.loads(loss["report"])["jobs"]["released"])
+
+
+async def test_what_is_unrecoverable_is_known_after_a_kill(
+    settings: Settings, log: Log, pool: Any
+) -> None:
+    """The first try halts the queue; the second must still know how far it was."""
+    async with projecting(settings):
+        await submit(log, 5)
+        await archived(log, pool)
+    await submit(log, 3)
+    await log.redis.delete(log.keys.log("default"))
+    await killed_restore(settings, "after condemn")
+    report = await restored(settings)
+    assert [(one.first, one.last) for one in report.unrecoverable] == [
+        ("default:1:6", "default:1:8")
+    ]
+
+
+async def test_keys_of_subjects_are_there_when_a_queue_opens(
+    settings: Settings, log: Log, pool: Any
+) -> None:
+    """So that a restore killed right then has left nothing undone."""
+    kept, gone = Wrapped("anna", "1", b"wrapped"), Wrapped("ben", "2", b"wrapped")
+    await subject_keys.add(pool, [kept, gone])
+    await subject_keys.erase(pool, "ben", "ada", "asked to")
+    async with projecting(settings):
+        await submit(log, 1)
+        await archived(log, pool)
+    await log.redis.flushall()
+    await killed_restore(settings, "after end")
+    found = SubjectKeys(log.redis, log.keys)
+    assert await found.of(["anna", "ben"]) == {"anna": kept}
+    assert await found.get(["1", "2"]) == {"1": b"wrapped", "2": "erased"}
 
 
 async def _at_epoch_of(log: Log, pool: Any) -> bool:

@@ -259,8 +259,8 @@ async def test_counts_of_the_past_go_with_statistics(past: Past30, database: Any
         await past.job(*DONE, day=day)
         await past.job(*DONE, day=day, queue="other")
         for queue in ("default", "other"):
-            place = queue, 1, past.seqs[queue], at_day(day)
-            await database.execute(statement("note_counts"), *place)
+            place = queue, 1, [past.seqs[queue]], [at_day(day)]
+            await database.execute(statement("note_counts"), *place, *[[0]] * len(JobState))
     policy = Policy({}, statistics=10)
     told = await drop_expired(past.dsn, policy, at_day(13.5), dry_run=True)
     assert told == await drop_expired(past.dsn, policy, at_day(13.5))

@@ -68,7 +68,7 @@ def test_any_instant_of_any_log(
             await archive.redis.flushall()
             await Log(archive.redis).append(*records)
             if archived:
-                await archive.add(records[:archived], noted=False)
+                await archive.add(records[:archived])
             past = JobPast(pool, archive.reader, _Anywhere(archive.redis, Keys()))
             instants = sorted({r.time + d for r in records for d in (-1, 0)})
             for at in instants:
@@ -76,7 +76,7 @@ def test_any_instant_of_any_log(
                 for id in {record.job for record in records}:
                     assert await past.job(id, at) == expected.get(id)
             if archived < len(records):
-                await archive.add(records[archived:], noted=False)
+                await archive.add(records[archived:])
             for at in instants:
                 await _check_pages(pool, then(records, at), at, states, limit)
         finally:

@@ -10,7 +10,7 @@ import pytest
 
 from millstream.core.config import Settings
 from millstream.core.events import Record
-from millstream.projections import lane, projector
+from millstream.projections import lane
 from millstream.projections.verify import jobs, logs, snapshots
 from millstream.projections.verify.report import Cursor, Outcome, Plan
 from millstream.projections.verify.verifying import verify
@@ -165,15 +165,14 @@ async def test_a_sample_looks_at_a_part(worked: Log, settings: Settings) -> None
 
 @pytest.fixture
 async def noted(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
-    """Counts noted after every batch of at most 60 events, some 800 in all; a pool."""
-    monkeypatch.setattr(lane, "SNAPSHOT_EVENTS", 1)
-    monkeypatch.setattr(projector, "LEAST_SHARE", 1)
+    """Counts noted after every 60 of some 800 events; a pool."""
+    monkeypatch.setattr(lane, "SNAPSHOT_EVENTS", 60)
     monkeypatch.setattr(logs, "PAGE", 50)
     monkeypatch.setattr(snapshots, "PAGE", 3)
     pool = await _pool(settings)
     async with open_log(settings) as log:
         await work(log, 300)
-        async with projecting(msgspec.structs.replace(settings, projector_batch=60)):
+        async with projecting(settings):
             await until_seq(pool, (await all_records(log))[-1].seq)
     yield pool
     await pool.close()
