@@ -111,10 +111,11 @@ def role_environ(settings: Settings, extra: Mapping[str, object]) -> dict[str, s
 
 
 @asynccontextmanager
-async def stage() -> AsyncGenerator[Bench]:
-    """A fresh stage; all of it is gone afterwards."""
+async def stage(*, tables: bool = True) -> AsyncGenerator[Bench]:
+    """A fresh stage, with PostgreSQL if there are to be tables; all of it is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="millstream-bench-") as folder:
-        local = servers(folder, Settings())
+        elsewhere = frozenset[str]() if tables else frozenset({"postgres_dsn"})
+        local = servers(folder, Settings(explicit=elsewhere))
         with local as settings:
             assert local.valkey is not None
             bench = Bench(settings, folder, local.valkey.pid)
@@ -128,6 +129,12 @@ async def stage() -> AsyncGenerator[Bench]:
 def thread_seconds(pid: int) -> float:
     """CPU seconds of a process's main thread."""
     return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def threads_seconds(pid: int) -> float:
+    """CPU seconds of all threads a process has, to the nanosecond."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
 def process_seconds(pid: int) -> float:

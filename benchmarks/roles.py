@@ -21,7 +21,7 @@ async def api(bench: Bench) -> AsyncGenerator[int]:
 
 
 @contextmanager
-def projector(bench: Bench) -> Generator[int]:
-    """A projector process (tables must be migrated); yields its pid."""
-    with bench.role("projector") as process:
+def projector(bench: Bench, **extra: object) -> Generator[int]:
+    """A projector process (tables must be migrated) with `extra` settings; yields its pid."""
+    with bench.role("projector", **extra) as process:
         yield process.pid

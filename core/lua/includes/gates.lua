@@ -21,6 +21,7 @@ local LIMITS = P .. ':limits'
 local GATES = P .. ':gates'
 local PARKED = P .. ':blocked'
 local NAMES = {c = 'concurrency', r = 'rate'}
+local NONE = {}  -- the gates of a job that has none
 local gates, orders = {}, {}
 
 local function running_key(gate) return P .. ':running:' .. gate.name end
@@ -58,22 +59,36 @@ local function gate_named(name)
   return gates[name] or gate_of(name, redis.call('HGET', LIMITS, string.match(name, '^[^|]+')))
 end
 
--- What the type and the keys of a spec are: the first fields of its body, before the payload.
-local function keys_of(raw)
-  local _, last, kind = string.find(raw, '^{"type":"([^"]*)"', 54)
+-- What the keys of a spec are: they follow its type, which ends at `last`, before the payload.
+local function keys_of(raw, last)
   local _, key_last, key = string.find(raw, '^,"concurrency_key":"([^"]*)"', last + 1)
-  local rate = string.match(raw, '^,"rate_key":"([^"]*)"', (key_last or last) + 1)
-  return kind, key, rate
+  return key, string.match(raw, '^,"rate_key":"([^"]*)"', (key_last or last) + 1)
 end
 
--- The gates a job must pass, in the order all jobs pass them.
-local function gates_for(raw)
-  local kind, key, rate = keys_of(raw)
+-- The bounds of a type and of all types, read once in a script; whether any are by key, and by type.
+local function bounds_of(kind)
   local bounds = orders[kind]
   if not bounds then
     bounds = redis.call('HMGET', LIMITS, 'ck:' .. kind, 'ck', 'rk:' .. kind, 'rk', 'c:' .. kind,
       'r:' .. kind)
+    bounds.by_key = bounds[1] or bounds[2] or bounds[3] or bounds[4]
+    bounds.by_type = bounds[5] or bounds[6]
     orders[kind] = bounds
+  end
+  return bounds
+end
+
+-- The gates a job must pass, in the order all jobs pass them; NONE, if the limits are all others'.
+-- Such jobs are to pay nothing for these that could be measured.
+local function gates_for(raw)
+  local _, last, kind = string.find(raw, '^{"type":"([^"]*)"', 54)
+  local bounds = bounds_of(kind)
+  local key, rate
+  if bounds.by_key then
+    key, rate = keys_of(raw, last)
+  end
+  if not (key or rate or bounds.by_type) then
+    return NONE
   end
   return {
     key and gate_of('ck:' .. kind .. '|' .. key, bounds[1]) or false,
@@ -225,7 +240,10 @@ local function follow(left)
 end
 
 leave_gates = function(id, raw, ran)
-  follow(vacate(id, gates_for(raw), 1, ran))
+  local passed = gates_for(raw)
+  if passed ~= NONE then
+    follow(vacate(id, passed, 1, ran))
+  end
 end
 
 -- Whether a job has passed a gate before or passes it now. A rate is only asked: it is paid, or
@@ -278,8 +296,11 @@ end
 -- start. A job that ran before may hold gates behind the one it waits at: kept, somebody who waits
 -- there could hold what this one waits for.
 local function pass_gates(id, raw)
-  local asked, closed = {}, nil
   local all = gates_for(raw)
+  if all == NONE then
+    return true
+  end
+  local asked, closed = {}, nil
   for i, gate in ipairs(all) do
     if gate and not passes(gate, id, asked) then
       closed = i

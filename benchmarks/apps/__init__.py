@@ -1,0 +1,1 @@
+"""Apps for workers of benchmarks: each brings handlers that do nothing."""
