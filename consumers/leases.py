@@ -7,11 +7,12 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
 
-from ..core.errors import MillstreamError
+from ..core.errors import MillstreamError, Unavailable
 from ..core.queue import MAX_BATCH, LeaseRenewer
 from .attempts import Attempt
 from .slots import Slots
@@ -66,19 +67,37 @@ class LeaseKeeper:
         before = time.monotonic() - self._tick
         for partition, since in self._slots.asked.copy().items():
             if since <= before:
-                self._renewer.renew_all(partition)
+                self._try(partition, partial(self._renewer.renew_all, partition))
         by_partition: dict[str, list[Attempt]] = defaultdict(list)
         for attempt in snapshot(self._slots.held):
             if attempt.since <= before:
                 by_partition[attempt.lease.partition].append(attempt)
         for partition, attempts in by_partition.items():
-            for batch in _batches(attempts):
-                leases = [(attempt.lease.id, attempt.lease.fence) for attempt in batch]
-                replies = self._renewer.renew(partition, leases)
-                pairs = zip(batch, replies, strict=True)
-                news = [(attempt, reply) for attempt, reply in pairs if reply != RENEWED]
-                if news and not self._stopping.is_set():
-                    self._told(news)
+            self._try(partition, partial(self._renew, partition, attempts))
+
+    def _try(self, partition: str, renew: Callable[[], None]) -> None:
+        """Renew in a partition; one that is halted must not cost the others their leases.
+
+        Raises Unavailable: nor would the others be renewed, and each would take its time.
+        """
+        try:
+            renew()
+        except Unavailable:
+            raise
+        except MillstreamError as error:
+            _log.warning("leases could not be renewed", queue=partition, error=str(error))
+        except Exception as error:
+            _log.error("leases could not be renewed", queue=partition, exc_info=error)
+            self._disconnect()
+
+    def _renew(self, partition: str, attempts: Sequence[Attempt]) -> None:
+        for batch in _batches(attempts):
+            leases = [(attempt.lease.id, attempt.lease.fence) for attempt in batch]
+            replies = self._renewer.renew(partition, leases)
+            pairs = zip(batch, replies, strict=True)
+            news = [(attempt, reply) for attempt, reply in pairs if reply != RENEWED]
+            if news and not self._stopping.is_set():
+                self._told(news)
 
     def _disconnect(self) -> None:
         """Use no connection again that may hold half a reply."""

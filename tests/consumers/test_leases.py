@@ -107,6 +107,27 @@ async def test_a_lost_lease_ends_the_attempt_and_its_verdict_is_dropped(
     assert worker.stats.refused == 0
 
 
+async def test_queues_that_were_halted_cost_the_others_no_lease(
+    bench: Bench, registry: Registry
+) -> None:
+    queues = [f"q{n}" for n in range(8)]
+    begun: list[str] = []
+    lease = 1.0
+
+    @registry.job("long")
+    async def long(ctx: Context, payload: None) -> None:
+        begun.append(ctx.job_id)
+        await asyncio.sleep(3.5 * lease)
+
+    await bench.worker(registry, lease=lease, queues=tuple(queues))
+    jobs = {queue: await bench.submit("long", queue=queue) for queue in queues}
+    await until(lambda: len(begun) == len(queues))
+    for queue in queues[:4]:
+        await bench.directory.queue(queue).condemn("a test")
+    for queue in queues[4:]:
+        assert await bench.ended(jobs[queue], queue=queue) == ["submitted", "started", "succeeded"]
+
+
 async def _reaped(bench: Bench) -> bool:
     return (await bench.queue.reap(0, 3))[0] > 0
 
