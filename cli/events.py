@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import rich_click as click
 
 from ..core.config import Settings
-from ..core.errors import MillstreamError, Unavailable
+from ..core.errors import MillstreamError
 from ..core.events import KINDS, parse_position
 from ..core.ids import is_id
 from ..core.log import LogReader
 from ..core.queue import Directory
 from . import options
-from .client import REFUSED, UNREACHABLE, fail
+from .client import REFUSED, fail
 from .event_lines import Enough, Lines
 from .export import export
-from .instants import instant
+from .instants import between
 from .jobs import ListByDefault
 from .sources import log_sources
 
@@ -101,8 +101,6 @@ def list_(
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except Refused as error:
             fail(str(error), REFUSED)
-        except Unavailable as error:
-            fail(str(error), UNREACHABLE)
 
 
 class _Asked(NamedTuple):
@@ -124,7 +122,7 @@ def _filter(
     for name in types:
         if name not in KINDS:
             fail(f"--type: expected one of {', '.join(sorted(KINDS))}, got {name!r}", REFUSED)
-    return EventFilter(types, actor, instant("--from", begin), instant("--to", end))
+    return EventFilter(types, actor, *between(begin, end))
 
 
 async def _tell(settings: Settings, asked: _Asked) -> None:

@@ -13,10 +13,9 @@ import msgspec
 import rich_click as click
 
 from ..core.config import Settings
-from ..core.errors import Unavailable
 from . import options
-from .client import REFUSED, UNREACHABLE, fail
-from .instants import instant
+from .client import REFUSED, fail
+from .instants import between
 from .output import print_line
 from .sources import log_sources
 
@@ -71,14 +70,12 @@ def export(
     """
     from ..core.export import ExportDamaged, ExportUnfit, Span
 
-    span = Span(sorted(set(queues)), instant("--from", begin), instant("--to", end))
+    span = Span(sorted(set(queues)), *between(begin, end))
     with options.connected(options.load(), data) as settings:
         try:
             manifest = asyncio.run(_export(settings, format_, out, span, part))
         except (ExportUnfit, ExportDamaged) as error:
             fail(str(error), REFUSED)
-        except Unavailable as error:
-            fail(str(error), UNREACHABLE)
     _report(out, manifest)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,16 +62,19 @@ def submit(file: str, idempotency_key: str | None, url: str) -> None:
 def batch(file: str, then: str, url: str) -> None:
     """Submit the jobs that FILE (or `-`) holds, one JSON per line, and one that follows them all.
 
-    There may be any number: they are sent in parts, and the flow is closed behind the last.
+    There may be any number: they are sent in parts, and the flow is closed behind the last. If that
+    breaks off the flow stays open, and is named: add the rest to it, or cancel it.
     """
     api = Api(url)
     last = _json("--then", then.encode())
     parts = list(_parts(file))
     opened = api.post("/flows", {"batch": [], "then": last, "open": True}, _fresh())
     flow = msgspec.json.decode(opened, type=_Flow).id
-    for part in parts:
-        api.post(f"/flows/{flow}/jobs", {"jobs": part}, _fresh())
-    print_json(api.post(f"/flows/{flow}/close", {}))
+    with _telling_what_is_open(flow):
+        for part in parts:
+            api.post(f"/flows/{flow}/jobs", {"jobs": part}, _fresh())
+        closed = api.post(f"/flows/{flow}/close", {})
+    print_json(closed)
 
 
 @command.command("add")
@@ -139,6 +143,21 @@ def cancel(flow: str, url: str, **by: str) -> None:
         more = answer["more"]
         total = {name: total[name] + answer[name] for name in total}
     print_json(msgspec.json.encode(total))
+
+
+@contextmanager
+def _telling_what_is_open(flow: str) -> Generator[None]:
+    """What breaks off leaves a job that would wait for ever: say which, and what can be done."""
+    try:
+        yield
+    except (SystemExit, KeyboardInterrupt):
+        print(
+            f"millstream: flow {flow} is open, with the jobs that were accepted before: add the"
+            f" others with `millstream flows add {flow} FILE --close`, or end it with"
+            f" `millstream flows cancel {flow}`",
+            file=sys.stderr,
+        )
+        raise
 
 
 def _fresh() -> dict[str, str]:

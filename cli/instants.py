@@ -18,3 +18,11 @@ def instant(option: str, text: str | None) -> int | None:
     if found is None or found.tzinfo is None:
         fail(f"{option}: expected a time such as 2027-01-31T08:00:00Z, got {text!r}", REFUSED)
     return (found - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def between(begin: str | None, end: str | None) -> tuple[int | None, int | None]:
+    """The instants of --from and --to; ends the command if nothing can lie between them."""
+    first, last = instant("--from", begin), instant("--to", end)
+    if first is not None and last is not None and last <= first:
+        fail(f"--to: expected a time after --from, {begin}, got {end}", REFUSED)
+    return first, last

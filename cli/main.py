@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from importlib import import_module
 
 import rich_click as click
 
-from ..core.errors import ConfigError, MillstreamError
+from ..core.errors import ConfigError, MillstreamError, Unavailable
 
 #: command → module of this package that holds a click command named `command`.
 COMMANDS = {
@@ -58,6 +59,12 @@ class LazyGroup(click.RichGroup):
         return command
 
 
+REFUSED, UNREACHABLE = 2, 4
+"""As in `client`, which takes long to import."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What a write is told, without the name of its file."""
+
 click.rich_click.TEXT_PARAGRAPH_LINEBREAKS = "\n\n"
 
 
@@ -78,11 +85,18 @@ def main() -> None:
     try:
         cli(prog_name="millstream")
     except ConfigError as error:
-        sys.exit(_complain(error, 2))
+        sys.exit(_complain(error, REFUSED))
+    except Unavailable as error:
+        sys.exit(_complain(error, UNREACHABLE))
     except MillstreamError as error:
         sys.exit(_complain(error, 1))
+    except OSError as error:
+        if error.filename is None and error.errno not in _FULL:
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        sys.exit(_complain(f"{where}{error.strerror}", REFUSED))
 
 
-def _complain(error: MillstreamError, code: int) -> int:
+def _complain(error: MillstreamError | str, code: int) -> int:
     print(f"millstream: {error}", file=sys.stderr)
     return code

@@ -11,12 +11,18 @@ import rich_click as click
 
 from ..core import config, logs
 from ..core.config import Settings
+from ..core.errors import Unavailable
 
 data_option = click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
     help="Use the embedded servers of this folder, starting them if they do not run.",
+)
+
+_HINT = (
+    "\n  Servers are named by MILLSTREAM_REDIS_URL and MILLSTREAM_POSTGRES_DSN; those that"
+    " `millstream up` started, by --data and its folder (of `make run`: --data .millstream)."
 )
 
 BUILT_IN = ("millstream.consumers.builtin.data", "millstream.consumers.builtin.email")
@@ -42,7 +48,10 @@ def load(**given: Any) -> Settings:
 def connected(settings: Settings, data: Path | None) -> Generator[Settings]:
     """Settings that name servers to talk to: as configured, or the embedded ones of `data`."""
     if data is None:
-        yield settings
+        try:
+            yield settings
+        except Unavailable as error:
+            raise Unavailable(f"{error}{_HINT}") from error
         return
     from ..core.embedded import servers
 

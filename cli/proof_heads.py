@@ -9,9 +9,7 @@ import msgspec
 import rich_click as click
 
 from ..core.config import Settings
-from ..core.errors import Unavailable
 from . import options
-from .client import UNREACHABLE, fail
 from .output import print_line
 
 
@@ -31,10 +29,7 @@ def command(queues: tuple[str, ...], after: int, data: Path | None, *, leaves: b
     millstream proof-heads --leaves > heads.jsonl
     """
     with options.connected(options.load(), data) as settings:
-        try:
-            asyncio.run(_tell(settings, queues, after, leaves=leaves))
-        except Unavailable as error:
-            fail(str(error), UNREACHABLE)
+        asyncio.run(_tell(settings, queues, after, leaves=leaves))
 
 
 async def _tell(settings: Settings, queues: tuple[str, ...], after: int, *, leaves: bool) -> None:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import rich_click as click
 
-from ..core.errors import MillstreamError
+from ..core.errors import MillstreamError, Unavailable
 from . import options
+from .client import REFUSED, fail
 
 if TYPE_CHECKING:
     from ..core.config import Settings
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
 
 PROCESSES = max(1, (os.cpu_count() or 1) // 2)
 """The other half is for PostgreSQL."""
-
-
-class Refused(MillstreamError):
-    """Options that do not go together."""
 
 
 @click.command("rebuild")
@@ -59,15 +56,16 @@ def command(
 
     The old tables serve meanwhile, and are kept afterwards until --drop-old. A rebuild that was
     interrupted goes on where it was when it is started again. Prints its progress, as JSON lines
-    where stdout is no terminal. Exit code 1: the tables differ, and were not put in place.
+    where stdout is no terminal. Exit code 0: done. 1: the tables differ, and were not put in place.
+    2: it cannot be done so. 4: a server does not answer.
 
     \b
     millstream rebuild
     millstream rebuild --drop-old
     """
     if sum((accept, abandon, drop_old)) > 1:
-        raise Refused("expected one of --accept, --abandon and --drop-old, got several")
-    with options.connected(options.load(), data) as settings:
+        fail("expected one of --accept, --abandon and --drop-old, got several", REFUSED)
+    with options.connected(options.load(), data) as settings, _refusing():
         if abandon or drop_old:
             from ..projections.rebuild.upkeep import drop
 
@@ -92,7 +90,7 @@ def _own(name: str, apps: tuple[str, ...]) -> Projection:
     found = load(apps)
     if name not in found:
         known = ", ".join(found) or "none, for no --app was given"
-        raise Refused(f"--projection: expected one of those in --app ({known}), got {name!r}")
+        fail(f"--projection: expected one of those in --app ({known}), got {name!r}", REFUSED)
     return found[name]
 
 
@@ -101,6 +99,19 @@ def _rebuild_own(settings: Settings, projection: Projection, *, accept: bool) ->
 
     with _telling() as tell, _naming_differences():
         asyncio.run(OwnCourse(settings.postgres_dsn, projection, tell, accept=accept).run())
+
+
+@contextmanager
+def _refusing() -> Generator[None]:
+    """What is neither a difference nor a server that is away ends the command as refused."""
+    from ..projections.rebuild.course import Differs
+
+    try:
+        yield
+    except (Differs, Unavailable):
+        raise
+    except MillstreamError as error:
+        fail(str(error), REFUSED)
 
 
 @contextmanager

@@ -12,10 +12,7 @@ import rich_click as click
 
 from ..core.errors import MillstreamError
 from . import options
-
-
-class Refused(MillstreamError):
-    """A file that cannot be read as what it was given for."""
+from .client import REFUSED, fail
 
 
 class Incomplete(MillstreamError):
@@ -62,6 +59,8 @@ def command(
     millstream restore --reason "disk of redis-1 died" --report restore.json
     """
     positions = None if acknowledged is None else _positions(acknowledged)
+    if report is not None:
+        report.open("ab").close()  # before anything is done that could not be told
     with options.connected(options.load(), data) as settings:
         from ..core.events import Command
         from ..projections.restore.course import restore
@@ -79,9 +78,9 @@ def command(
             )
         )
     text = msgspec.json.format(msgspec.json.encode(found))
+    print(text.decode())
     if report is not None:
         report.write_bytes(text + b"\n")
-    print(text.decode())
     if found.gaps and not found.declared:
         named = ", ".join(f"{gap.first} to {gap.last}" for gap in found.gaps)
         raise Incomplete(
@@ -99,7 +98,7 @@ def _positions(file: Path) -> list[str]:
         try:
             parse_position(text)
         except ValueError as error:
-            raise Refused(f"{file}, line {number}: {error}") from None
+            fail(f"{file}, line {number}: {error}", REFUSED)
     return found
 
 

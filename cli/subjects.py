@@ -11,10 +11,9 @@ import msgspec
 import rich_click as click
 
 from ..core.config import Settings
-from ..core.errors import Unavailable
 from . import options
 from .choices import by_options
-from .client import REFUSED, UNREACHABLE, Api, fail, url_option
+from .client import REFUSED, Api, fail, url_option
 from .output import print_json
 
 if TYPE_CHECKING:
@@ -70,10 +69,7 @@ def rotate_secret(data: Path | None) -> None:
         if secrets is None or settings.erasure_old_secret is None:
             missing = "expected MILLSTREAM_ERASURE_SECRET, the new one, and"
             fail(f"{missing} MILLSTREAM_ERASURE_OLD_SECRET, the one before", REFUSED)
-        try:
-            told = asyncio.run(_rotate(settings, secrets))
-        except Unavailable as error:
-            fail(str(error), UNREACHABLE)
+        told = asyncio.run(_rotate(settings, secrets))
     print_json(msgspec.json.encode(told._asdict()))
     sys.exit(FOUND if told.unreadable else 0)
 

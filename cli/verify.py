@@ -13,9 +13,9 @@ import msgspec
 import rich_click as click
 
 from ..core.config import Settings
-from ..core.errors import MillstreamError, Unavailable
+from ..core.errors import MillstreamError
 from . import options
-from .client import REFUSED, UNREACHABLE, fail
+from .client import REFUSED, fail
 from .output import print_json
 
 if TYPE_CHECKING:
@@ -73,8 +73,6 @@ def command(
             outcome = _verify(settings, sample / 100, queues, state)
         except Refused as error:
             fail(str(error), REFUSED)
-        except Unavailable as error:
-            fail(str(error), UNREACHABLE)
     if as_json:
         print_json(msgspec.json.encode(outcome))
     else:
@@ -87,13 +85,16 @@ def _verify(
 ) -> Outcome:
     from ..projections.retention.policy import Policy
     from ..projections.verify.report import Plan
-    from ..projections.verify.verifying import verify
+    from ..projections.verify.verifying import UnknownQueue, verify
 
     progress = _Progress(state)
     cursor = None if state is None else _read(state)
     days = Policy.of(settings).days
     plan = Plan(share, queues, Policy(days).cutoffs(days, time.time_ns() // 1_000_000))
-    outcome = asyncio.run(verify(settings.postgres_dsn, plan, cursor, progress.tell))
+    try:
+        outcome = asyncio.run(verify(settings.postgres_dsn, plan, cursor, progress.tell))
+    except UnknownQueue as error:
+        raise Refused(str(error)) from None
     if state is not None:
         state.unlink(missing_ok=True)
     return outcome

@@ -65,7 +65,8 @@ def command(
     (`proof-heads --leaves`). What is missing because retention dropped it, as the manifest says, is
     told apart; the manifest is not signed, so say with --kept-days how old it must have been.
 
-    Exit code 0: all is as it was sealed. 1: it is not. 2: a file cannot be read.
+    Exit code 0: all is as it was sealed. 1: it is not, or nothing could be proved. 2: a file cannot
+    be read.
 
     \b
     millstream verify-export audit --heads heads.jsonl --public-key seal.key.pub
@@ -78,7 +79,7 @@ def command(
         print_json(msgspec.json.encode(verdict))
     else:
         _print(verdict)
-    sys.exit(0 if verdict.sound else FOUND)
+    sys.exit(0 if verdict.sound and not _idle(verdict) else FOUND)
 
 
 def _verify(
@@ -106,9 +107,16 @@ def _verify(
     return verifier.close()
 
 
+def _idle(verdict: Verdict) -> bool:
+    """Whether there were events, and the heads say nothing of any of them."""
+    return verdict.events > 0 and verdict.proved == 0
+
+
 def _print(verdict: Verdict) -> None:
     found = sum(verdict.counts.values())
     told = "all as it was sealed" if verdict.sound else f"{found} findings"
+    if verdict.sound and _idle(verdict):
+        told = "nothing proved"
     print(f"{told}: {verdict.events} events, {verdict.proved} proved by {verdict.heads} heads")
     for finding in verdict.findings[:_SHOWN]:
         print(f"  {finding}")
@@ -118,6 +126,9 @@ def _print(verdict: Verdict) -> None:
     for partition, count in sorted(verdict.dropped.items()):
         print(f"dropped for their age, the manifest says: {count} events of {partition}")
     for partition, count in sorted(verdict.unsealed.items()):
-        print(f"not covered by any head: {count} events of {partition}")
+        print(
+            f"not proved: {count} events of {partition}, which no head covers, or only together"
+            " with events that are not here: the hashes of those (proof-heads --leaves) would do"
+        )
     if not verdict.signed:
         print("signatures were not checked: expected --public-key")

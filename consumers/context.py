@@ -155,7 +155,8 @@ class Context:
         """
         steps = self._awaited("step")
         steps.check_function(name, function)
-        return steps.step(name, partial(function, *args, **kwargs), returns)
+        call = steps.step(name, partial(function, *args, **kwargs), returns)
+        return steps.called("step", name, call)
 
     def sleep(
         self,
@@ -173,7 +174,8 @@ class Context:
         among the sleeps of the handler.
         """
         length = {"seconds": seconds, "minutes": minutes, "hours": hours, "days": days}
-        return self._awaited("sleep").sleep(length, until, name)
+        steps = self._awaited("sleep")
+        return steps.called("sleep", name, steps.sleep(length, until, name))
 
     def submit(
         self,
@@ -188,7 +190,8 @@ class Context:
 
         `name`: by default by its place among the submissions of the handler.
         """
-        return self._awaited("submit").submit(type, payload, options, name)
+        steps = self._awaited("submit")
+        return steps.called("submit", name, steps.submit(type, payload, options, name))
 
     def progress(self, done: float, total: float = 1.0, *, message: str = "") -> None:
         """Tell how far the job has come: `done` of `total`; `message` is for people.
@@ -205,9 +208,9 @@ class Context:
         return steps.durable.blocking(steps)
 
     @property
-    def asleep(self) -> int | None:
-        """Until when (ms since 1970) the handler sleeps, once it has said so."""
-        return None if self._steps is None else self._steps.asleep
+    def reached(self) -> Steps | None:
+        """The steps of this attempt, once its handler has come to any."""
+        return self._steps
 
     def _begun(self) -> Steps:
         if self._steps is None:

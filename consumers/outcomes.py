@@ -19,6 +19,7 @@ from ..core.events import (
 from ..core.queue import Finish
 from ..core.retry import DEFAULT, delay_after
 from .attempts import Attempt, Stop
+from .errors import StepError
 from .faults import MAX_MESSAGE, bounded, fault_of
 from .opening import encrypted, encrypted_fault
 from .verdicts import Fail, Retry, Snooze, Verdict
@@ -46,8 +47,14 @@ CROWDED_RELEASE = 2_000
 def returned(attempt: Attempt, value: Any, most: int = MAX_RESULT) -> Finish:
     """The handler returned `value`, which may have `most` bytes as JSON."""
     lease = attempt.lease
-    if attempt.context is not None and attempt.context.asleep is not None:
-        return asleep(attempt, attempt.context.asleep)
+    steps = None if attempt.context is None else attempt.context.reached
+    if steps is not None:
+        if steps.asleep is not None:
+            return asleep(attempt, steps.asleep)
+        try:
+            steps.check_awaited()
+        except StepError as error:
+            return hopeless(attempt, fault_of(error))
     if value is None:
         return Finish(lease.id, lease.fence, "succeeded", _NOTHING)
     if isinstance(value, Verdict):
@@ -70,8 +77,9 @@ def returned(attempt: Attempt, value: Any, most: int = MAX_RESULT) -> Finish:
 
 def raised(attempt: Attempt, error: BaseException) -> Finish:
     """The handler raised `error`, a verdict or anything else."""
-    if attempt.context is not None and attempt.context.asleep is not None:
-        return asleep(attempt, attempt.context.asleep)
+    steps = None if attempt.context is None else attempt.context.reached
+    if steps is not None and steps.asleep is not None:
+        return asleep(attempt, steps.asleep)
     match error:
         case Snooze():
             delay = _snooze_ms(attempt, error)

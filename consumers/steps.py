@@ -9,10 +9,10 @@ from __future__ import annotations
 import inspect
 import math
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -28,6 +28,8 @@ from .verdicts import Asleep
 
 if TYPE_CHECKING:
     from .durable import Durable
+
+T = TypeVar("T")
 
 LONGEST_SLEEP = 366 * 86400.0
 
@@ -49,11 +51,26 @@ class Steps:
         self._unnamed: Counter[str] = Counter()
         self._unsure: dict[str, JobCheckpointed] = {}
         self._progress: JobProgressed | None = None
+        self._calls: list[tuple[str, Coroutine[Any, Any, Any]]] = []
 
     @property
     def job_id(self) -> str:
         """The job whose steps these are."""
         return self._attempt.lease.id
+
+    def called(
+        self, kind: str, name: str | None, call: Coroutine[Any, Any, T]
+    ) -> Coroutine[Any, Any, T]:
+        """Note a call that the handler is to await; it is given back."""
+        self._calls.append((f"ctx.{kind}" if name is None else f"ctx.{kind} {name!r}", call))
+        return call
+
+    def check_awaited(self) -> None:
+        """Of a handler that returned: what it did not await was not done. Raises StepError."""
+        for told, call in self._calls:
+            if inspect.getcoroutinestate(call) == inspect.CORO_CREATED:
+                call.close()
+                raise StepError(told, "to be awaited before the handler returns", "no await")
 
     async def step(self, name: str, function: Callable[[], Any], returns: Any) -> Any:
         """The result of a step: kept, or of calling `function` now."""
@@ -247,7 +264,11 @@ def _wake_at(
         given = "both" if parts else "neither"
         raise StepError(_named(name), "either a duration or until", given)
     if until is None:
-        seconds = math.fsum(parts)
+        try:
+            seconds = math.fsum(parts)
+        except TypeError:
+            given = ", ".join(f"{unit}={value!r}" for unit, value in length.items() if value)
+            raise StepError(_named(name), "numbers", given) from None
         if not 0 <= seconds <= LONGEST_SLEEP:
             raise StepError(_named(name), "a sleep of 0 seconds to 366 days", f"{seconds:g} s")
         return math.ceil(now + seconds * 1000)

@@ -92,7 +92,12 @@ def _jsonl_writer(path: Path) -> Generator[_Write]:
 
 def _jsonl_reader(path: Path) -> Iterator[Record]:
     with path.open("rb", buffering=1 << 20) as file:
-        yield from map(record_of, file)
+        number = 0
+        try:
+            for number, record in enumerate(map(record_of, file), 1):  # noqa: B007 (told below)
+                yield record
+        except (ValueError, msgspec.MsgspecError) as error:
+            raise ExportDamaged(f"{path}, line {number + 1}: {error}") from error
 
 
 @contextmanager

@@ -9,12 +9,15 @@ from .formats import read_part
 from .manifest import MANIFEST, ExportDamaged, FileEntry, Manifest, load
 
 
-def read_export(folder: Path, queue: str | None = None, *, check: bool = True) -> Iterator[Record]:
+def read_export(
+    folder: Path | str, queue: str | None = None, *, check: bool = True
+) -> Iterator[Record]:
     """The events of an export, queue by queue, each in the order of its log; or of one queue.
 
     Constant memory. `check`: each file is first held to its hash. Raises ExportDamaged where a file
     is missing, or not what the manifest says.
     """
+    folder = Path(folder)
     manifest = load(folder)
     if manifest is None:
         raise ExportDamaged(f"{folder}: expected a {MANIFEST}, got none")

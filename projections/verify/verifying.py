@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
+from ...core.errors import MillstreamError
 from ..connection import connect_once, translated
+from ..queries import checkpoints
 from .jobs import JobPass
 from .logs import LogPass
 from .report import Cursor, Outcome, Plan, Run
@@ -14,13 +16,17 @@ TIMEOUT = 600.0
 Told = Callable[[Cursor], None]
 
 
+class UnknownQueue(MillstreamError):
+    """A queue of which nothing was ever archived."""
+
+
 async def verify(
     dsn: str, plan: Plan, cursor: Cursor | None = None, told: Told = lambda at: None
 ) -> Outcome:
     """Verify, from `cursor` on if an earlier run was broken off; `told` hears of each page.
 
     One snapshot holds for the whole run, so that the projector may go on meanwhile. Raises
-    Unavailable.
+    Unavailable, UnknownQueue.
     """
     run = Run(plan, cursor or Cursor())
     if cursor is not None and (cursor.partition or cursor.job):
@@ -29,6 +35,10 @@ async def verify(
     try:
         with translated():
             async with connection.transaction(isolation="repeatable_read", readonly=True):
+                known = sorted(await checkpoints(connection))
+                for queue in set(plan.queues).difference(known):
+                    names = ", ".join(known) or "none"
+                    raise UnknownQueue(f"--queue: expected a used queue ({names}), got {queue!r}")
                 logs, jobs = LogPass(connection, run), JobPass(connection, run)
                 if run.cursor.job is None:
                     async for _ in logs.pages():

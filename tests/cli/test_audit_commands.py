@@ -203,6 +203,7 @@ def test_a_terminal_gets_a_bar(millstream: Commands, tmp_path: Path) -> None:
         (["--queue", "nobody-used-it"], "--queue: expected a used queue"),
         (["--from", "yesterday"], "--from: expected a time such as"),
         (["--to", "2027-01-31T08:00:00"], "--to: expected a time such as"),
+        (["--from", FAR, "--to", FAR], f"--to: expected a time after --from, {FAR}, got {FAR}"),
         (["--format", "csv"], "of other events or in another format"),
     ],
 )
@@ -214,6 +215,20 @@ def test_exports_that_cannot_be(
     done = millstream("events", "export", "--out", str(tmp_path), *args)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_an_export_to_a_place_that_takes_none(millstream: Commands, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = millstream("events", "export", "--out", str(tmp_path / "file" / "audit"))
+    assert done.returncode == 2
+    assert done.stderr == f"millstream: {tmp_path}/file/audit: Not a directory\n"
+
+
+def test_a_verification_of_a_queue_that_is_not_there_is_refused(millstream: Commands) -> None:
+    done = millstream("verify", "--queue", "nobody-used-it")
+    assert done.returncode == 2
+    assert "--queue: expected a used queue (" in done.stderr
+    assert "got 'nobody-used-it'" in done.stderr
 
 
 def test_the_example_of_audit(millstream: Commands, tmp_path: Path) -> None:

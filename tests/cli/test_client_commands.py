@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -305,6 +306,10 @@ def test_events_are_the_whole_log_by_position(millstream: Commands) -> None:
         (["--from-position", "nonsense"], "expected a position such as"),
         (["--from-position", "default:1:99999999"], "expected an event that exists"),
         (["--queue", "nobody-used-it"], "expected a queue that was used before"),
+        (
+            ["--from", "2027-01-02T00:00:00Z", "--to", "2027-01-01T00:00:00Z"],
+            "--to: expected a time after --from",
+        ),
         (["--job", "nonsense"], "--job: expected the id of a job"),
         (["--job", new_id("default")], "--job: there is no job"),
     ],
@@ -322,6 +327,54 @@ def test_events_without_servers_is_exit_code_four(millstream: Commands) -> None:
     done = millstream("events", MILLSTREAM_REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
     assert done.returncode == 4
     assert "Redis did not answer" in done.stderr
+    assert "--data" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["verify", "rebuild", "restore", "proof-heads"])
+def test_no_database_is_exit_code_four_everywhere(millstream: Commands, command: str) -> None:
+    nowhere = f"postgresql://postgres@127.0.0.1:{free_port()}/none"
+    done = millstream(command, MILLSTREAM_POSTGRES_DSN=nowhere)
+    assert done.returncode == 4, done.stderr
+    assert "PostgreSQL cannot do this now" in done.stderr
+    assert "--data" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--accept", "--abandon"], "expected one of --accept, --abandon and --drop-old"),
+        (["--projection", "nobody-made-it"], "--projection: expected one of those in --app (none"),
+    ],
+)
+def test_a_rebuild_that_is_refused_is_not_one_that_differs(
+    millstream: Commands, args: list[str], said: str
+) -> None:
+    done = millstream("rebuild", *args)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_a_report_that_cannot_be_written_is_told_before_anything_is_restored(
+    millstream: Commands, tmp_path: Path
+) -> None:
+    report = tmp_path / "nowhere" / "report.json"
+    done = millstream("restore", "--report", str(report))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"millstream: {report}: No such file or directory\n"
+
+
+def test_a_batch_that_breaks_off_names_the_flow_it_leaves_open(
+    millstream: Commands, tmp_path: Path
+) -> None:
+    jobs = tmp_path / "jobs.jsonl"
+    jobs.write_text('{"type": "hello"}\n{"type": 5}\n')
+    done = millstream("flows", "batch", str(jobs), "--then", '{"type": "hello"}')
+    assert done.returncode == 2
+    assert "$.jobs[1].type" in done.stderr
+    found = re.search("`millstream (flows cancel [-0-9a-f]{36})`", done.stderr)
+    assert found is not None, done.stderr
+    assert millstream.lines(*found.group(1).split()) == [{"cancelled": 1, "requested": 0}]
 
 
 def test_events_follow_what_comes_even_of_new_queues(millstream: Commands) -> None:

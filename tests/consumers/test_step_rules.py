@@ -12,7 +12,7 @@ from millstream.consumers import Context, Registry, StepError
 from millstream.core.stepping import MAX_STEPS
 
 from .conftest import Bench, Calls
-from .stepping import SOON, fault_of, sound
+from .stepping import SOON, fault_of, sound, steps_of
 
 
 class Odd:
@@ -41,6 +41,7 @@ class Odd:
          lambda ctx: ctx.sleep(1, until=datetime.now(UTC))),
         ("0 seconds to 366 days, got -1 s", lambda ctx: ctx.sleep(-1)),
         ("0 seconds to 366 days, got 3.16242e+07 s", lambda ctx: ctx.sleep(days=366, minutes=30)),
+        ("numbers, got hours='6'", lambda ctx: ctx.sleep(hours="6")),
         ("until with its time zone", lambda ctx: ctx.sleep(until=datetime(2026, 1, 1))),  # noqa: DTZ001
     ],
 )  # fmt: skip
@@ -61,6 +62,46 @@ async def test_a_broken_rule_fails_the_job_for_good(
     assert fault in told["message"]
     assert told["type"].endswith("StepError")
     await sound(bench)
+
+
+@pytest.mark.parametrize(
+    ("fault", "call"),
+    [
+        ("ctx.step 'a'", lambda ctx: ctx.step("a", int)),
+        ("ctx.sleep", lambda ctx: ctx.sleep(hours=1)),
+        ("ctx.submit 'b'", lambda ctx: ctx.submit("order", name="b")),
+    ],
+)
+async def test_what_a_handler_forgot_to_await_fails_the_job(
+    bench: Bench, registry: Registry, fault: str, call: Any
+) -> None:
+    @registry.job("order")
+    async def order(ctx: Context, payload: None) -> str:
+        await ctx.step("before", int)
+        call(ctx)
+        return "done"
+
+    await bench.worker(registry)
+    job = await bench.submit("order")
+    assert (await bench.ended(job))[-2:] == ["attempt_failed", "failed"]
+    told = await fault_of(bench, job)
+    expected = f"{fault}: expected to be awaited before the handler returns, got no await"
+    assert told["message"] == expected
+    assert await steps_of(bench, job) == ["before"]
+
+
+async def test_a_step_that_was_begun_and_given_up_was_not_forgotten(
+    bench: Bench, registry: Registry
+) -> None:
+    @registry.job("order")
+    async def order(ctx: Context, payload: None) -> str:
+        begun = asyncio.ensure_future(ctx.step("slow", asyncio.sleep, 60))
+        begun.cancel()
+        await asyncio.wait([begun])
+        return "done"
+
+    await bench.worker(registry)
+    assert (await bench.ended(await bench.submit("order")))[-1] == "succeeded"
 
 
 async def test_a_coroutine_is_no_function_and_is_closed(
