@@ -138,7 +138,7 @@ async def tail(bench: Bench) -> AsyncGenerator[None]:
     await bench.directory.register(ELSEWHERE)
     async with api(bench) as port:
         reader, writer = await asyncio.open_connection(HOST, port)
-        path = f"/events/stream?queue={ELSEWHERE}"
+        path = f"/api/v1/events/stream?queue={ELSEWHERE}"
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
         head = await reader.readuntil(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 200"):

@@ -53,34 +53,41 @@ class Costs(NamedTuple):
 
 
 class Side:
-    """A system that runs. Its queue is paused but for its turns."""
+    """A system that runs: its worker and its projector (None: it has no tables) by their pids.
 
-    def __init__(self, bench: Bench, worker: int, tables: int | None) -> None:
+    Its queue is paused but for its turns.
+    """
+
+    def __init__(self, bench: Bench, worker: int, projector: int | None) -> None:
         self._bench = bench
         self._worker = worker
-        self._tables = tables
+        self._projector = projector
 
     async def turn(self, count: int) -> Costs:
         """Submit `count` jobs, have them run, and have them in the tables if there are any."""
-        bench, tables = self._bench, self._tables
-        projected_at = 0.0 if tables is None else threads_seconds(tables)
-        idle = bench.valkey_cpu()
+        bench, folded = self._bench, self._folding()
+        submitted = bench.valkey_cpu()
         await fill(bench, count)
-        filled = bench.valkey_cpu()
+        submitted, claimed = bench.valkey_cpu() - submitted, bench.valkey_cpu()
         target = await bench.seq() + 1 + 2 * count
-        worker = threads_seconds(self._worker)
-        seconds, micros = await bench.redis.time()
+        worker, began = threads_seconds(self._worker), await self._now()
         await bench.queue.set_mode("open", _BY)
         await bench.until_seq(target)
-        ran, worker = bench.valkey_cpu() - filled, threads_seconds(self._worker) - worker
-        took = int((await bench.last_entry()).split("-")[0]) / 1e3 - seconds - micros / 1e6
-        folded = 0.0
-        if tables is not None:
+        claimed, worker = bench.valkey_cpu() - claimed, threads_seconds(self._worker) - worker
+        took = int((await bench.last_entry()).split("-")[0]) / 1e3 - began
+        if self._projector is not None:
             await projected(bench, target)
-            folded = threads_seconds(tables) - projected_at
+        folded = self._folding() - folded
         await bench.queue.set_mode("paused", _BY)
-        each = (worker, ran, filled - idle, folded, took)
+        each = (worker, claimed, submitted, folded, took)
         return Costs(*(cost / count for cost in each))
+
+    def _folding(self) -> float:
+        return 0.0 if self._projector is None else threads_seconds(self._projector)
+
+    async def _now(self) -> float:
+        seconds, micros = await self._bench.redis.time()
+        return seconds + micros / 1e6
 
 
 @asynccontextmanager
@@ -91,13 +98,13 @@ async def side(system: System) -> AsyncGenerator[Side]:
             await migrate(bench.settings.postgres_dsn)
         await system.prepare(bench)
         await bench.queue.set_mode("paused", _BY)
-        tables = None
+        folding = None
         if system.tables:
-            tables = roles.enter_context(projector(bench, **system.settings))
+            folding = roles.enter_context(projector(bench, **system.settings))
         if system.beside is not None:
             await roles.enter_async_context(system.beside(bench))
         apps = [arg for app in system.apps for arg in ("--app", str(APPS / f"{app}.py"))]
         worker = roles.enter_context(
             bench.role("worker", *apps, concurrency=CONCURRENCY, **system.settings)
         )
-        yield Side(bench, worker.pid, tables)
+        yield Side(bench, worker.pid, folding)

@@ -16,16 +16,16 @@ from .features import NOTHING, PLAIN, PROJECTED, Feature
 from .figures import Figure
 from .sides import Costs, side
 
-ROUNDS = 5
+ROUNDS = 3
 """Fresh pairs of systems for each feature."""
 
-TURNS = 10
+TURNS = 8
 """Of both systems of a pair; one more before them warms up."""
 
 JOBS = 2000
 """Of a turn."""
 
-BARE_PAIRS = 4
+BARE_PAIRS = 3
 """How many pairs with nothing to compare, for each with a feature."""
 
 WHAT = {

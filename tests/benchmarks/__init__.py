@@ -1,0 +1,1 @@
+"""The benchmarks run, and judge what they measure as they say."""
