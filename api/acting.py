@@ -142,7 +142,9 @@ def discarding(resources: Resources, by: JobDiscarded) -> Apply:
 
     async def apply(queue: str, targets: Sequence[Target]) -> list[str]:
         jobs = [(one.id, one.version) for one in targets]
-        return await resources.directory.queue(queue).discard(jobs, by)
+        outcomes = await resources.directory.queue(queue).discard(jobs, by)
+        resources.joiner.wake(queue)
+        return outcomes
 
     return apply
 

@@ -118,6 +118,7 @@ async def discard(request: Request[Any, Any, Any], job_id: FromPath[str]) -> ASG
         (outcome,) = await queue.discard([(job_id, job.version)], event)
         if outcome != "discarded":
             raise Problem(CONFLICT, f"Job {job_id} was changed by somebody else a moment ago.")
+        resources.joiner.wake(job.queue)
     return answer(Outcome(job_id, JobState.FAILED, "discarded"))
 
 

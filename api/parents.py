@@ -1,13 +1,12 @@
 """Jobs that those of a request are to wait for: what of it is the API's."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from ..core.ids import new_id
-from ..core.jobs import JobState
-from ..core.linking import Outcome
+from ..core.linking import MAX_DEPENDENTS, Outcome, Watched
 from ..projections import parents
-from ..projections.parents import Restless, Wish
+from ..projections.parents import Crowded, Restless, Wish
 from . import lookup
 from .orders import Order
 from .problems import CONFLICT, UNPROCESSABLE, Fault, Problem
@@ -21,13 +20,13 @@ class _Sources:
     def __init__(self, resources: Resources) -> None:
         self.partitions = resources.directory.partitions
         self.link = resources.submitter.link
-        self.states = resources.tables.states
+        self.ends = resources.tables.ends
         self.catch_up = partial(lookup.catch_up, resources)
         self._directory = resources.directory
 
     async def watch(
         self, partition: str, pairs: Sequence[tuple[str, str]], ended: bool
-    ) -> list[bool]:
+    ) -> list[Watched]:
         queue = self._directory.queue(partition)
         return await insist(lambda: queue.watch(pairs, ended=ended))
 
@@ -74,12 +73,17 @@ def wishes_of(order: Order, path: str) -> list[Wish]:
 async def resolve(resources: Resources, wishes: Sequence[Wish]) -> dict[str, Outcome]:
     """How those parents ended that do not live; all others are told who waits for them.
 
-    Raises Unavailable, and Problem that names those that never were.
+    Raises Unavailable, and Problem that names those that never were, or one that too many await.
     """
     try:
         return await parents.resolve(_Sources(resources), wishes, _refuse_unknown)
     except Restless as error:
         raise Problem(CONFLICT, str(error)) from None
+    except Crowded as error:
+        wish = error.wish
+        expected = f"expected a job that fewer than {MAX_DEPENDENTS} others wait for"
+        fault = Fault(wish.path, f"{expected}, got {wish.parent}, for which so many do")
+        raise Problem(UNPROCESSABLE, f"{fault.message} (at {fault.path}).", [fault]) from None
 
 
 async def outcomes_of(resources: Resources, jobs: Sequence[str]) -> dict[str, Outcome]:
@@ -87,11 +91,11 @@ async def outcomes_of(resources: Resources, jobs: Sequence[str]) -> dict[str, Ou
     return await parents.outcomes_of(_Sources(resources), jobs)
 
 
-def _refuse_unknown(wishes: Sequence[Wish], states: Mapping[str, JobState]) -> None:
+def _refuse_unknown(wishes: Sequence[Wish], known: Collection[str]) -> None:
     faults = [
         Fault(wish.path, f"expected a job that was submitted, got {wish.parent}")
         for wish in wishes
-        if wish.parent not in states
+        if wish.parent not in known
     ]
     if faults:
         detail = f"{faults[0].message} (at {faults[0].path})."

@@ -8,7 +8,8 @@ from typing import Any
 from ..core.config import Settings
 from ..core.errors import Unavailable
 from ..core.events import Record
-from ..core.jobs import Job, JobState
+from ..core.jobs import Job
+from ..core.linking import Outcome
 from ..core.subjects import Wrapped
 from ..projections import attempts, dead_letters, flows, holds, queries, subject_keys, targets
 from ..projections.attempts import Attempt
@@ -52,10 +53,10 @@ class Tables:
         with _told():
             return await queries.get_job(self._pool, job)
 
-    async def states(self, jobs: Sequence[str]) -> dict[str, JobState]:
-        """The states of those jobs that the tables know."""
+    async def ends(self, jobs: Sequence[str]) -> dict[str, Outcome | None]:
+        """How those jobs ended that the tables know; None: it lives."""
         with _told():
-            return await queries.job_states(self._pool, jobs)
+            return await queries.job_ends(self._pool, jobs)
 
     async def jobs(self, wanted: JobFilter, cursor: str | None, limit: int) -> JobPage:
         """A page of jobs, newest first. Raises InvalidCursor."""

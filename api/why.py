@@ -12,10 +12,11 @@ from msgspec import Struct
 from ..core import why
 from ..core.events import Record
 from ..core.gates import gate_of
-from ..core.jobs import Job, JobState
+from ..core.jobs import JOBS, Job, JobState
 from ..core.keys import Keys
 from ..core.limits import limits_of
-from ..core.why import Facts, Gate, Sentence, Server, Story
+from ..core.linking import Outcome
+from ..core.why import Awaited, Facts, Gate, Sentence, Server, Story
 from ..core.workers import Seen
 from ..projections import queries
 from . import lookup, planning
@@ -25,6 +26,9 @@ from .resources import Resources, resources_of
 
 MODES = 100
 """Changes of a queue's mode that are looked at."""
+
+AWAITED, UNHAPPY = 1000, 3
+"""Jobs that one waits for that are looked at, and how many that did not succeed are named."""
 
 OCCURRENCES = 100
 """Events of a schedule that are looked at."""
@@ -124,7 +128,17 @@ async def _facts(resources: Resources, job: Job) -> Facts:
         rated="rate" in limits,
         servers=[_server_of(one) for one in seen if job.queue in one.report.queues],
         gate=gate,
+        awaited=await _awaited(resources, job) if job.blocked_on == JOBS else None,
     )
+
+
+async def _awaited(resources: Resources, job: Job) -> Awaited:
+    found = await resources.directory.queue(job.queue).awaits(job.id, AWAITED)
+    ends = await resources.tables.ends(found.some)
+    unhappy: list[tuple[str, Outcome]] = [
+        (parent, end) for parent, end in ends.items() if end in ("failed", "cancelled")
+    ]
+    return Awaited(found.left, found.open, unhappy[:UNHAPPY])
 
 
 def _server_of(seen: Seen) -> Server:

@@ -4,10 +4,13 @@ from collections import defaultdict
 
 from ..core.ids import code_of
 from ..core.keys import partition_code
+from ..core.linking import MAX_DEPENDENTS
 from ..core.queue import Directory
 from ..core.submitting import NewJob
 from .errors import StepError
 from .patience import patiently
+
+ROOM = f"have room for one more that waits for them (at most {MAX_DEPENDENTS} may)"
 
 
 async def watch_parents(
@@ -32,6 +35,12 @@ async def watch_parents(
     for name, members in pairs.items():
         await patiently("a job", lambda: directory.link(name))  # noqa: B023
         verbs = directory.queue(name)
-        lives = await patiently("a job", lambda: verbs.watch(members))  # noqa: B023
-        living.update(one for (one, _), alive in zip(members, lives, strict=True) if alive)
+        replies = await patiently("a job", lambda: verbs.watch(members))  # noqa: B023
+        for (parent, _), reply in zip(members, replies, strict=True):
+            if reply == "full":
+                raise StepError(
+                    about, f"depends_on of jobs that {ROOM}", f"{parent}, which has none"
+                )
+            if reply == "lives":
+                living.add(parent)
     return {parent: "?" for parent in job.spec.depends_on if parent not in living}

@@ -10,14 +10,33 @@ from typing import Any, Literal, NamedTuple, get_args
 from .connection import call, translated
 from .events import JobClosed, JobExtended, body_of
 from .face import Face
+from .jobs import JobState
 
 ParentPolicy = Literal["fail", "cancel", "run", "wait"]
-Outcome = Literal["succeeded", "failed", "cancelled", "missing", "left"]
+Outcome = Literal["succeeded", "failed", "cancelled", "discarded", "missing", "left"]
 Extended = Literal["extended", "closed", "missing"]
 
 POLICIES: tuple[str, ...] = get_args(ParentPolicy)
 MAX_PARENTS = 1000
 """Jobs that one may say it depends on; the callback of a batch waits for more."""
+
+MAX_DEPENDENTS = 100_000
+"""Jobs that may wait for one: the call that ends it notes all of them (0.1 s for so many)."""
+
+Watched = Literal["gone", "lives", "full"]
+_WATCHED: tuple[Watched, ...] = get_args(Watched)
+
+
+_OUTCOMES: dict[str, Outcome] = {
+    JobState.SUCCEEDED: "succeeded",
+    JobState.FAILED: "failed",
+    JobState.CANCELLED: "cancelled",
+}
+
+
+def outcome_in(state: str, *, discarded: bool) -> Outcome | None:
+    """How a job in this state ended, as those are told that wait for it; None: it lives."""
+    return "discarded" if discarded else _OUTCOMES.get(state)
 
 
 class Ended(NamedTuple):
@@ -39,6 +58,14 @@ class Overdue(NamedTuple):
     parents: list[str]
 
 
+class Awaits(NamedTuple):
+    """How many jobs one waits for still, whether more may come, and some of those."""
+
+    left: int
+    open: bool
+    some: list[str]
+
+
 class Joined(NamedTuple):
     """How many jobs wait no more, and whether jobs ended by this that others wait for."""
 
@@ -51,15 +78,18 @@ class Linking(Face):
 
     __slots__ = ()
 
-    async def watch(self, pairs: Iterable[tuple[str, str]], *, ended: bool = False) -> list[bool]:
+    async def watch(
+        self, pairs: Iterable[tuple[str, str]], *, ended: bool = False
+    ) -> list[Watched]:
         """Have jobs here tell those that wait for them: (job, who waits); whether the job lives.
 
-        `ended`: note it of jobs that do not live, too.
+        `ended`: note it of jobs that do not live, too. `full`: `MAX_DEPENDENTS` wait for it, and
+        this one is not noted.
         """
-        args: list[Any] = [int(ended)]
+        args: list[Any] = [int(ended), MAX_DEPENDENTS]
         for pair in pairs:
             args += pair
-        return [reply == 1 for reply in await self._run("watch", args)]
+        return [_WATCHED[reply] for reply in await self._run("watch", args)]
 
     async def collect(self, limit: int, idle_ms: int = 0) -> list[Ended]:
         """Take from the outbox; with `idle_ms` also what somebody else took so long ago."""
@@ -74,6 +104,16 @@ class Linking(Face):
         with translated():
             key = self._keys.parents(self.partition, job)
             return bool(await call(self._redis, "SISMEMBER", key, "open"))
+
+    async def awaits(self, job: str, limit: int) -> Awaits:
+        """For whom a job here waits still; up to `limit` are named, any of them."""
+        key = self._keys.parents(self.partition, job)
+        with translated():
+            pipeline = self._redis.pipeline(transaction=True)
+            pipeline.scard(key).sismember(key, "open").srandmember(key, limit)
+            count, is_open, some = await pipeline.execute()
+        named = sorted(one.decode() for one in some if one != b"open")
+        return Awaits(count - is_open, bool(is_open), named)
 
     async def settle(self, entries: Sequence[str]) -> None:
         """Take entries from the outbox for good."""

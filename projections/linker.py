@@ -15,9 +15,8 @@ import structlog
 
 from ..core.config import Settings
 from ..core.errors import MillstreamError, TablesUnavailable
-from ..core.jobs import JobState
 from ..core.joining import Joiner
-from ..core.linking import Outcome, Overdue
+from ..core.linking import Outcome, Overdue, Watched
 from ..core.log import LogReader
 from ..core.queue import Directory
 from . import queries
@@ -111,11 +110,11 @@ class _Sources:
 
     async def watch(
         self, partition: str, pairs: Sequence[tuple[str, str]], ended: bool
-    ) -> list[bool]:
+    ) -> list[Watched]:
         return await self._directory.queue(partition).watch(pairs, ended=ended)
 
-    async def states(self, jobs: Sequence[str]) -> dict[str, JobState]:
-        return await queries.job_states(self._pool, jobs)
+    async def ends(self, jobs: Sequence[str]) -> dict[str, Outcome | None]:
+        return await queries.job_ends(self._pool, jobs)
 
     async def catch_up(self, partition: str) -> None:
         head = await self._logs.head(partition)

@@ -10,6 +10,7 @@ from ..core.config import Settings
 from ..core.events import Record
 from ..core.ids import is_id
 from ..core.jobs import Job, JobState
+from ..core.linking import Outcome, outcome_in
 from .connection import connect_pool, translated
 from .histogram import percentile
 from .listing import JobFilter, listing, next_cursor, read_cursor
@@ -71,13 +72,13 @@ async def get_jobs(pool: asyncpg.Pool, ids: Iterable[str]) -> dict[str, Job]:
     return {job.id: job for job in map(read_job, rows)}
 
 
-async def job_states(pool: asyncpg.Pool, ids: Iterable[str]) -> dict[str, JobState]:
-    """The states of the jobs that have a row, by id."""
+async def job_ends(pool: asyncpg.Pool, ids: Iterable[str]) -> dict[str, Outcome | None]:
+    """How the jobs that have a row ended, by id; None: it lives."""
     wanted = sorted(set(ids))
     if not wanted:
         return {}
-    rows = await _fetch(pool, statement("job_states"), wanted, wanted[0], wanted[-1])
-    return {str(row["id"]): JobState(row["state"]) for row in rows}
+    rows = await _fetch(pool, statement("job_ends"), wanted, wanted[0], wanted[-1])
+    return {str(row["id"]): outcome_in(row["state"], discarded=row["discarded"]) for row in rows}
 
 
 async def list_jobs(

@@ -5,23 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ...core.events import Record
-from ...core.jobs import TERMINAL, JobState
+from ...core.jobs import fold
 from ...core.joining import Joiner
-from ...core.linking import Outcome, Overdue
+from ...core.linking import Outcome, Overdue, outcome_in
+from ...core.upcast import decode
 from .ground import Ground
-from .seen import state_of
 
 LONG_MS = 300_000
 """After so long it is looked into what a job waits for."""
 
 EVERY = 10_000
 """All there are."""
-
-OUTCOMES: dict[JobState, Outcome] = {
-    JobState.SUCCEEDED: "succeeded",
-    JobState.FAILED: "failed",
-    JobState.CANCELLED: "cancelled",
-}
 
 
 class Kin:
@@ -57,15 +51,16 @@ class Kin:
 
     async def _outcome(self, parent: str, waiting: Overdue) -> Outcome | None:
         """How a job ended; None: it lives, and will tell."""
-        state = state_of(_of(parent, self._ground.records()))
-        if state is None:
+        job = fold((one, decode(one)) for one in _of(parent, self._ground.records()))
+        if job is None:
             return "missing"
-        stays = waiting.policy == "wait" and state is not JobState.SUCCEEDED
-        if stays or state not in TERMINAL:
+        outcome = outcome_in(job.state, discarded=job.discarded)
+        stays = waiting.policy == "wait" and outcome in ("failed", "cancelled")
+        if stays or outcome is None:
             pair = parent, waiting.job + ("*" if waiting.policy == "wait" else "")
             for name in await self._ground.directory.partitions_of(parent):
                 await self._ground.directory.queue(name).watch([pair], ended=stays)
-        return OUTCOMES.get(state)
+        return outcome
 
 
 def _of(job: str, records: Iterable[Record]) -> list[Record]:

@@ -67,12 +67,6 @@ def happened(records: Iterable[ev.Record]) -> list[Happened]:
     return [Happened(one.type, moment(one.time), one.job, decode(one)) for one in records]
 
 
-def state_of(records: Iterable[ev.Record]) -> JobState | None:
-    """The state of a job, from all its records; None: there are none."""
-    job = fold((one, decode(one)) for one in records)
-    return None if job is None else job.state
-
-
 def snapshot(records: Iterable[ev.Record]) -> Snapshot:
     """A job from all its records."""
     pairs = [(one, decode(one)) for one in records]

@@ -1,5 +1,6 @@
 #!lua
 -- Notes of jobs that have failed that nobody is interested in them any more: they are no dead letters.
+-- Jobs that wait for one to be run again are told that it will not be.
 -- Nothing is kept here of a job that has ended but, for an hour, its last version, so that whoever
 -- read an older one can neither discard nor redrive it.
 --
@@ -14,6 +15,7 @@
 -- Appends  job.discarded
 --@include header
 --@include log
+--@include ending
 local fault = open_log()
 if fault then return fault end
 
@@ -31,9 +33,13 @@ for i = 2, #ARGV, 2 do
   else
     append('job.discarded', id, version + 1, ARGV[1])
     redis.call('SET', gone, version + 1, 'PX', 3600000)
+    if redis.call('EXISTS', awaited_key(id)) == 1 then
+      tell(id, 'discarded')
+    end
   end
   replies[#replies + 1] = reply
 end
+bury()
 if seq > before then
   close_log()
 end

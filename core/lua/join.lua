@@ -4,7 +4,8 @@
 --
 -- KEYS[1]  partition prefix
 -- ARGV     per job: id, how many others, then per other: id, and what became of it: succeeded · failed ·
---          cancelled · missing (it never was); or left: it waits for this job no more
+--          cancelled · discarded (it failed, and will not be run again) · missing (it never was); or
+--          left: it waits for this job no more
 --
 -- What is told to a job that is not there yet, as its id tells by its time, is kept for an hour: the
 -- parents of a flow are submitted before those that wait for them, and may end before.

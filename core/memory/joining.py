@@ -17,7 +17,12 @@ WORDS = {
     "failed": "failed",
     "cancelled": "was cancelled",
     "missing": "is not there",
+    "discarded": "failed and was discarded",
 }
+
+
+FOR_GOOD = ("missing", "discarded")
+"""Outcomes that end even the wait of who waits for a job to be run again."""
 
 
 class Joining(Partition):
@@ -37,7 +42,7 @@ class Joining(Partition):
                 links.keep_open(job.id, [(parent, outcome)], self.now)
             if outcome == "succeeded" or (policy == "run" and outcome != "missing"):
                 done.append(parent)
-            elif (policy != "wait" or outcome == "missing") and parent in waits_for:
+            elif parent in waits_for and (policy != "wait" or outcome in FOR_GOOD):
                 self._give_up(job, parent, outcome)
                 return
         if links.done(job.id, done):

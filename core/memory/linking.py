@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..linking import Ended, Extended, Joined, Outcome, Overdue
+from ..linking import MAX_DEPENDENTS, Ended, Extended, Joined, Outcome, Overdue, Watched
 from .joining import Joining
 from .links import OPEN
 
@@ -12,17 +12,22 @@ from .links import OPEN
 class Linking(Joining):
     """What is asked of a partition by who brings ends to those that wait for them."""
 
-    def watch(self, pairs: Iterable[tuple[str, str]], *, ended: bool) -> list[bool]:
+    def watch(self, pairs: Iterable[tuple[str, str]], *, ended: bool) -> list[Watched]:
         """(job, who waits for it): whether the job lives; `ended`: note it in any case."""
         return [self._watch(job, waiting, ended=ended) for job, waiting in pairs]
 
-    def _watch(self, id: str, waiting: str, *, ended: bool) -> bool:
+    def _watch(self, id: str, waiting: str, *, ended: bool) -> Watched:
         job = self.jobs.live.get(id)
-        if job is not None:
-            job.awaited = True
-        if job is not None or ended:
-            self.links.await_(id, [waiting])
-        return job is not None
+        if job is None and not ended:
+            return "gone"
+        known = self.links.awaited.get(id, {})
+        if waiting not in known and len(known) >= MAX_DEPENDENTS:
+            return "full"
+        self.links.await_(id, [waiting])
+        if job is None:
+            return "gone"
+        job.awaited = True
+        return "lives"
 
     def collect(self, limit: int, idle_ms: int) -> list[Ended]:
         """Take notices from the outbox; with `idle_ms` also what others took so long ago."""

@@ -68,7 +68,8 @@ class Links:
     def tell(self, job: str, outcome: str) -> None:
         """Have it told to those that wait for a job how it ended; who stays waits on."""
         members = self.awaited.pop(job, {})
-        staying = {one: None for one in members if outcome != "succeeded" and one.endswith(STAYS)}
+        again = outcome in ("failed", "cancelled")  # it may be run again
+        staying = {one: None for one in members if again and one.endswith(STAYS)}
         if staying:
             self.awaited[job] = staying
         self.send([one.rstrip(STAYS) for one in members if one not in staying], job, outcome)

@@ -79,6 +79,7 @@ class Operating(Submitting):
             return refused
         self.log.add("job.discarded", id, version + 1, by)
         self.jobs.remember(id, version + 1, self.now)
+        self.links.tell(id, "discarded")
         return "discarded"
 
     def _not_at_end(self, id: str, version: int) -> str | None:

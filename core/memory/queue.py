@@ -24,7 +24,7 @@ from ..events import (
 from ..hot import HotJob
 from ..jobs import JobState
 from ..keys import Keys
-from ..linking import Ended, Extended, Joined, Outcome, Overdue
+from ..linking import Awaits, Ended, Extended, Joined, Outcome, Overdue, Watched
 from ..operating import Mode, Purged, Standing
 from ..progressing import Heard, Told
 from ..queue import MAX_BATCH, Claim, Finish, LeaseRenewer, PartitionQueue, Redrive
@@ -177,7 +177,9 @@ class MemoryQueue(PartitionQueue):
             depends=found.depends,
         )
 
-    async def watch(self, pairs: Iterable[tuple[str, str]], *, ended: bool = False) -> list[bool]:
+    async def watch(
+        self, pairs: Iterable[tuple[str, str]], *, ended: bool = False
+    ) -> list[Watched]:
         """As `PartitionQueue.watch`."""
         return self.rooms.watch(pairs, ended=ended)
 
@@ -188,6 +190,12 @@ class MemoryQueue(PartitionQueue):
     async def is_open(self, job: str) -> bool:
         """As `PartitionQueue.is_open`."""
         return self.rooms.links.is_open(job)
+
+    async def awaits(self, job: str, limit: int) -> Awaits:
+        """As `PartitionQueue.awaits`."""
+        links = self.rooms.links
+        named = sorted(one for one in links.parents.get(job, {}) if one != "open")
+        return Awaits(len(named), links.is_open(job), named[:limit])
 
     async def settle(self, entries: Sequence[str]) -> None:
         """As `PartitionQueue.settle`."""

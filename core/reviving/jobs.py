@@ -8,6 +8,7 @@ import msgspec
 from .. import events as ev
 from ..jobs import TERMINAL, Job, JobState, fold
 from ..jobs.state import JOBS
+from ..linking import Outcome, outcome_in
 from ..upcast import decode
 
 CANCEL, REDRIVEN, LOCKED, STEPS = 1, 2, 4, 8
@@ -136,12 +137,12 @@ def revive(records: Sequence[ev.Record], fresh: Sequence[ev.Record] = ()) -> Rev
     )  # fmt: skip
 
 
-def outcome_of(revived: Revived) -> JobState:
+def outcome_of(revived: Revived) -> Outcome:
     """How a job ended whose code is `NONE`."""
-    if revived.job.state in TERMINAL:
-        return revived.job.state
-    failed = revived.events[-1][0] == ev.JobFailed.name
-    return JobState.FAILED if failed else JobState.CANCELLED
+    job = revived.job
+    if outcome := outcome_in(job.state, discarded=job.discarded):
+        return outcome
+    return "failed" if revived.events[-1][0] == ev.JobFailed.name else "cancelled"
 
 
 def _settled(job: Job, life: _Life, now: int) -> tuple[int, int | str, list[ev.Event]]:

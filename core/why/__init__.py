@@ -5,12 +5,13 @@ Pure: made of the job's history, of what happened to its queue meanwhile, and of
 """
 
 from .explaining import conclude, explain, take
-from .facts import Facts, Gate, Server
+from .facts import Awaited, Facts, Gate, Server
 from .schedule import explain_schedule
 from .sentences import Sentence
 from .story import Story
 
 __all__ = [
+    "Awaited",
     "Facts",
     "Gate",
     "Sentence",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from ..linking import Outcome
 from ..operating import Mode
 from ..workers import Condition
 
@@ -22,6 +23,17 @@ class Gate(Struct, frozen=True):
     bound: int | None = None
     ahead: int | None = None
     opens_at: int | None = None
+
+
+class Awaited(Struct, frozen=True):
+    """The jobs that one waits for still: how many, and some that did not succeed, each with how.
+
+    open  there may be more of them to come
+    """
+
+    count: int
+    open: bool = False
+    unhappy: Sequence[tuple[str, Outcome]] = ()
 
 
 class Server(Struct, frozen=True):
@@ -49,3 +61,4 @@ class Facts(Struct, frozen=True):
     rated: bool = False
     servers: Sequence[Server] = ()
     gate: Gate | None = None
+    awaited: Awaited | None = None

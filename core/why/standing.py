@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from .. import events as ev
 from ..events import Record
 from ..jobs import JOBS, Job, JobState
-from .facts import Facts, Server
+from .facts import Awaited, Facts, Server
 from .sentences import Sentence, at, by, count, fault, short, span
 from .story import Story
 
@@ -122,7 +122,7 @@ def _reason_of_time(story: Story, job: Job) -> tuple[str, str]:
 def _blocked(story: Story, job: Job, facts: Facts | None) -> list[Sentence]:
     """A blocked job waits for what its last event names: `_BLOCKED_BY` says for what."""
     if job.blocked_on == JOBS:
-        return [_by_jobs(story)]
+        return _by_jobs(story, facts)
     tell = _BLOCKED_BY.get(type(story.last), _blocked_somehow)
     return [tell(story, story.last, facts)]
 
@@ -142,9 +142,21 @@ def _by_limit(story: Story, event: ev.Event | None, facts: Facts | None) -> Sent
     return _sentence("waits.limit", f"{text}.", story.blocked)
 
 
-def _by_jobs(story: Story) -> Sentence:
+def _by_jobs(story: Story, facts: Facts | None) -> list[Sentence]:
     since = "" if story.blocked is None else f" since {at(story.blocked.time)}"
-    return _sentence("waits.jobs", f"It waits{since} for other jobs to end.", story.blocked)
+    awaited = None if facts is None else facts.awaited
+    others = "other jobs" if awaited is None else _others(awaited)
+    found = [_sentence("waits.jobs", f"It waits{since} for {others} to end.", story.blocked)]
+    for parent, outcome in () if awaited is None else awaited.unhappy:
+        how = "was cancelled" if outcome == "cancelled" else "failed"
+        text = f"Job {parent}, which it depends on, {how}: it goes on once that is run again and"
+        found.append(_sentence("waits.parent", f"{text} succeeds.", story.blocked))
+    return found
+
+
+def _others(awaited: Awaited) -> str:
+    others = count(awaited.count, "other job")
+    return f"{others}, and for its flow to be closed," if awaited.open else others
 
 
 def _blocked_somehow(story: Story, event: ev.Event | None, facts: Facts | None) -> Sentence:

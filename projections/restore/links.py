@@ -9,20 +9,13 @@ waits for it. What other queues know of jobs of this one stands in them, or is l
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from ...core.jobs import JobState
-from ...core.linking import Outcome
+from ...core.linking import outcome_in
 from ...core.restoring import Link, PartitionRestore
 from ..connection import translated
 from ..statements import statement
 from .making import Maker
 
 BATCH = 500
-
-OUTCOMES: dict[str, Outcome] = {
-    JobState.SUCCEEDED: "succeeded",
-    JobState.FAILED: "failed",
-    JobState.CANCELLED: "cancelled",
-}
 
 
 async def link(connection: Any, made: PartitionRestore, epoch: int, maker: Maker) -> None:
@@ -50,7 +43,7 @@ async def _links(
         stays = row["on_parent_failure"] == "wait"
         here = row["lives_in"] == partition
         yield (
-            _link(row["parent"], row["dependent"], stays, here, row["state"], maker),
+            _link(row["parent"], row["dependent"], stays, here, row, maker),
             row["waits_in"],
         )
     for dependent, (parents, stays) in maker.waits.items():
@@ -61,16 +54,18 @@ async def _links(
             row = told.get(parent)
             here = parent in maker.live or parent in maker.ended
             here = here or (row is not None and row["queue"] == partition)
-            state = None if row is None else row["state"]
-            yield _link(parent, dependent, stays, here, state, maker), partition
+            yield _link(parent, dependent, stays, here, row, maker), partition
 
 
 def _link(
-    parent: str, dependent: str, stays: bool, here: bool, state: str | None, maker: Maker
+    parent: str, dependent: str, stays: bool, here: bool, row: Any, maker: Maker
 ) -> Link | None:
+    """`row`: what the tables say of the parent, if anything."""
     outcome = None
     if parent not in maker.live:
-        outcome = OUTCOMES.get(maker.ended.get(parent) or state or "")
+        outcome = maker.ended.get(parent)
+        if outcome is None and row is not None:
+            outcome = outcome_in(row["state"] or "", discarded=bool(row["discarded"]))
         if outcome is None:
             return None
     return Link(parent, dependent, stays, outcome, here)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...core.errors import MillstreamError
-from ...core.jobs import JobState
+from ...core.linking import Outcome
 from ...core.restoring import BATCH, PartitionRestore
 from ...core.reviving.jobs import (
     NONE,
@@ -43,7 +43,7 @@ class Maker:
         self._dry_run = dry_run
         self.told = Jobs()
         self.live: set[str] = set()
-        self.ended: dict[str, JobState] = {}
+        self.ended: dict[str, Outcome] = {}
         self.waits: dict[str, tuple[list[str], bool]] = {}
         self.locks: dict[str, tuple[str, int, int]] = {}
 

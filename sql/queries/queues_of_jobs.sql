@@ -1,1 +1,1 @@
-SELECT id::text, queue, state FROM jobs WHERE id = ANY ($1::uuid[])
+SELECT id::text, queue, state, discarded FROM jobs WHERE id = ANY ($1::uuid[])

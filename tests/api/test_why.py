@@ -50,6 +50,27 @@ def post(api: Api, path: str, body: object = ADA) -> Any:
     return answer.json()
 
 
+async def test_why_a_job_waits_on_for_one_that_did_not_succeed(
+    archive: str, api: Api, core: Core, why: Why
+) -> None:
+    if archive != "archived":
+        pytest.skip("how jobs ended, the tables tell")
+    parents = [api.submit(), api.submit(delay=3600)]
+    child = api.submit(depends_on=parents, on_parent_failure="wait")
+    assert "for 2 other jobs to end" in (await why(child))["waits.jobs"]
+    (lease,) = await core.claim()
+    await core.fail(lease)
+    until(lambda: api.job(parents[0])["state"] == "failed")
+    told = until(lambda: _told(api, child))
+    assert parents[0] in told
+    assert "failed: it goes on once that is run again and succeeds" in told
+
+
+def _told(api: Api, job: str) -> str | None:
+    found = {one["code"]: one["text"] for one in api.get(f"/jobs/{job}/why")["sentences"]}
+    return found.get("waits.parent")
+
+
 async def serve(core: Core, **fields: Any) -> None:
     given: dict[str, Any] = {"host": "h", "pid": 1, "started_at": 0, "concurrency": 2} | fields
     await Workers(core.redis, core.keys).report(Report(**given))

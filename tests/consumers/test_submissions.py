@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from millstream.consumers import Backoff, Context, Registry
+from millstream.core import linking
 from millstream.core.codec import wrap
 from millstream.core.events import Command, JobSubmitted
 from millstream.core.ids import new_id
@@ -378,3 +379,29 @@ async def test_parents_that_cannot_be_are_refused(
     assert (await bench.ended(job))[-1] == "failed"
     assert said in str(await fault_of(bench, job))
     assert await made(bench) == []
+
+
+async def test_a_job_that_too_many_wait_for_is_refused_by_name(
+    bench: Bench, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linking, "MAX_DEPENDENTS", 2)
+
+    @registry.job("mail")
+    async def mail(ctx: Context, payload: None) -> None:
+        pass
+
+    @registry.job("order", max_attempts=1)
+    async def order(ctx: Context, payload: None) -> None:
+        parent = await ctx.submit("mail", delay=3600)
+        for n in range(3):
+            await ctx.submit("mail", name=f"mail {n}", depends_on=[parent])
+
+    await bench.worker(registry)
+    job = await bench.submit("order")
+    assert (await bench.ended(job))[-1] == "failed"
+    fault = await fault_of(bench, job)
+    assert fault["type"].endswith(".StepError")
+    parent, *waiting = await made(bench)
+    assert len(waiting) == 2
+    assert "expected depends_on of jobs that have room for one more" in fault["message"]
+    assert f"got {parent}, which has none" in fault["message"]

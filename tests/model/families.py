@@ -20,6 +20,7 @@ ENDS: dict[str, Outcome] = {
     "job.succeeded": "succeeded",
     "job.failed": "failed",
     "job.cancelled": "cancelled",
+    "job.discarded": "discarded",
 }
 
 
@@ -100,7 +101,7 @@ class Families(Stage):
     async def watch(self, pairs: Sequence[tuple[str, str]], *, ended: bool = False) -> list[bool]:
         both = await self.pair.call(lambda queue: queue.watch(pairs, ended=ended))
         assert both
-        return both.memory
+        return [reply == "lives" for reply in both.memory]
 
     def ends_known(self) -> dict[str, Outcome]:
         """How jobs ended last, as an archive has it."""

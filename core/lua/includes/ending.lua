@@ -43,11 +43,12 @@ local function send(ids, text)
   end
 end
 
--- Has it told to those that wait for a job how it ended.
+-- Has it told to those that wait for a job how it ended. Who waits on when it did not succeed does so
+-- no more once it was discarded.
 local function tell(id, outcome)
   local ids, kept = {}, false
   for _, member in ipairs(redis.call('SMEMBERS', awaited_key(id))) do
-    if outcome ~= 'succeeded' and string.sub(member, -1) == '*' then
+    if (outcome == 'failed' or outcome == 'cancelled') and string.sub(member, -1) == '*' then
       kept = true
     else
       ids[#ids + 1] = string.sub(member, 1, 36)

@@ -2,9 +2,10 @@
 --
 -- Each is in `:dependents`, a sorted set by when it was last seen to (ms); the jobs it waits for are in
 -- `:parents:<id>`. What becomes of one whose parent did not succeed is said by the field
--- `on_parent_failure` of its spec: fail, cancel, run (as if it had succeeded), or wait.
+-- `on_parent_failure` of its spec: fail, cancel, run (as if it had succeeded), or wait (for it to be run
+-- again, which nobody will do who has discarded it).
 local OUTCOMES = {succeeded = 'succeeded', failed = 'failed', cancelled = 'was cancelled',
-  missing = 'is not there'}
+  missing = 'is not there', discarded = 'failed and was discarded'}
 local joined = 0  -- jobs that may run now, since they wait no more
 
 local function add_all(key, members)
@@ -70,7 +71,7 @@ local function hear(id, raw, ended)
     end
     if outcome == 'succeeded' or (policy == 'run' and outcome ~= 'missing') then
       done[#done + 1] = parent
-    elseif (policy ~= 'wait' or outcome == 'missing')
+    elseif (policy ~= 'wait' or outcome == 'missing' or outcome == 'discarded')
       and redis.call('SISMEMBER', parents, parent) == 1 then
       give_up(id, raw, policy, parent, outcome)
       return

@@ -152,10 +152,10 @@ class Play:
         pairs = [(parent, child + mark) for parent in parents]
         lives = await self.mill.queue.watch(pairs)
         ended: dict[str, str] = {}
-        for pair, alive in zip(pairs, lives, strict=True):
-            if not alive:
-                ended[pair[0]] = (await self.mill.story(pair[0]))[-1].replace("discarded", "failed")
-                if policy == "wait" and ended[pair[0]] != "succeeded":
+        for pair, reply in zip(pairs, lives, strict=True):
+            if reply == "gone":
+                ended[pair[0]] = (await self.mill.story(pair[0]))[-1]
+                if policy == "wait" and ended[pair[0]] in ("failed", "cancelled"):
                     await self.mill.queue.watch([pair], ended=True)
         return ended
 

@@ -157,7 +157,7 @@ async def test_jobs_that_live_are_watched_and_others_are_not(mill: Mill) -> None
     live, over = await mill.submit(2)
     await mill.cancel(over)
     child = dependent(mill, [live])
-    assert await mill.queue.watch([(live, child.id), (over, child.id)]) == [True, False]
+    assert await mill.queue.watch([(live, child.id), (over, child.id)]) == ["lives", "gone"]
     await mill.send([child])
     await run_all(mill)
     await deliver(mill)

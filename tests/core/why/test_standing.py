@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from millstream.core import events as ev
-from millstream.core.why import Facts, Gate, Sentence, Server, explain
+from millstream.core.linking import Outcome
+from millstream.core.why import Awaited, Facts, Gate, Sentence, Server, explain
 from tests.core.why.test_explain import FAULT, SPEC, STARTED, around_of, one
 from tests.projections.stage import life
 from tests.strategies import START_MS
@@ -108,6 +109,15 @@ def test_it_waits_for_other_jobs() -> None:
     found = why(spec=spec)
     assert found[0].code == "waits.jobs"
     assert found[0].events == ["default:1:1"]
+    assert "for other jobs to end" in found[0].text
+    open_ = why(spec=spec, awaited=Awaited(1, open=True))
+    assert "for 1 other job, and for its flow to be closed, to end" in open_[0].text
+    unhappy: tuple[tuple[str, Outcome], ...] = (("a", "failed"), ("b", "cancelled"))
+    stays = why(spec=spec, awaited=Awaited(2, unhappy=unhappy))
+    assert "for 2 other jobs to end" in stays[0].text
+    assert [one.code for one in stays[1:3]] == ["waits.parent"] * 2
+    assert "Job a, which it depends on, failed: it goes on once that" in stays[1].text
+    assert "Job b, which it depends on, was cancelled:" in stays[2].text
     moved = [ev.JobRescheduled(run_at=START_MS), ev.JobBlocked("jobs")]
     assert why(*moved, spec=spec)[0].code == "waits.jobs"
     joined = why(*moved, ev.JobJoined(), spec=spec)

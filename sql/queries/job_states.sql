@@ -1,1 +1,0 @@
-SELECT id, state FROM jobs WHERE id = ANY ($1::uuid[]) AND id BETWEEN $2::uuid AND $3::uuid
