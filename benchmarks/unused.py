@@ -19,7 +19,7 @@ from .sides import Costs, side
 ROUNDS = 3
 """Fresh pairs of systems for each feature."""
 
-TURNS = 8
+TURNS = 6
 """Of both systems of a pair; one more before them warms up."""
 
 JOBS = 2000

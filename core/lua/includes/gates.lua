@@ -79,7 +79,7 @@ local function bounds_of(kind)
 end
 
 -- The gates a job must pass, in the order all jobs pass them; NONE, if the limits are all others'.
--- Such jobs are to pay nothing for these that could be measured.
+-- Such jobs pay for a look at their type, and nothing else.
 local function gates_for(raw)
   local _, last, kind = string.find(raw, '^{"type":"([^"]*)"', 54)
   local bounds = bounds_of(kind)
