@@ -145,7 +145,9 @@ def projecting(settings: Settings) -> Generator[None]:
 
 
 @pytest.fixture
-def projector(settings: Settings) -> Iterator[None]:
+def projector(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Tables that follow the log: an action waits for them, however busy the machine is."""
+    monkeypatch.setattr("millstream.api.acting.SETTLE", DEADLINE)
     with projecting(settings):
         yield
 

@@ -16,7 +16,7 @@ from millstream.core.progressing import new_told
 from millstream.core.queue import Directory, Finish, new_job
 from millstream.core.schedule_index import Schedules
 from millstream.core.subjects import SubjectKeys, Wrapped
-from millstream.projections import queries, subject_keys
+from millstream.projections import linker, queries, subject_keys
 from tests.projections.stage import Log, open_log, projecting
 
 from .lost import BY, archived, bring_back, copy, in_every_state, restored, submit, succeed
@@ -165,8 +165,9 @@ def ends(kinds: Kinds) -> set[tuple[str, Outcome]]:
 
 @pytest.mark.parametrize("how", ["flushed", "older"])
 async def test_every_kind_of_key_is_as_it_was(
-    settings: Settings, log: Log, pool: Any, how: str
+    settings: Settings, log: Log, pool: Any, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(linker, "SWEEP", 3600.0)  # it would tell who is not to be told yet
     base = log.keys.base(log.partition)
     async with projecting(settings):
         made, erased = await fill(log, pool)
