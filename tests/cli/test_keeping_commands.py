@@ -13,9 +13,9 @@ from millstream.core.config import Settings
 from millstream.core.embedded import Postgres, Valkey
 from millstream.core.embedded.ports import free_port
 
+from .commands import HANDLERS, Commands
 from .pages import run_script, scripts
 from .roles import running
-from .test_client_commands import HANDLERS, Commands
 
 
 @pytest.fixture(scope="module")
