@@ -12,7 +12,8 @@ from typing import Any
 import structlog
 
 from ..core.errors import MillstreamError
-from ..core.queue import MAX_BATCH, LeaseRenewer
+from ..core.queue import MAX_BATCH
+from ..core.renewing import LeaseRenewer
 from .attempts import Attempt
 
 _log = structlog.stdlib.get_logger("millstream.worker")

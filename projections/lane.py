@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from ..core.codec import Data
 from ..core.jobs import TERMINAL, Job
-from .fold import Effect
+from .effect import Effect
 
 SNAPSHOT_EVENTS = 2000
 SNAPSHOT_MS = 60_000

@@ -12,8 +12,9 @@ from millstream.core.audits.report import Report
 from millstream.core.events import Record
 from millstream.core.jobs import Job, JobState
 from millstream.projections.connection import connect_once
+from millstream.projections.effect import MINUTE_FIELDS, Group
 from millstream.projections.flow_changes import FlowChange, Link
-from millstream.projections.fold import MINUTE_FIELDS, Group, fold
+from millstream.projections.fold import fold
 from millstream.projections.rows import read_job, read_record
 
 MINUTE = ("minute", "queue", "type")
