@@ -10,8 +10,7 @@ from msgspec import Struct
 
 from ..core.errors import InvalidCursor
 from ..core.ids import is_id
-from ..core.jobs import JobState
-from ..projections.flows import Edge, FlowCounts, FlowJobState
+from ..projections.flows import FlowCounts, FlowEdge, FlowNode
 from . import lookup
 from .acting import settle
 from .answers import answer
@@ -32,22 +31,6 @@ class FlowView(Struct):
     last_at: Time
     total: int
     by_state: dict[str, int]
-
-
-class FlowNode(Struct, gc=False):
-    """A job of a flow in its graph."""
-
-    id: str
-    type: str
-    queue: str
-    state: JobState
-
-
-class FlowEdge(Struct, gc=False):
-    """`dependent` waits, or waited, for `parent`."""
-
-    parent: str
-    dependent: str
 
 
 class FlowNodes(Struct):
@@ -145,7 +128,7 @@ async def get_nodes(request: Request[Any, Any, Any], flow_id: FromPath[str]) -> 
         found, cursor = await resources.tables.flow_jobs(flow_id, given.cursor, given.limit)
     except InvalidCursor as error:
         raise _bad_cursor(error) from None
-    return answer(Page([_node(one) for one in found], cursor))
+    return answer(Page(found, cursor))
 
 
 @get("/flows/{flow_id:str}/edges")
@@ -158,15 +141,7 @@ async def get_edges(request: Request[Any, Any, Any], flow_id: FromPath[str]) -> 
         found, cursor = await resources.tables.flow_edges(flow_id, given.cursor, given.limit)
     except InvalidCursor as error:
         raise _bad_cursor(error) from None
-    return answer(Page([_edge(one) for one in found], cursor))
-
-
-def _node(one: FlowJobState) -> FlowNode:
-    return FlowNode(one.id, one.type, one.queue, one.state)
-
-
-def _edge(one: Edge) -> FlowEdge:
-    return FlowEdge(one.parent, one.dependent)
+    return answer(Page(found, cursor))
 
 
 def _bad_cursor(error: InvalidCursor) -> Problem:

@@ -9,6 +9,9 @@ from .dead_letters import DeadLettersView
 from .holds import HoldView
 from .views import AttemptView, EventView, JobView
 
+BODY_PROBLEMS = (400, 408, 413, 415)
+"""Statuses of a request whose body cannot be read."""
+
 
 class Operation(NamedTuple):
     """One method of one path. `problems`: statuses with problem details."""

@@ -1,6 +1,5 @@
 """What each route takes and answers, as the OpenAPI document tells it."""
 
-from ..core.schedules import Schedule
 from . import parameters
 from .actions import Action, ActionResult
 from .as_of import CountsDifference, CountsView, JobDifference
@@ -14,28 +13,19 @@ from .flows import FlowAccepted
 from .health import Health
 from .holds import HoldsParameters, HoldView, PlaceHold, Released
 from .limits import Configure, Configured
+from .operation import BODY_PROBLEMS as _BODY
 from .operation import AttemptList, DeadLetterList, EventList, HoldList, JobList, Operation, Status
 from .proofs import ProofView
 from .queues import ModeChange, Purge, PurgeResult, QueueList, QueueParameters, QueueView
-from .schedule_views import (
-    Backfill,
-    FireNow,
-    ScheduleChange,
-    ScheduleList,
-    ScheduleView,
-    Submitted,
-)
+from .schedule_operations import SCHEDULES
 from .subjects import Erase, Erased
 from .submission import Accepted, Batch, LoneSubmission
 from .submissions import Receipts
 from .views import EventView, JobView, SummaryView
-from .why import ScheduleWhy, Why
+from .why import Why
 from .workers import JobTypeList, WorkerList
 
-_BODY = (400, 408, 413, 415)
 _EXAMPLE = {"type": "email.send", "payload": {"to": "ada@example.org"}, "delay": 30}
-_PLAN = {"name": "nightly", "type": "report", "cron": "0 3 * * *", "timezone": "Europe/Vienna"}
-_RANGE = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
 
 OPERATIONS = (
     Operation(
@@ -217,61 +207,7 @@ OPERATIONS = (
         "Jobs by state, success rate, percentiles of waiting and running", SummaryView,
         query=parameters.SummaryParameters, problems=(400, 503),
     ),
-    Operation(
-        "post", "/schedules", "createSchedule", "schedules", "Make a schedule", ScheduleView, 201,
-        query=parameters.ByParameters, body=Schedule, problems=(*_BODY, 403, 409, 422, 503),
-        example=_PLAN,
-    ),
-    Operation(
-        "get", "/schedules", "listSchedules", "schedules", "List schedules by name", ScheduleList,
-        query=parameters.SchedulesParameters, problems=(400, 503),
-    ),
-    Operation(
-        "get", "/schedules/{name}", "getSchedule", "schedules",
-        "One schedule, with its next occurrences", ScheduleView,
-        query=parameters.NextParameters, problems=(400, 404, 503),
-    ),
-    Operation(
-        "get", "/schedules/{name}/events", "listScheduleEvents", "schedules",
-        "What became of a schedule, newest first", EventList,
-        query=parameters.EventParameters, problems=(400, 404, 503),
-    ),
-    Operation(
-        "get", "/schedules/{name}/why", "explainSchedule", "schedules",
-        "Why its latest occurrences became jobs, or were skipped", ScheduleWhy,
-        problems=(400, 404, 503),
-    ),
-    Operation(
-        "patch", "/schedules/{name}", "changeSchedule", "schedules",
-        "Change some of what a schedule says", ScheduleView,
-        query=parameters.ByParameters, body=ScheduleChange,
-        problems=(*_BODY, 403, 404, 409, 422, 503), example={"cron": "30 3 * * *"},
-    ),
-    Operation(
-        "delete", "/schedules/{name}", "deleteSchedule", "schedules",
-        "Delete a schedule; its jobs stay", ScheduleView,
-        query=parameters.ByParameters, problems=(400, 403, 404, 503),
-    ),
-    Operation(
-        "post", "/schedules/{name}/pause", "pauseSchedule", "schedules",
-        "Let a schedule fire no more until it is resumed", ScheduleView,
-        body=By, body_required=False, problems=(*_BODY, 403, 404, 503),
-    ),
-    Operation(
-        "post", "/schedules/{name}/resume", "resumeSchedule", "schedules",
-        "Let a paused schedule go on from its next occurrence", ScheduleView,
-        body=By, body_required=False, problems=(*_BODY, 403, 404, 409, 503),
-    ),
-    Operation(
-        "post", "/schedules/{name}/fire", "fireSchedule", "schedules",
-        "Submit a schedule's job now", Submitted,
-        body=FireNow, body_required=False, problems=(*_BODY, 403, 404, 409, 503),
-    ),
-    Operation(
-        "post", "/schedules/{name}/backfill", "backfillSchedule", "schedules",
-        "Submit the jobs of up to 10,000 occurrences that have passed", Submitted,
-        body=Backfill, problems=(*_BODY, 403, 404, 409, 422, 503), example=_RANGE,
-    ),
+    *SCHEDULES,
     Operation(
         "post", "/subjects/erase", "eraseSubject", "subjects",
         "Make unreadable, for good, what was encrypted for a subject", Erased,

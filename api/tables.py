@@ -16,7 +16,7 @@ from ..projections.attempts import Attempt
 from ..projections.conservation import reading
 from ..projections.conservation.reading import PartitionAudit
 from ..projections.dead_letters import DeadLetterFilter, DeadLetterPage
-from ..projections.flows import Edge, FlowCounts, FlowJobState
+from ..projections.flows import FlowCounts, FlowEdge, FlowNode
 from ..projections.holds import Hold
 from ..projections.listing import JobFilter
 from ..projections.proof import seals
@@ -111,14 +111,14 @@ class Tables:
 
     async def flow_jobs(
         self, flow: str, cursor: str | None, limit: int
-    ) -> tuple[list[FlowJobState], str | None]:
+    ) -> tuple[list[FlowNode], str | None]:
         """A page of the jobs of a flow. Raises InvalidCursor."""
         with _told():
             return await flows.flow_jobs(self._pool, flow, cursor, limit)
 
     async def flow_edges(
         self, flow: str, cursor: str | None, limit: int
-    ) -> tuple[list[Edge], str | None]:
+    ) -> tuple[list[FlowEdge], str | None]:
         """A page of the edges of a flow. Raises InvalidCursor."""
         with _told():
             return await flows.flow_edges(self._pool, flow, cursor, limit)

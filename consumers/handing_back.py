@@ -15,7 +15,8 @@ import structlog
 
 from ..core.errors import Unavailable
 from ..core.events import JobReleased, body_of
-from ..core.queue import Finish, LeaseRenewer
+from ..core.queue import Finish
+from ..core.renewing import LeaseRenewer
 from .attempts import Attempt
 from .leases import snapshot
 

@@ -11,8 +11,9 @@ import structlog
 from ..core.config import Settings
 from ..core.connection import connect_sync
 from ..core.keys import Keys
-from ..core.queue import Finish, LeaseRenewer
+from ..core.queue import Finish
 from ..core.ready import RECYCLED, STALLED
+from ..core.renewing import LeaseRenewer
 from ..core.workers import Report, report_from_thread
 from .attempts import Attempt
 from .handing_back import hand_back, stack_of

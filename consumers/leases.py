@@ -13,7 +13,8 @@ from typing import Any
 import structlog
 
 from ..core.errors import MillstreamError, Unavailable
-from ..core.queue import MAX_BATCH, LeaseRenewer
+from ..core.queue import MAX_BATCH
+from ..core.renewing import LeaseRenewer
 from .attempts import Attempt
 from .slots import Slots
 

@@ -13,7 +13,8 @@ from ..core.errors import MillstreamError, Unavailable
 from ..core.events import WorkerStarted, WorkerStopped
 from ..core.joining import Joiner
 from ..core.keys import Keys
-from ..core.queue import Directory, Finish, LeaseRenewer
+from ..core.queue import Directory, Finish
+from ..core.renewing import LeaseRenewer
 from ..core.schedule_index import Schedules
 from ..core.schedules import Schedule
 from ..core.workers import Workers

@@ -27,8 +27,8 @@ class FlowCounts(Struct, frozen=True):
     by_state: dict[str, int]
 
 
-class FlowJobState(Struct, frozen=True):
-    """A job of a flow, and its state."""
+class FlowNode(Struct, frozen=True, gc=False):
+    """A job of a flow in its graph."""
 
     id: str
     type: str
@@ -36,11 +36,11 @@ class FlowJobState(Struct, frozen=True):
     state: JobState
 
 
-class Edge(Struct, frozen=True):
-    """Who waits, or waited, for whom."""
+class FlowEdge(Struct, frozen=True, gc=False):
+    """`dependent` waits, or waited, for `parent`."""
 
-    dependent: str
     parent: str
+    dependent: str
 
 
 async def get_flow(pool: asyncpg.Pool, flow: str) -> FlowCounts | None:
@@ -61,12 +61,12 @@ async def list_flows(
 
 async def flow_jobs(
     pool: asyncpg.Pool, flow: str, cursor: str | None, limit: int
-) -> tuple[list[FlowJobState], str | None]:
+) -> tuple[list[FlowNode], str | None]:
     """A page of the jobs of a flow by id, and where the next begins."""
     (after,) = _read(cursor, 1) if cursor else (NO_ID,)
     rows = await _fetch(pool, "flow_jobs", flow, after, limit + 1)
     found = [
-        FlowJobState(str(row["id"]), row["type"], row["queue"], JobState(row["state"]))
+        FlowNode(str(row["id"]), row["type"], row["queue"], JobState(row["state"]))
         for row in rows[:limit]
     ]
     return found, _cursor(found[-1].id) if len(rows) > limit else None
@@ -74,11 +74,11 @@ async def flow_jobs(
 
 async def flow_edges(
     pool: asyncpg.Pool, flow: str, cursor: str | None, limit: int
-) -> tuple[list[Edge], str | None]:
+) -> tuple[list[FlowEdge], str | None]:
     """A page of the edges of a flow, and where the next begins."""
     after = _read(cursor, 2) if cursor else (NO_ID, NO_ID)
     rows = await _fetch(pool, "flow_edges", flow, *after, limit + 1)
-    found = [Edge(str(row["dependent"]), str(row["parent"])) for row in rows[:limit]]
+    found = [FlowEdge(str(row["parent"]), str(row["dependent"])) for row in rows[:limit]]
     if len(rows) <= limit:
         return found, None
     return found, _cursor(found[-1].dependent, found[-1].parent)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from ..core.codec import Data
 from ..core.events import Record
 from ..core.jobs import TERMINAL, Job
-from .fold import Effect
+from .effect import Effect
 
 SNAPSHOT_EVENTS = 1000
 SNAPSHOT_MS = 60_000

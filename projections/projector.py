@@ -17,7 +17,8 @@ from ..core.errors import LogGap, MillstreamError
 from ..core.events import Record
 from ..core.log import LogReader, check_contiguous
 from ..core.queue import Directory
-from .fold import Effect, fold, needed
+from .effect import Effect
+from .fold import fold, needed
 from .lane import Lane
 from .past import Past
 from .roster import EpochChanged, Roster

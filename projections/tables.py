@@ -9,8 +9,8 @@ import asyncpg
 from ..core.errors import MillstreamError
 from ..core.jobs import Job, JobState
 from .connection import connect_once, translated
+from .effect import MINUTE_FIELDS, Effect, Parked
 from .flow_changes import FlowChange, Link
-from .fold import MINUTE_FIELDS, Effect, Parked
 from .noting import Noted
 from .partitions import Partitions, event_day, job_day, jobs_table
 from .rows import (

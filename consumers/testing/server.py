@@ -17,7 +17,8 @@ from ...core.embedded import Valkey
 from ...core.events import Record
 from ...core.keys import Keys
 from ...core.log import START, LogReader
-from ...core.queue import Directory, LeaseRenewer, PartitionQueue
+from ...core.queue import Directory, PartitionQueue
+from ...core.renewing import LeaseRenewer
 from ...core.schedule_index import Schedules
 from ...core.submitting import NewJob, Receipt
 from .moving import Mover

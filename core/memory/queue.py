@@ -27,7 +27,8 @@ from ..keys import Keys
 from ..linking import Awaits, Ended, Extended, Joined, Outcome, Overdue, Watched
 from ..operating import Mode, Purged, Standing
 from ..progressing import Heard, Told
-from ..queue import MAX_BATCH, Claim, Finish, LeaseRenewer, PartitionQueue, Redrive
+from ..queue import MAX_BATCH, Claim, Finish, PartitionQueue, Redrive
+from ..renewing import LeaseRenewer
 from ..stepping import Checkpoint, Kept
 from ..submitting import NewJob, Receipt
 from .clock import Clock

@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 from ...core.jobs import TERMINAL, Job
+from ..effect import Effect, Failures, Group, Parked, joined
 from ..flow_changes import FlowChange, Link, merged
-from ..fold import Effect, Failures, Group, Parked, joined
 
 K = TypeVar("K")
 

@@ -12,7 +12,8 @@ from ...core.errors import MillstreamError
 from ...core.events import Command, Record
 from ...core.export import MANIFEST, ExportDamaged, Gap, load, read_export
 from ...core.log import START
-from ..fold import Effect, fold, is_job_id, needed
+from ..effect import Effect
+from ..fold import fold, is_job_id, needed
 from ..lane import Lane
 from ..past import Past
 from ..tables import Step, Tables

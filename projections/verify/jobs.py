@@ -7,7 +7,8 @@ from typing import Any
 from ...core.audits.history import History
 from ...core.events import Record
 from ...core.jobs import Job
-from ..fold import MINUTE_FIELDS, Effect, fold
+from ..effect import MINUTE_FIELDS, Effect
+from ..fold import fold
 from ..rows import read_job, read_record
 from ..statements import statement
 from .letters import Letters

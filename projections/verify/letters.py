@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 
-from ..fold import Failures, Group
+from ..effect import Failures, Group
 from .report import Run
 
 

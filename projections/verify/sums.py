@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..fold import MINUTE_FIELDS
+from ..effect import MINUTE_FIELDS
 from ..statements import statement
 from .jobs import JobPass
 from .report import Run

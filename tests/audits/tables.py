@@ -12,9 +12,14 @@ from millstream.core.audits.report import Report
 from millstream.core.events import Record
 from millstream.core.jobs import Job, JobState
 from millstream.projections.connection import connect_once
+from millstream.projections.effect import MINUTE_FIELDS, Group
 from millstream.projections.flow_changes import FlowChange, Link
-from millstream.projections.fold import MINUTE_FIELDS, Group, fold
+from millstream.projections.fold import fold
 from millstream.projections.rows import read_job, read_record
+
+MINUTE = ("minute", "queue", "type")
+GROUP = ("queue", "type", "reason", "fingerprint")
+"""Keys of the tables by minute, and of those of dead letters."""
 
 
 @dataclass
@@ -54,53 +59,72 @@ async def _read(connection: Any, partitions: list[str]) -> Stored:
         query = f"SELECT * FROM {table} WHERE {column} = ANY ($1::text[]) {order}"
         return await connection.fetch(query, partitions)
 
-    def sums(found: list[Any], *key: str) -> dict[Any, int]:
-        return {tuple(row[name] for name in key): row["count"] for row in found if row["count"]}
-
-    minute = ("minute", "queue", "type")
-    group = ("queue", "type", "reason", "fingerprint")
     letters = await rows("dead_letters")
     events = await rows("job_events", "partition", "ORDER BY partition, epoch, seq")
+    snapshots = await rows("queue_snapshots", "partition", "ORDER BY partition, seq")
     return Stored(
         archive=[read_record(row) for row in events],
         jobs={str(row["id"]): read_job(row) for row in await rows("jobs")},
-        counts=sums(await rows("job_counts"), "queue", "type", "state"),
-        minutes={
-            tuple(row[name] for name in minute): [row[name] for name in MINUTE_FIELDS]
-            for row in await rows("job_minutes")
-        },
-        durations=sums(await rows("job_minute_durations"), *minute, "kind", "bucket"),
-        totals=sums(await rows("job_durations"), "queue", "type", "kind", "bucket"),
-        checkpoints={
-            row["partition"]: (row["epoch"], row["seq"], row["halted"])
-            for row in await rows("checkpoints", "partition")
-        },
-        parked=[
-            (row["partition"], row["epoch"], row["seq"], row["reason"])
-            for row in await rows("parked_events", "partition")
-        ],
-        letters={
-            tuple(row[name] for name in group): (
-                row["label"],
-                row["first_at"],
-                row["last_at"],
-                str(row["sample"]),
-            )
-            for row in letters
-        },
-        letter_counts=sums(letters, *group),
-        links={
-            Link(str(row["dependent"]), str(row["parent"]), row["flow"] and str(row["flow"]))
-            for row in await connection.fetch("SELECT * FROM job_links")
-        },
-        flows={
-            str(row["id"]): list(row)[1:] for row in await connection.fetch("SELECT * FROM flows")
-        },
-        snapshots={
-            (row["partition"], row["seq"]): {n: row[n] for n in ("time", *JobState)}
-            for row in await rows("queue_snapshots", "partition", "ORDER BY partition, seq")
-        },
+        counts=_sums(await rows("job_counts"), "queue", "type", "state"),
+        minutes=_minutes(await rows("job_minutes")),
+        durations=_sums(await rows("job_minute_durations"), *MINUTE, "kind", "bucket"),
+        totals=_sums(await rows("job_durations"), "queue", "type", "kind", "bucket"),
+        checkpoints=_checkpoints(await rows("checkpoints", "partition")),
+        parked=_parked(await rows("parked_events", "partition")),
+        letters=_letters(letters),
+        letter_counts=_sums(letters, *GROUP),
+        links=_links(await connection.fetch("SELECT * FROM job_links")),
+        flows=_flows(await connection.fetch("SELECT * FROM flows")),
+        snapshots=_snapshots(snapshots),
     )
+
+
+def _sums(rows: list[Any], *key: str) -> dict[Any, int]:
+    return {tuple(row[name] for name in key): row["count"] for row in rows if row["count"]}
+
+
+def _minutes(rows: list[Any]) -> dict[Any, list[int]]:
+    return {
+        tuple(row[name] for name in MINUTE): [row[name] for name in MINUTE_FIELDS] for row in rows
+    }
+
+
+def _checkpoints(rows: list[Any]) -> dict[str, tuple[int, int, str | None]]:
+    return {row["partition"]: (row["epoch"], row["seq"], row["halted"]) for row in rows}
+
+
+def _parked(rows: list[Any]) -> list[tuple[str, int, int, str]]:
+    return [(row["partition"], row["epoch"], row["seq"], row["reason"]) for row in rows]
+
+
+def _letters(rows: list[Any]) -> dict[Any, tuple[str, int, int, str]]:
+    return {
+        tuple(row[name] for name in GROUP): (
+            row["label"],
+            row["first_at"],
+            row["last_at"],
+            str(row["sample"]),
+        )
+        for row in rows
+    }
+
+
+def _links(rows: list[Any]) -> set[Link]:
+    return {
+        Link(str(row["dependent"]), str(row["parent"]), row["flow"] and str(row["flow"]))
+        for row in rows
+    }
+
+
+def _flows(rows: list[Any]) -> dict[str, list[int]]:
+    return {str(row["id"]): list(row)[1:] for row in rows}
+
+
+def _snapshots(rows: list[Any]) -> dict[tuple[str, int], dict[str, int]]:
+    return {
+        (row["partition"], row["seq"]): {name: row[name] for name in ("time", *JobState)}
+        for row in rows
+    }
 
 
 def audit_archive(report: Report, archive: Sequence[Record], log: Sequence[Record]) -> None:

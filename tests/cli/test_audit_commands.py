@@ -20,9 +20,9 @@ from millstream.core.embedded import Postgres, Valkey
 from millstream.core.embedded.ports import free_port
 from millstream.core.export import FileEntry, load, read_export
 
+from .commands import HANDLERS, Commands, on_terminal
 from .pages import run_script, scripts
 from .roles import running
-from .test_client_commands import HANDLERS, Commands, on_terminal
 from .test_operating_commands import said, until
 
 FAR = "2999-01-01T00:00:00Z"

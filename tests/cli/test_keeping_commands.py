@@ -13,9 +13,9 @@ from millstream.core.config import Settings
 from millstream.core.embedded import Postgres, Valkey
 from millstream.core.embedded.ports import free_port
 
+from .commands import HANDLERS, Commands
 from .pages import run_script, scripts
 from .roles import running
-from .test_client_commands import HANDLERS, Commands
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +93,37 @@ def test_the_secret_is_changed_by_a_command(millstream: Commands) -> None:
     assert "abc" not in refused.stderr
     shown = json.loads(millstream("jobs", "show", job).stdout)
     assert (shown["payload"], shown["erased"]) == ({}, False)
+
+
+@pytest.mark.parametrize("command", ["verify", "rebuild", "restore", "proof-heads"])
+def test_no_database_is_exit_code_four_everywhere(millstream: Commands, command: str) -> None:
+    nowhere = f"postgresql://postgres@127.0.0.1:{free_port()}/none"
+    done = millstream(command, MILLSTREAM_POSTGRES_DSN=nowhere)
+    assert done.returncode == 4, done.stderr
+    assert "PostgreSQL cannot do this now" in done.stderr
+    assert "--data" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--accept", "--abandon"], "expected one of --accept, --abandon and --drop-old"),
+        (["--projection", "nobody-made-it"], "--projection: expected one of those in --app (none"),
+    ],
+)
+def test_a_rebuild_that_is_refused_is_not_one_that_differs(
+    millstream: Commands, args: list[str], said: str
+) -> None:
+    done = millstream("rebuild", *args)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_a_report_that_cannot_be_written_is_told_before_anything_is_restored(
+    millstream: Commands, tmp_path: Path
+) -> None:
+    report = tmp_path / "nowhere" / "report.json"
+    done = millstream("restore", "--report", str(report))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"millstream: {report}: No such file or directory\n"

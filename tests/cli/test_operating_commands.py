@@ -20,9 +20,9 @@ from millstream.core.embedded import Postgres, Valkey
 from millstream.core.embedded.ports import free_port
 from millstream.core.ids import new_id
 
+from .commands import HANDLERS, Commands, on_terminal
 from .pages import DOCS, run_script, scripts
 from .roles import running
-from .test_client_commands import HANDLERS, Commands, on_terminal
 
 PAGE = (DOCS / "operating.md").read_text()
 

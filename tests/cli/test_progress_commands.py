@@ -12,9 +12,9 @@ from millstream.core import config
 from millstream.core.config import Settings
 from millstream.core.embedded.ports import free_port
 
+from .commands import Commands, on_terminal
 from .pages import run_script, scripts
 from .roles import running
-from .test_client_commands import Commands, on_terminal
 from .test_operating_commands import until
 
 APP = """

@@ -9,7 +9,7 @@ import pytest
 
 from tests.api.conftest import until
 
-from .test_client_commands import Commands, millstream, on_terminal
+from .commands import Commands, millstream, on_terminal
 
 __all__ = ["millstream"]  # the fixture: real roles
 

@@ -34,8 +34,14 @@ def workers(bench: Bench, tmp_path: Path) -> Iterator[Workers]:
     workers.end()
 
 
+@pytest.fixture(autouse=True)
+def only_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a test, however slow it is, decides how often a worker has looked."""
+    monkeypatch.setattr(module, "LOOK_EVERY", 3600.0)
+
+
 @pytest.fixture
-def often(monkeypatch: pytest.MonkeyPatch) -> None:
+def often(only_when_told: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOOK_EVERY", 0.1)
 
 

@@ -34,7 +34,8 @@ from millstream.core.errors import (
 from millstream.core.events import JobSubmitted
 from millstream.core.ids import new_id
 from millstream.core.keys import Keys
-from millstream.core.queue import LeaseRenewer, PartitionQueue, new_job
+from millstream.core.queue import PartitionQueue, new_job
+from millstream.core.renewing import LeaseRenewer
 from millstream.core.scripts import script
 from tests.invariants import check
 

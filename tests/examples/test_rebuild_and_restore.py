@@ -19,31 +19,16 @@ from millstream.core.codec import wrap
 from millstream.core.config import Settings
 from millstream.core.ids import new_ids
 from millstream.core.queue import new_job
-from millstream.projections import queries
 from tests.cli.pages import DOCS, run_script, scripts
 from tests.projections.stage import (
     Log,
     all_records,
-    open_log,
     projecting,
     require_fold,
     until,
     until_seq,
     work,
 )
-
-
-@pytest.fixture
-async def log(settings: Settings) -> Any:
-    async with open_log(settings) as log:
-        yield log
-
-
-@pytest.fixture
-async def pool(settings: Settings) -> Any:
-    pool = await queries.connect(settings)
-    yield pool
-    await pool.close()
 
 
 def environ(settings: Settings) -> dict[str, str]:

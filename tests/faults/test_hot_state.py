@@ -16,8 +16,8 @@ from millstream.core.progressing import new_told
 from millstream.core.queue import Directory, Finish, new_job
 from millstream.core.schedule_index import Schedules
 from millstream.core.subjects import SubjectKeys, Wrapped
-from millstream.projections import linker, queries, subject_keys
-from tests.projections.stage import Log, open_log, projecting
+from millstream.projections import linker, subject_keys
+from tests.projections.stage import Log, projecting
 
 from .lost import BY, archived, bring_back, copy, in_every_state, restored, submit, succeed
 
@@ -47,20 +47,6 @@ NOT_AGAIN = {
 """Those that it does not, and why."""
 
 Kinds = dict[str, dict[str, Any]]
-
-
-@pytest.fixture
-async def log(settings: Settings) -> Any:
-    async with open_log(settings) as log:
-        await log.redis.sadd(log.keys.queues, log.partition)
-        yield log
-
-
-@pytest.fixture
-async def pool(settings: Settings) -> Any:
-    pool = await queries.connect(settings)
-    yield pool
-    await pool.close()
 
 
 async def read_all(redis: Any, base: str) -> Kinds:

@@ -46,19 +46,6 @@ from tests.projections.test_retention import MONTH, Past30, at_day
 BY = Command("ada", "a new disk")
 
 
-@pytest.fixture
-async def log(settings: Settings) -> Any:
-    async with open_log(settings) as log:
-        yield log
-
-
-@pytest.fixture
-async def pool(settings: Settings) -> Any:
-    pool = await queries.connect(settings)
-    yield pool
-    await pool.close()
-
-
 async def cut_off(log: Log, seq: int) -> None:
     """Trim the log as a projector with a short margin does."""
     records = await all_records(log)

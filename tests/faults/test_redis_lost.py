@@ -16,11 +16,11 @@ from millstream.core.ids import new_ids
 from millstream.core.log import LogReader
 from millstream.core.queue import new_job
 from millstream.core.subjects import SubjectKeys, Wrapped
-from millstream.projections import queries, subject_keys
+from millstream.projections import subject_keys
 from millstream.projections.partitions import DAY_MS
 from millstream.projections.retention import Policy, drop_expired
 from tests.invariants import check
-from tests.projections.stage import Log, open_log, projecting, until
+from tests.projections.stage import Log, projecting, until
 
 from .lost import (
     archived,
@@ -35,20 +35,6 @@ from .lost import (
     submit,
     succeed,
 )
-
-
-@pytest.fixture
-async def log(settings: Settings) -> Any:
-    async with open_log(settings) as log:
-        await log.redis.sadd(log.keys.queues, log.partition)
-        yield log
-
-
-@pytest.fixture
-async def pool(settings: Settings) -> Any:
-    pool = await queries.connect(settings)
-    yield pool
-    await pool.close()
 
 
 async def test_after_flushall_the_queue_is_what_it_was(

@@ -9,7 +9,9 @@ from typing import Any
 from millstream.core.hot import _HEADER, STATES
 from millstream.core.jobs import JobState
 from millstream.core.memory import MemoryPartition
-from millstream.core.memory.links import Notice
+from millstream.core.memory.gates import Gates
+from millstream.core.memory.jobs import Live
+from millstream.core.memory.links import Links, Notice
 
 NO_ENTRY = ""
 DEPENDENT = 6
@@ -85,27 +87,8 @@ def of_plan(fields: Mapping[str, bytes]) -> dict[str, Any]:
 
 def of_memory(rooms: MemoryPartition) -> State:
     """The picture the memory gives."""
-    gates = rooms.gates.gates.values()
     return State(
-        jobs={
-            job.id: Hot(
-                job.state,
-                job.priority,
-                job.cancel,
-                job.redriven,
-                job.locked,
-                bool(job.steps),
-                job.crashes,
-                job.tries,
-                job.version,
-                job.fence,
-                job.expires is not None,
-                job.awaited,
-                held(job.hold) if job.depends else None,
-                job.body,
-            )
-            for job in rooms.jobs.live.values()
-        },
+        jobs={job.id: _hot(job) for job in rooms.jobs.live.values()},
         lanes={
             priority: [(entry.job, entry.owner) for entry in lane.entries]
             for priority, lane in rooms.lanes.in_order()
@@ -115,27 +98,61 @@ def of_memory(rooms: MemoryPartition) -> State:
         seq=rooms.log.seq,
         archived=rooms.archived,
         mode=rooms.mode,
-        limits=dict(rooms.gates.limits),
-        holders={gate.name: set(gate.holders) for gate in gates if gate.holders},
-        waiting={gate.name: gate.queue() for gate in gates if gate.waiting},
-        blocked={job: gate.name for gate in gates for job in gate.waiting},
-        timers=rooms.gates.next(),
+        **_at_gates(rooms.gates),
         locks={
             digest: (held.id, held.seq, held.until is not None)
             for digest, held in rooms.locks.in_force(rooms.now).items()
         },
         steps={job.id: dict(job.steps) for job in rooms.jobs.live.values() if job.steps},
         plans={name: of_plan(fields) for name, fields in rooms.schedules.items()},
-        parents={job: set(members) for job, members in rooms.links.parents.items()},
-        awaited={job: set(members) for job, members in rooms.links.awaited.items()},
-        early={
-            job: (dict(kept.ended), kept.until is not None)
-            for job, kept in rooms.links.in_time(rooms.now).items()
-        },
-        unsure={job: at == 0 for job, at in rooms.links.seen.items()},
-        told=told_of(rooms.links.outbox),
-        given={one.entry for one in rooms.links.outbox if one.given is not None},
+        **_of_families(rooms.links, rooms.now),
     )
+
+
+def _hot(job: Live) -> Hot:
+    return Hot(
+        job.state,
+        job.priority,
+        job.cancel,
+        job.redriven,
+        job.locked,
+        bool(job.steps),
+        job.crashes,
+        job.tries,
+        job.version,
+        job.fence,
+        job.expires is not None,
+        job.awaited,
+        held(job.hold) if job.depends else None,
+        job.body,
+    )
+
+
+def _at_gates(gates: Gates) -> dict[str, Any]:
+    """Who waits at limits, and who holds room there."""
+    each = gates.gates.values()
+    return {
+        "limits": dict(gates.limits),
+        "holders": {gate.name: set(gate.holders) for gate in each if gate.holders},
+        "waiting": {gate.name: gate.queue() for gate in each if gate.waiting},
+        "blocked": {job: gate.name for gate in each for job in gate.waiting},
+        "timers": gates.next(),
+    }
+
+
+def _of_families(links: Links, now: int) -> dict[str, Any]:
+    """Who waits for whom, and what is to be told to whom."""
+    return {
+        "parents": {job: set(members) for job, members in links.parents.items()},
+        "awaited": {job: set(members) for job, members in links.awaited.items()},
+        "early": {
+            job: (dict(kept.ended), kept.until is not None)
+            for job, kept in links.in_time(now).items()
+        },
+        "unsure": {job: at == 0 for job, at in links.seen.items()},
+        "told": told_of(links.outbox),
+        "given": {one.entry for one in links.outbox if one.given is not None},
+    }
 
 
 def held(text: str) -> str:

@@ -11,7 +11,8 @@ from millstream.core.events import Record
 from millstream.core.keys import GROUP, JOINERS, Keys
 from millstream.core.log import read_entry
 from millstream.core.memory.links import Notice
-from millstream.core.queue import LeaseRenewer, PartitionQueue
+from millstream.core.queue import PartitionQueue
+from millstream.core.renewing import LeaseRenewer
 
 from .edges import look_at_links, times_held
 from .state import Hot, State, of_hot, of_plan

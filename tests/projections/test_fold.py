@@ -9,7 +9,8 @@ from millstream.core import events as ev
 from millstream.core.codec import wrap
 from millstream.core.jobs import JobState
 from millstream.core.jobs import fold as fold_job
-from millstream.projections.fold import Effect, fold, needed
+from millstream.projections.effect import Effect
+from millstream.projections.fold import fold, needed
 from millstream.projections.histogram import bucket_of
 from tests.projections.stage import life
 from tests.strategies import START_MS, Pair, job_id, logs

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import signal
-import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
 import msgspec
 import pytest
 
-from millstream.core import config
 from millstream.core import events as ev
 from millstream.core.config import Settings
 from millstream.core.errors import LogGap
-from millstream.projections.rebuild.course import Busy, Course, Differs, Step, take_lock
+from millstream.projections.rebuild.course import Course, Differs
 from millstream.projections.rebuild.shadow import KEPT, TABLES, OldKept
 from millstream.projections.rebuild.shard import hands, stage
 from millstream.projections.rebuild.source import Share
@@ -35,20 +30,7 @@ from tests.projections.stage import (
 )
 from tests.projections.test_tables import SUBMITTED, Store
 
-
-async def rebuild(settings: Settings, *, processes: int = 1, accept: bool = False) -> list[Step]:
-    steps: list[Step] = []
-    await Course(settings, steps.append, processes=processes, accept=accept).run()
-    return steps
-
-
-async def projected(settings: Settings, log: Log, pool: Any, jobs: int = 300) -> list[ev.Record]:
-    """A log of jobs in all states, and its tables."""
-    await work(log, jobs)
-    records = await all_records(log)
-    async with projecting(settings):
-        await until_seq(pool, len(records))
-    return records
+from .rebuilding import projected, rebuild
 
 
 @pytest.mark.parametrize("processes", [1, 3])
@@ -202,46 +184,6 @@ async def test_the_old_tables_are_kept_until_dropped(
     await rebuild(settings)
 
 
-async def test_two_rebuilds_do_not_run_at_once(settings: Settings, log: Log, pool: Any) -> None:
-    async with hands(settings.postgres_dsn) as found:
-        await take_lock(found.keeper, found.shadow)
-        with pytest.raises(Busy):
-            await rebuild(settings)
-    await rebuild(settings)
-
-
-async def test_goes_on_with_the_stride_it_was_in(settings: Settings, log: Log, pool: Any) -> None:
-    records = await projected(settings, log, pool)
-    async with hands(settings.postgres_dsn) as found:
-        await found.shadow.create(found.reader, 1)
-        await stage(found.writer)
-        strides = found.strides("default", Share())
-        await strides.open()
-        await strides.run(350, stride=100)
-        assert strides.seq == 350
-        again = found.strides("default", Share())
-        await again.open()
-        assert again.seq == 350
-    steps = await rebuild(settings, processes=2)
-    assert (steps[0].resumed, steps[0].events, steps[0].total) == (True, 350, len(records))
-    assert steps[-1].comparison is not None
-    assert steps[-1].comparison.different == 0
-    await require_fold(settings.postgres_dsn, records)
-
-
-async def test_an_unfinished_rebuild_can_be_given_up(
-    settings: Settings, log: Log, pool: Any
-) -> None:
-    records = await projected(settings, log, pool, 60)
-    await pool.execute("UPDATE jobs SET worker = 'who'")
-    with pytest.raises(Differs):
-        await rebuild(settings)
-    assert await drop(settings, old=False) == "dropped the unfinished rebuild"
-    assert await drop(settings, old=False) == "there is no unfinished rebuild"
-    await rebuild(settings, accept=True)
-    await require_fold(settings.postgres_dsn, records)
-
-
 async def test_an_archive_with_a_gap_is_not_rebuilt_from(
     settings: Settings, log: Log, pool: Any
 ) -> None:
@@ -300,58 +242,6 @@ async def test_an_event_that_no_column_takes_is_found_and_parked(
     assert parked[0]["seq"] == 21
     assert {row["job"].decode() for row in parked} == {records[20].job}
     assert await pool.fetchval("SELECT count(*) FROM millstream_shadow.jobs") == 59
-
-
-KILLED_AT = ["fold", "index", "catch_up", "compare", "swap"]
-
-
-@pytest.mark.parametrize("phase", KILLED_AT)
-async def test_killed_it_goes_on(settings: Settings, log: Log, pool: Any, phase: str) -> None:
-    records = await projected(settings, log, pool)
-    async with _held_up(pool, phase):
-        process = await _start(settings)
-        assert process.stdout is not None
-        async for line in process.stdout:
-            if msgspec.json.decode(line)["phase"] == phase:
-                break
-        process.send_signal(signal.SIGKILL)
-        await process.wait()
-    assert await pool.fetchval("SELECT count(*) FROM jobs") == 300, "the old tables serve"
-    await until(lambda: _nobody_rebuilds(pool))
-    process = await _start(settings)
-    output, _ = await process.communicate()
-    assert process.returncode == 0
-    lines = [msgspec.json.decode(line) for line in output.splitlines()]
-    assert lines[0]["resumed"]
-    assert lines[-1]["phase"] == "done"
-    assert lines[-1]["comparison"]["different"] == 0
-    await require_fold(settings.postgres_dsn, records)
-
-
-@contextlib.asynccontextmanager
-async def _held_up(pool: Any, phase: str) -> AsyncGenerator[None]:
-    """Meanwhile a swap waits with its lock on the checkpoints asked for."""
-    if phase != "swap":
-        yield
-        return
-    async with pool.acquire() as holder, holder.transaction():
-        await holder.execute("LOCK TABLE checkpoints IN EXCLUSIVE MODE")
-        yield
-
-
-async def _nobody_rebuilds(pool: Any) -> bool:
-    sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'millstream rebuild'" \
-          " AND datname = current_database()"  # fmt: skip
-    return await pool.fetchval(sql) == 0
-
-
-async def _start(settings: Settings) -> asyncio.subprocess.Process:
-    environ = {key: value for key, value in os.environ.items() if "MILLSTREAM" not in key}
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "millstream.cli", "rebuild"),
-        env=environ | config.as_environ(settings),
-        stdout=asyncio.subprocess.PIPE,
-    )
 
 
 async def test_the_shadow_is_no_place_others_look_at(

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from millstream.core.events import Record
 from millstream.core.jobs import Job
+from millstream.projections.effect import Effect, Failures, joined
 from millstream.projections.flow_changes import FlowChange, Link, merged
-from millstream.projections.fold import Effect, Failures, fold, joined, needed
+from millstream.projections.fold import fold, needed
 from millstream.projections.rebuild import source
 from millstream.projections.rebuild.compare import compare
 from millstream.projections.rebuild.held import Held

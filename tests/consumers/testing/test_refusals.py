@@ -12,16 +12,10 @@ import pytest
 
 from millstream.consumers import Context, HandlerError, Registry, Snooze
 from millstream.consumers.errors import AppError
-from millstream.consumers.testing import (
-    Leftover,
-    NeverQuiet,
-    Sandbox,
-    SandboxError,
-    StillRunning,
-)
+from millstream.consumers.testing import Leftover, NeverQuiet, Sandbox, SandboxError, StillRunning
 
 from .conftest import Box
-from .test_sandbox import greeting
+from .greetings import greeting
 
 
 async def test_a_type_nobody_knows(sandbox: Box, registry: Registry) -> None:

@@ -13,7 +13,7 @@ from millstream.consumers.testing import Sandbox, SandboxError
 from millstream.core.embedded.process import is_alive
 from millstream.core.errors import Unavailable
 
-from .test_sandbox import greeting
+from .greetings import greeting
 
 
 async def test_a_server_of_its_own(registry: Registry) -> None:

@@ -19,7 +19,7 @@ from millstream.core.memory import (
     MemoryRenewer,
     MemorySchedules,
 )
-from millstream.core.queue import LeaseRenewer
+from millstream.core.renewing import LeaseRenewer
 from millstream.core.schedule_index import Schedules
 
 from .mill import Mill

@@ -12,14 +12,8 @@ from millstream.core.connection import connect, connect_sync
 from millstream.core.hot import HotJob, Lease
 from millstream.core.ids import new_ids
 from millstream.core.keys import Keys
-from millstream.core.queue import (
-    Directory,
-    Finish,
-    LeaseRenewer,
-    PartitionQueue,
-    Redrive,
-    Verdict,
-)
+from millstream.core.queue import Directory, Finish, PartitionQueue, Redrive, Verdict
+from millstream.core.renewing import LeaseRenewer
 from millstream.core.schedule_index import Schedules
 from millstream.core.submitting import NewJob, Receipt, Stand, new_job
 from tests.invariants import Report, check, read_log

@@ -14,7 +14,8 @@ from millstream.core.events import JobCheckpointed
 from millstream.core.hot import Lease
 from millstream.core.ids import new_id
 from millstream.core.jobs import JobState
-from millstream.core.queue import LeaseRenewer, Verdict
+from millstream.core.queue import Verdict
+from millstream.core.renewing import LeaseRenewer
 from millstream.core.stepping import MAX_STEPS, Checkpoint, Kept, new_checkpoint
 from millstream.core.submitting import NewJob, new_job
 

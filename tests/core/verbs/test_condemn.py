@@ -17,7 +17,8 @@ from millstream.core.ids import new_ids
 from millstream.core.keys import Keys
 from millstream.core.log import LogReader
 from millstream.core.progressing import new_told
-from millstream.core.queue import Directory, Finish, LeaseRenewer, Redrive, new_job
+from millstream.core.queue import Directory, Finish, Redrive, new_job
+from millstream.core.renewing import LeaseRenewer
 from millstream.core.restoring import PartitionRestore
 from millstream.core.reviving.jobs import revive
 from millstream.core.stepping import new_checkpoint

@@ -7,8 +7,8 @@ from millstream.core.ids import new_id
 from millstream.core.jobs import JobState
 from millstream.core.submitting import NewJob, Policy, new_job
 
+from .limits import ids, limit, run_all, until
 from .mill import Mill
-from .test_limits import ids, limit, run_all, until
 
 
 async def test_no_two_jobs_wait_for_each_other(mill: Mill) -> None:

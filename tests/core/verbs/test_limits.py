@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
-import anyio
 import msgspec
 import pytest
 from redis.exceptions import ResponseError
 
 from millstream.core import events as ev
-from millstream.core.hot import Lease
 from millstream.core.jobs import JobState
-from millstream.core.limits import QueueLimits, Rate, bounds_of, changed, limits_of
+from millstream.core.limits import limits_of
 
+from .limits import end, ids, limit, run_all, until
 from .mill import ADA, Mill
-
-
-async def limit(mill: Mill, **limits: Any) -> None:
-    """Change limits, in the words of the API."""
-    wanted = msgspec.convert(limits, QueueLimits)
-    await mill.queue.configure(
-        ev.QueueConfigured("ada", "test", changed(wanted)), bounds_of(wanted)
-    )
-
-
-async def end(mill: Mill, leases: list[Lease]) -> None:
-    for lease in leases:
-        assert await mill.finish(lease, "succeeded")
-
-
-def ids(leases: list[Lease]) -> list[str]:
-    return [lease.id for lease in leases]
-
-
-async def run_all(mill: Mill) -> list[str]:
-    """Claim and finish until nothing comes; the ids in the order they ran."""
-    ran: list[str] = []
-    while leases := await mill.claim():
-        ran += ids(leases)
-        await end(mill, leases)
-    return ran
 
 
 async def test_a_job_over_the_limit_of_its_type_waits_and_is_let_in_by_the_end_of_another(
@@ -213,12 +185,6 @@ async def test_a_job_that_expires_while_it_waits_fails_and_passes_its_turn_on(mi
     assert await mill.story(short) == ["submitted", "blocked", "failed"]
 
 
-async def until(mill: Mill, at: int) -> None:
-    """Wait for the server's clock."""
-    while (now := await mill.now()) < at:
-        await anyio.sleep((at - now) / 1000)
-
-
 async def test_the_whole_queue_runs_as_many_as_its_limit(mill: Mill) -> None:
     await limit(mill, concurrency=3)
     await mill.submit(2, priority=0)
@@ -231,63 +197,6 @@ async def test_the_whole_queue_runs_as_many_as_its_limit(mill: Mill) -> None:
     assert await mill.bell() == 1, "somebody is told that there is room"
     assert len(await mill.claim(10, "w2")) == 2
     assert not any(r.type == "job.blocked" for r in await mill.log()), "they wait in their order"
-
-
-async def test_a_rate_spaces_starts_evenly(mill: Mill) -> None:
-    await limit(mill, types={"mail": {"rate": {"limit": 20}}})
-    await mill.submit(5, type="mail")
-    starts = await starts_of(mill, 5)
-    gaps = [b - a for a, b in itertools.pairwise(starts)]
-    assert all(gap >= 49 for gap in gaps), gaps
-
-
-async def starts_of(mill: Mill, count: int) -> list[int]:
-    """Work, as a worker that waits for what each claim says is due next, until `count` ran."""
-    while True:
-        claim = await mill.queue.claim("w1", 100)
-        await end(mill, claim.leases)
-        starts = [r.time for r in await mill.log() if r.type == "job.started"]
-        if len(starts) >= count:
-            return starts
-        if not claim.leases:
-            assert claim.next_due > 0, "a worker must know when to look again"
-            await until(mill, claim.next_due)
-
-
-async def test_a_burst_may_start_at_once(mill: Mill) -> None:
-    await limit(mill, types={"mail": {"rate": {"limit": 1, "per": 60, "burst": 3}}})
-    await mill.submit(5, type="mail")
-    assert len(await mill.claim()) == 3
-    claim = await mill.queue.claim("w1", 10)
-    assert claim.leases == []
-    assert 50_000 < claim.next_due - claim.now <= 60_001
-
-
-async def test_a_rate_of_the_whole_queue_leaves_jobs_in_their_order(mill: Mill) -> None:
-    await limit(mill, rate={"limit": 20})
-    late = await mill.submit(3, priority=5)
-    urgent = await mill.submit(1, priority=0)
-    assert len(await starts_of(mill, 4)) == 4
-    order = [r.job for r in await mill.log() if r.type == "job.started"]
-    assert order == [*urgent, *late]
-    assert (await mill.queue.claim("w1", 10)).next_due == 0, "nothing waits: no timer"
-
-
-async def test_a_rate_per_key_holds_no_other_key_up(mill: Mill) -> None:
-    await limit(mill, types={"mail": {"rate_per_key": {"limit": 1, "per": 60}, "concurrency": 2}})
-    slow = await mill.submit(10, type="mail", rate_key="a")
-    assert ids(await mill.claim()) == slow[:1]
-    fast = await mill.submit(1, type="mail", rate_key="b")
-    assert ids(await mill.claim()) == fast, "those of a wait for their rate, not in b's way"
-
-
-async def test_a_start_that_was_let_in_late_does_not_save_up(mill: Mill) -> None:
-    await limit(mill, types={"mail": {"rate": {"limit": 50}}})
-    await mill.submit(4, type="mail")
-    assert len(await mill.claim()) == 1
-    await mill.claim()
-    await until(mill, await mill.now() + 100)
-    assert len(await mill.claim()) == 1, "time that passed while nobody asked is no burst"
 
 
 async def test_limits_can_be_raised_lowered_and_taken_away(mill: Mill) -> None:
@@ -335,24 +244,6 @@ async def test_a_claim_parks_a_bounded_number(mill: Mill) -> None:
     assert await mill.bell() == 1, "who stops early rings for the next"
 
 
-async def test_aging_lets_an_old_job_of_low_priority_run_before_a_new_urgent_one(
-    mill: Mill,
-) -> None:
-    await limit(mill, aging=0.02)
-    (old,) = await mill.submit(priority=9)
-    (older,) = await mill.submit(priority=3)
-    await until(mill, await mill.now() + 200)
-    urgent = await mill.submit(3, priority=0)
-    assert ids(await mill.claim()) == [older, old, *urgent]
-
-
-async def test_aging_keeps_the_order_of_priorities_among_new_jobs(mill: Mill) -> None:
-    await limit(mill, aging=60)
-    low = await mill.submit(2, priority=5)
-    high = await mill.submit(2, priority=1)
-    assert ids(await mill.claim()) == high + low
-
-
 async def test_a_bound_that_is_none_is_refused(mill: Mill) -> None:
     for field, bound in (("c", "0"), ("c", "many"), ("r", "5"), ("aging", "-1")):
         with pytest.raises(ResponseError, match=f"INVALID bound of {field}"):
@@ -372,8 +263,3 @@ async def test_what_was_configured_is_told(mill: Mill) -> None:
     (record,) = await mill.log()
     assert record.type == "queue.configured"
     assert msgspec.json.decode(record.body)["settings"] == {**said, "rate": said["rate"]}
-
-
-def test_a_high_rate_comes_in_bursts_of_ten_ms() -> None:
-    assert Rate(10_000).bound.startswith("100 100 ")
-    assert Rate(1, 60).bound.startswith("60000000 1 ")

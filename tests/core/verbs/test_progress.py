@@ -9,7 +9,8 @@ from millstream.core.events import JobProgressed
 from millstream.core.hot import Lease
 from millstream.core.jobs import JobState
 from millstream.core.progressing import Heard, Told, new_told
-from millstream.core.queue import LeaseRenewer, Verdict
+from millstream.core.queue import Verdict
+from millstream.core.renewing import LeaseRenewer
 
 from .mill import Mill
 

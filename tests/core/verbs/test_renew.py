@@ -8,7 +8,7 @@ import pytest
 
 from millstream.core.errors import GroupLost, LogLost
 from millstream.core.hot import Lease
-from millstream.core.queue import LeaseRenewer
+from millstream.core.renewing import LeaseRenewer
 
 from .mill import Mill
 
