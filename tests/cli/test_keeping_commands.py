@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from millstream.cli.rebuild import words
 from millstream.core import config
 from millstream.core.config import Settings
 from millstream.core.embedded import Postgres, Valkey
 from millstream.core.embedded.ports import free_port
+from millstream.projections.rebuild.kept import Trusted
 
 from .pages import run_script, scripts
 from .roles import running
@@ -93,3 +95,13 @@ def test_the_secret_is_changed_by_a_command(millstream: Commands) -> None:
     assert "abc" not in refused.stderr
     shown = json.loads(millstream("jobs", "show", job).stdout)
     assert (shown["payload"], shown["erased"]) == ({}, False)
+
+
+def test_a_rebuild_tells_in_words_what_it_took_over() -> None:
+    both = words(Trusted("emails", "2027-01-31T08:01:00.000Z", 912, 2))
+    assert both == (
+        "not made of events, emails: statistics of before 2027-01-31T08:01:00.000Z (912 rows by"
+        " minute, and their part of the sums of all time) are those of the old tables, since their"
+        " events are gone; 2 ended jobs without a row there were taken for dropped"
+    )
+    assert "statistics" not in words(Trusted("emails", None, 0, 2))
