@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..core.config import Settings
     from ..projections.own import Projection
     from ..projections.rebuild.course import Step, Tell
+    from ..projections.rebuild.kept import Trusted
 
 PROCESSES = max(1, (os.cpu_count() or 1) // 2)
 """The other half is for PostgreSQL."""
@@ -81,7 +82,23 @@ def _rebuild(settings: Settings, processes: int, *, accept: bool) -> None:
     from ..projections.rebuild.course import Course
 
     with _telling() as tell, _naming_differences():
-        asyncio.run(Course(settings, tell, processes=processes, accept=accept).run())
+        done = asyncio.run(Course(settings, tell, processes=processes, accept=accept).run())
+    if sys.stdout.isatty():  # elsewhere the last line tells it
+        for one in done.trusted:
+            print(words(one))
+
+
+def words(trusted: Trusted) -> str:
+    """What was taken over of one queue, in a sentence."""
+    told: list[str] = []
+    if trusted.before is not None:
+        told.append(
+            f"statistics of before {trusted.before} ({trusted.rows} rows by minute, and their part"
+            " of the sums of all time) are those of the old tables, since their events are gone"
+        )
+    if trusted.left_out:
+        told.append(f"{trusted.left_out} ended jobs without a row there were taken for dropped")
+    return f"not made of events, {trusted.queue}: {'; '.join(told)}"
 
 
 def _own(name: str, apps: tuple[str, ...]) -> Projection:

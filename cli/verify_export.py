@@ -22,6 +22,11 @@ FOUND = 1
 _SHOWN = 50
 _DAY_MS = 86_400_000
 
+
+class Refused(MillstreamError):
+    """An option that cannot be read."""
+
+
 _file = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -41,16 +46,16 @@ _file = click.Path(dir_okay=False, path_type=Path)
 @click.option("--some", is_flag=True, help="The export holds some events only, as of one job.")
 @click.option(
     "--kept-days",
-    type=click.FloatRange(0),
-    metavar="DAYS",
-    help="Retention keeps events so long: what was sealed later before the export was not dropped.",
+    metavar="DAYS|QUEUE:DAYS,…",
+    help="How long retention keeps what, as in MILLSTREAM_RETENTION: nothing younger was dropped,"
+    " and nothing of queues that have no rule.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The whole verdict as JSON.")
 def command(
     path: Path,
     heads: tuple[Path, ...],
     keys: tuple[Path, ...],
-    kept_days: float | None,
+    kept_days: str | None,
     *,
     some: bool,
     as_json: bool,
@@ -63,7 +68,8 @@ def command(
     was cut off at the end, and heads that are forged, missing or do not follow each other. Which
     event of a segment was altered can be told where a file of heads has their leaves
     (`proof-heads --leaves`). What is missing because retention dropped it, as the manifest says, is
-    told apart; the manifest is not signed, so say with --kept-days how old it must have been.
+    told apart; the manifest is not signed, so say with --kept-days how old it must have been: as in
+    MILLSTREAM_RETENTION, 30 or '*:90,emails:7'.
 
     Exit code 0: all is as it was sealed. 1: it is not, or nothing could be proved. 2: a file cannot
     be read.
@@ -86,7 +92,7 @@ def _verify(
     path: Path,
     heads: tuple[Path, ...],
     keys: tuple[Path, ...],
-    kept_days: float | None,
+    kept_days: str | None,
     *,
     whole: bool,
 ) -> Verdict:
@@ -95,11 +101,13 @@ def _verify(
 
     believed = read_public(list(keys)) if keys else None
     given = (signed for file in heads for signed in read_heads(file))
+    rules = None if kept_days is None else _rules(kept_days)
     spans, before, dropped = expected_of(path)
     old = None
-    if kept_days is not None:
+    if rules is not None:
         now = time.time_ns() // 1_000_000
-        old = min(now, before or now) - round(kept_days * _DAY_MS)
+        begun = min(now, before or now)
+        old = {queue: begun - round(days * _DAY_MS) for queue, days in rules.items()}
     drops = Drops(dropped, old)
     verifier = Verifier(given, believed, whole=whole, spans=spans, before=before, drops=drops)
     for record in read_events(path):
@@ -110,6 +118,23 @@ def _verify(
 def _idle(verdict: Verdict) -> bool:
     """Whether there were events, and the heads say nothing of any of them."""
     return verdict.events > 0 and verdict.proved == 0
+
+
+def _rules(text: str) -> dict[str, float]:
+    """Queue, or `*` for all others, and for how many days it is kept. Raises Refused."""
+    from ..core.config_values import Unfit, kept
+
+    found: dict[str, float] = {}
+    for given in text.split(","):
+        rule = given.strip()
+        try:
+            queue, _, days = kept(rule if ":" in rule else f"*:{rule}").rpartition(":")
+        except Unfit as error:
+            raise Refused(f"--kept-days: expected days, or rules {error}, got {given!r}") from None
+        if queue in found:
+            raise Refused(f"--kept-days: expected one rule for {queue}, got several")
+        found[queue] = float(days)
+    return found
 
 
 def _print(verdict: Verdict) -> None:

@@ -1,6 +1,6 @@
 """The typed face of the verbs that halt a partition, and bring it back. Errors: as in `queue`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .connection import call, translated
@@ -134,14 +134,14 @@ class PartitionRestore:
             if names:
                 await self._redis.sadd(self._keys.linked, *names)
 
-    async def hasten(self) -> None:
+    async def hasten(self, others: Collection[str]) -> None:
         """Have jobs of other partitions that wait for others be looked after at the next sweep,
         though they have not waited for long: jobs here may not know of them any more."""
         with translated():
-            for name in await call(self._redis, "SMEMBERS", self._keys.linked):
-                if (other := name.decode()) != self.partition:
-                    key = self._keys.dependents(other)
-                    await call(self._redis, "ZUNIONSTORE", key, 1, key, "WEIGHTS", 0)
+            linked = await call(self._redis, "SMEMBERS", self._keys.linked)
+            for name in sorted(set(others) & {one.decode() for one in linked}):
+                key = self._keys.dependents(name)
+                await call(self._redis, "ZUNIONSTORE", key, 1, key, "WEIGHTS", 0)
 
     async def put_locks(self, locks: Mapping[str, tuple[str, int]]) -> None:
         """Set locks: digest → who holds it, and for how many ms (0: until it is freed)."""

@@ -34,16 +34,19 @@ class Drops(NamedTuple):
     """What is said to have been dropped for its age.
 
     ranges  partition → from which seq to which, both included
-    before  of segments sealed after this (ms since 1970) it is not believed; None: of all it is
+    before  partition (`*`: any other) → of segments sealed after this (ms since 1970) it is not
+            believed; of a partition that is not in it, it never is. None: it is of all
     """
 
     ranges: Mapping[str, Sequence[tuple[int, int]]] = MappingProxyType({})
-    before: int | None = None
+    before: Mapping[str, int] | None = None
 
     def of(self, head: Head) -> set[int]:
         """The seqs of a segment that may be missing."""
-        if self.before is not None and head.sealed_at > self.before:
-            return set()
+        if self.before is not None:
+            before = self.before.get(head.partition, self.before.get("*"))
+            if before is None or head.sealed_at > before:
+                return set()
         return {
             seq
             for first, last in self.ranges.get(head.partition, ())

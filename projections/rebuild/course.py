@@ -22,7 +22,7 @@ from ..connection import translated
 from ..fold import VERSION
 from ..statements import statement
 from .compare import Comparison, compare
-from .kept import hold_retention, keep_beyond_archive
+from .kept import Trusted, hold_retention, keep_beyond_archive
 from .shadow import TABLES, Shadow
 from .shard import Hands, hands, stage
 from .source import Share
@@ -65,6 +65,7 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     phase     fold, index, catch_up, compare, swap, done
     resumed   it goes on with what an earlier one has left
     events    folded of `total`, so far
+    trusted   when it is done: what was not made of events, but taken over from the live tables
     """
 
     phase: str
@@ -72,6 +73,7 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     total: int = 0
     resumed: bool = False
     comparison: Comparison | None = None
+    trusted: list[Trusted] = []
 
 
 Tell = Callable[[Step], None]
@@ -89,8 +91,8 @@ class Course:
         self._hands: Hands
         self._shadow: Shadow
 
-    async def run(self) -> Comparison:
-        """Do all that is left to do; what the comparison gave."""
+    async def run(self) -> Step:
+        """Do all that is left to do; what the last step tells."""
         async with hands(self._settings.postgres_dsn) as found:
             self._hands, self._shadow = found, found.shadow
             with translated():
@@ -101,7 +103,7 @@ class Course:
                     await found.shadow.create(found.reader, self._processes)
             await stage(found.writer)
             await self._fold(resumed=resumed)
-            await keep_beyond_archive(found.reader, found.shadow)
+            trusted = await keep_beyond_archive(found.reader, found.shadow)
             self._tell(Step("index"))
             with translated():
                 await found.shadow.index(found.maker, found.keeper)
@@ -110,8 +112,9 @@ class Course:
             if comparison.different and not self._accept and await self._same_version():
                 raise Differs(comparison)
             await self._swap()
-            self._tell(Step("done", comparison=comparison))
-            return comparison
+            done = Step("done", comparison=comparison, trusted=trusted)
+            self._tell(done)
+            return done
 
     async def _fold(self, *, resumed: bool) -> None:
         """Have the shards fold up to where the rebuild began."""

@@ -20,7 +20,7 @@ from ...core.subjects import SubjectKeys
 from ..connection import connect_once, translated
 from ..queries import Checkpoint
 from ..statements import statement
-from .findings import examine
+from .findings import Finding, examine
 from .gaps import declare, gap_of
 from .making import Tell
 from .partition import PartitionCourse, note_restored
@@ -50,29 +50,44 @@ async def restore(
     async with _servers(settings) as (connection, watch, redis, keys):
         reader, directory = LogReader(redis, keys), Directory(redis, keys)
         report = Report(dry_run, [], [])
-        found = await _checkpoints(connection, reader, directory, dry_run=dry_run)
-        for partition, place in found.items():
-            if partitions and partition not in partitions:
+        places = await _checkpoints(connection, reader, directory, dry_run=dry_run)
+        made = {name: PartitionRestore(directory.queue(name), redis, keys) for name in places}
+        wanted, lost = set(partitions or places), list[str]()
+        for name, place in places.items():
+            finding = await examine(connection, reader, made[name], place)
+            if finding.reason is not None:
+                lost.append(name)
+            elif name in wanted:
+                await _take_up(connection, report, finding, by if declare_gaps else None)
+        others = places.keys() - lost
+        if not dry_run and not wanted.isdisjoint(lost):
+            await publish(connection, SubjectKeys(redis, keys))  # before anything runs
+        for name in filter(wanted.__contains__, lost):
+            # Again: bringing back those before it may have taken long.
+            finding = await examine(connection, reader, made[name], places[name])
+            if finding.reason is None:
+                await _take_up(connection, report, finding, by if declare_gaps else None)
                 continue
-            made = PartitionRestore(directory.queue(partition), redis, keys)
-            finding = await examine(connection, reader, made, place)
-            if finding.gap is not None:
-                report.gaps.append(gap_of(finding, finding.gap))
-                if declare_gaps and not dry_run:
-                    await declare(connection, finding, finding.gap, by)
-                    report.declared = True
-            elif finding.reason is None:
-                report.fine.append(partition)
-                if not dry_run:
-                    await note_restored(connection, partition, finding.head.epoch)
-            else:
-                if not report.partitions and not dry_run:
-                    await publish(connection, SubjectKeys(redis, keys))  # before anything runs
-                course = PartitionCourse(connection, watch, made, finding, by, tell)
-                report.partitions.append(await course.run(dry_run=dry_run))
+            course = PartitionCourse(connection, watch, made[name], finding, others, by, tell)
+            report.partitions.append(await course.run(dry_run=dry_run))
         if acknowledged is not None:
             report.acknowledged = await _lost(connection, report, acknowledged)
     return report
+
+
+async def _take_up(
+    connection: Any, report: Report, finding: Finding, by: ev.Command | None
+) -> None:
+    """See to a partition that is not lost; `by` declares what is missing of it before its log."""
+    if finding.gap is not None:
+        report.gaps.append(gap_of(finding, finding.gap))
+        if by is not None and not report.dry_run:
+            await declare(connection, finding, finding.gap, by)
+            report.declared = True
+        return
+    report.fine.append(finding.partition)
+    if not report.dry_run:
+        await note_restored(connection, finding.partition, finding.head.epoch)
 
 
 async def _checkpoints(

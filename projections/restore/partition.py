@@ -1,6 +1,6 @@
 """The restore of one queue: halt, salvage, make anew, open. Killed, it can be run again."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from typing import Any
 
 import msgspec
@@ -22,7 +22,7 @@ from .salvage import Salvage, sort_out, unarchived
 
 
 class PartitionCourse:
-    """The restore of one partition."""
+    """The restore of one partition. `others`: those that are not lost."""
 
     def __init__(
         self,
@@ -30,6 +30,7 @@ class PartitionCourse:
         watch: Any,
         made: PartitionRestore,
         finding: Finding,
+        others: Collection[str],
         by: ev.Command,
         tell: Tell,
     ) -> None:
@@ -37,6 +38,7 @@ class PartitionCourse:
         self._watch = watch
         self._made = made
         self._finding = finding
+        self._others = others
         self._by = by
         self._tell = tell
         self._own: list[tuple[str, bytes]] = []
@@ -181,7 +183,7 @@ class PartitionCourse:
                 statement("note_report"), report.partition, archived.epoch, report.epoch,
                 msgspec.json.encode(report),
             )  # fmt: skip
-        await self._made.hasten()
+        await self._made.hasten(self._others)
         await self._check_still(self._watch)
         await self._made.end(report.epoch, mode)
         await note_restored(self._connection, report.partition, report.epoch)

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from millstream.cli.rebuild import words
 from millstream.core import config
 from millstream.core.config import Settings
 from millstream.core.embedded import Postgres, Valkey
 from millstream.core.embedded.ports import free_port
+from millstream.projections.rebuild.kept import Trusted
 
 from .commands import HANDLERS, Commands
 from .pages import run_script, scripts
@@ -127,3 +129,13 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_is_restored(
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == f"millstream: {report}: No such file or directory\n"
+
+
+def test_a_rebuild_tells_in_words_what_it_took_over() -> None:
+    both = words(Trusted("emails", "2027-01-31T08:01:00.000Z", 912, 2))
+    assert both == (
+        "not made of events, emails: statistics of before 2027-01-31T08:01:00.000Z (912 rows by"
+        " minute, and their part of the sums of all time) are those of the old tables, since their"
+        " events are gone; 2 ended jobs without a row there were taken for dropped"
+    )
+    assert "statistics" not in words(Trusted("emails", None, 0, 2))

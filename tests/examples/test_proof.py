@@ -128,6 +128,8 @@ def _tampered(shell: Shell) -> set[tuple[str, str]]:
     assert "dropped for their age, the manifest says: 1 events of default" in done.stdout
     done = shell(VERIFY.strip().splitlines()[-1] + " --kept-days 30")
     assert "deleted default:1:4" in done.stdout  # it was sealed a moment ago
+    done = shell(VERIFY.strip().splitlines()[-1] + " --kept-days emails:30")
+    assert "deleted default:1:4" in done.stdout  # there is no rule by which it could have gone
     return {(one["kind"], one["where"]) for one in found}
 
 
@@ -139,7 +141,9 @@ def test_bad_files_are_named(settings: Settings, tmp_path: Path) -> None:
         ("verify-export x", "--heads"),
         ("verify-export x --heads none", "No such file"),
         ("verify-export x --heads bin/millstream --public-key x", "public key"),
-        ("verify-export x --heads x --kept-days -1", "-1"),
+        ("verify-export x --heads x --kept-days -1", "'-1'"),
+        ("verify-export x --heads bin/millstream --kept-days emails", "'emails'"),
+        ("verify-export x --heads x --kept-days 7,*:9", "one rule for *"),
         ("proof-key x", "not taken"),
         ("sealer", "MILLSTREAM_PROOF_KEY: expected the file of a key"),
         ("proof default", "expected a position"),

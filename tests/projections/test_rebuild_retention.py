@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from millstream.core import events as ev
 from millstream.core.config import Settings
+from millstream.core.times import time_of
 from millstream.projections.own.rebuild import OwnCourse
 from millstream.projections.rebuild.absent import Absent
 from millstream.projections.rebuild.course import Course, Differs, RebuildFailed, Step
@@ -92,6 +93,10 @@ async def test_tables_stay_as_retention_left_them(
     assert done.comparison is not None
     assert done.comparison.differences == []
     assert await rows_of(database) == before
+    (told,) = done.trusted
+    assert (told.queue, told.rows > 0, told.left_out) == ("default", True, 1)
+    assert told.before is not None
+    assert time_of(at_day(3)) < told.before < time_of(at_day(40))
     # The sums of all time know more than any event that is left.
     told = await database.fetchval("SELECT sum(count) FROM job_durations WHERE kind = 'run'")
     ends = "type IN ('job.succeeded', 'job.attempt_failed')"

@@ -50,7 +50,9 @@ def export(
     return folder
 
 
-def verify(folder: Path, sizes: tuple[int, ...] = (5,), old: int | None = None) -> Verdict:
+def verify(
+    folder: Path, sizes: tuple[int, ...] = (5,), old: dict[str, int] | None = None
+) -> Verdict:
     spans, before, dropped = expected_of(folder)
     heads = seal(LOG, sizes, leaves=False)
     drops = Drops(dropped, old)
@@ -128,8 +130,12 @@ def test_what_retention_dropped_is_told_apart(tmp_path: Path, sizes: tuple[int, 
     assert verdict.sound, verdict.findings
     assert verdict.dropped == {"default": 3}
     # Sealed at MADE: too young to be dropped for its age.
-    assert "deleted" in verify(folder, sizes, old=MADE - 1).counts
-    assert verify(folder, sizes, old=MADE).sound
+    assert "deleted" in verify(folder, sizes, old={"*": MADE - 1}).counts
+    assert verify(folder, sizes, old={"*": MADE}).sound
+    assert verify(folder, sizes, old={"*": MADE - 1, "default": MADE}).sound
+    assert "deleted" in verify(folder, sizes, old={"*": MADE, "default": MADE - 1}).counts
+    # Retention has no rule for it: it keeps all of it.
+    assert "deleted" in verify(folder, sizes, old={"other": MADE}).counts
 
 
 def test_heads_come_back(tmp_path: Path) -> None:
