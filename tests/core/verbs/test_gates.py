@@ -66,3 +66,20 @@ async def test_who_expired_at_a_gate_ends_when_a_replaced_job_leaves_it(mill: Mi
     ]
     assert await mill.story(expires.id) == ["submitted", "blocked", "failed"]
     assert ids(await mill.claim()) == [waits.id]
+
+
+async def test_who_waits_behind_many_that_expired_is_let_in_by_the_next_claims(mill: Mill) -> None:
+    """One step lets in a few: the gate is looked at again, though nobody is left to leave it."""
+    await limit(mill, types={"noop": {"concurrency": 1}})
+    await mill.submit()
+    (lease,) = await mill.claim()
+    soon = await mill.now() + 300
+    await mill.submit(25, expires_at=soon)
+    (waits,) = await mill.submit()
+    assert await mill.claim() == []
+    await until(mill, soon)
+    assert await mill.finish(lease, "succeeded")
+    claim = await mill.queue.claim("w1", 9)
+    assert not claim.leases
+    assert 0 < claim.next_due <= claim.now  # there is more to do at once
+    assert ids(await mill.claim()) == [waits]
