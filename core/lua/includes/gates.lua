@@ -156,6 +156,9 @@ end
 local function let_through(gate, id)
   local key = job_key(id)
   local raw = redis.call('GET', key)
+  if not raw then
+    return  -- somebody deleted it: an error here would leave the log ahead of what is noted of it
+  end
   local _, priority, flags, crashes, attempt, version, _, expires = struct.unpack(FORMAT, raw)
   version = version + 1
   if expires > 0 and expires <= now_ms() then

@@ -83,3 +83,17 @@ async def test_who_waits_behind_many_that_expired_is_let_in_by_the_next_claims(m
     assert not claim.leases
     assert 0 < claim.next_due <= claim.now  # there is more to do at once
     assert ids(await mill.claim()) == [waits]
+
+
+async def test_one_whose_hot_state_is_gone_keeps_nobody_from_its_gate(mill: Mill) -> None:
+    await limit(mill, types={"noop": {"concurrency": 1}})
+    await mill.submit()
+    (lease,) = await mill.claim()
+    gone, waits = await mill.submit(2)
+    assert await mill.claim() == []
+    await mill.redis.delete(mill.keys.job("default", gone))
+    mill.accepted.remove(gone)
+    mill.broken |= {"hot-missing", "parked-missing"}  # this test took it away
+    assert await mill.finish(lease, "succeeded")
+    assert ids(await mill.claim()) == [waits]
+    assert await mill.story(lease.id) == ["submitted", "started", "succeeded"]
