@@ -47,7 +47,7 @@ GIVE_IN = 1.0
 """Seconds interrupted handlers have at the end of a drain."""
 
 FLUSH = 2.0
-"""Seconds the last verdicts may take; a server that is gone must not keep the worker."""
+"""Seconds the last verdicts may take at least; a server that is gone must not keep the worker."""
 
 
 class Worker:
@@ -152,6 +152,7 @@ class Worker:
         Redis is gone.
         """
         grace = self.settings.grace if grace is None else grace
+        ends = time.monotonic() + grace
         _log.info("draining", worker=self.name, running=self.slots.taken, grace=grace)
         self.health.drains()
         self._reporter.draining = True
@@ -164,7 +165,7 @@ class Worker:
                 self._processes.kill()  # before another worker can be given what runs in them
                 for attempt in list(self.slots.held):
                     self._executor.settle_stopped(attempt)
-        await self._flush()
+        await self._flush(max(FLUSH, ends - time.monotonic()))
         await end(self._telling)  # until now: a drain may take long, and is no silence
         await self._leave()
         await self.close()
@@ -272,9 +273,9 @@ class Worker:
             await asyncio.sleep(0.01)
         return True
 
-    async def _flush(self) -> None:
+    async def _flush(self, patience: float) -> None:
         try:
-            async with asyncio.timeout(FLUSH):
+            async with asyncio.timeout(patience):
                 for committer in self._committers.values():
                     await committer.flushed()
         except TimeoutError:

@@ -20,6 +20,7 @@ from .hot import HotJob, Lease, read_job, read_lease
 from .ids import code_of
 from .keys import Keys, partition_code
 from .linking import Linking
+from .notes import note
 from .operating import Operating
 from .progressing import Progressing
 from .scripts import Script, script
@@ -251,12 +252,12 @@ class Directory:
     async def register(self, partition: str) -> None:
         """Make a partition known to all; needed once, before its first event."""
         with translated():
-            await self._redis.sadd(self._keys.queues, partition)
+            await call(self._redis, *note("SADD", self._keys.queues, partition))
 
     async def link(self, partition: str) -> None:
         """Make it known that jobs there wait for others, or are waited for."""
         with translated():
-            await self._redis.sadd(self._keys.linked, partition)
+            await call(self._redis, *note("SADD", self._keys.linked, partition))
 
     async def linked(self) -> list[str]:
         """The partitions of which that is known, sorted."""
@@ -282,8 +283,8 @@ class Directory:
         """Note the defaults (any JSON value) of job types, for whoever submits."""
         if types:
             with translated():
-                mapping = {name: encode(defaults) for name, defaults in types.items()}
-                await self._redis.hset(self._keys.types, mapping=mapping)
+                pairs = [part for name, told in types.items() for part in (name, encode(told))]
+                await call(self._redis, *note("HSET", self._keys.types, *pairs))
 
     async def types(self) -> dict[str, bytes]:
         """All announced job types with their defaults (JSON)."""

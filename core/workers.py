@@ -12,6 +12,7 @@ import msgspec
 
 from .connection import translated
 from .keys import Keys
+from .notes import note
 
 REPORT_EVERY = 2.0
 """Seconds between two reports."""
@@ -149,8 +150,9 @@ def report_from_thread(redis: Any, keys: Keys, report: Report) -> None:
 
 def _put(pipeline: Any, keys: Keys, report: Report) -> None:
     body = msgspec.json.encode(report)
-    pipeline.set(keys.worker(report.name), body, px=round(KEPT * 1000))
-    pipeline.sadd(keys.workers, report.name)
+    kept_ms = round(KEPT * 1000)
+    pipeline.execute_command(*note("SET", keys.worker(report.name), body, "PX", kept_ms))
+    pipeline.execute_command(*note("SADD", keys.workers, report.name))
 
 
 def _read(body: bytes) -> Report | None:

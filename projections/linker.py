@@ -64,6 +64,9 @@ class Linker:
         except MillstreamError as error:
             _log.debug("jobs that wait for others cannot be looked at", error=str(error))
             return
+        except Exception as error:
+            _log.error("jobs that wait for others cannot be looked at", exc_info=error)
+            return
         for partition in partitions:
             try:
                 await self._look(partition)

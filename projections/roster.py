@@ -8,7 +8,7 @@ import structlog
 from ..core.config import Settings
 from ..core.errors import LogGap, LogLost, MillstreamError
 from ..core.events import QueueRestored
-from ..core.log import LogReader
+from ..core.log import START, LogReader
 from ..core.queue import Directory
 from .lane import Lane
 from .past import Past
@@ -83,11 +83,14 @@ class Roster:
         ]
         if fresh:
             await self._load(fresh)
+        looked_at = fresh
         if now >= self._heads_at:
             self._heads_at = now + self._settings.sweep
-            fresh = list(self._lanes)
-        for name in fresh:
+            looked_at = list(self._lanes)
+        for name in looked_at:
             await self._compare(self._lanes[name])
+        for name in fresh:
+            await self._check_history(name)
 
     async def _names(self, now: float) -> list[str]:
         """All partitions there are, or that the tables say there were: Redis may have lost some."""
@@ -131,6 +134,25 @@ class Roster:
             self._resumed(lane)
         else:
             lane.expected = head.seq
+
+    async def _check_history(self, partition: str) -> None:
+        """Halt a lane whose last archived event is another one in the log.
+
+        A server that took over with less than the archive has, and by a clock that is behind, gives
+        events of its own up to that place: who reads on after it would miss them, and see no gap.
+        """
+        lane = self._lanes.get(partition)
+        if lane is None or lane.seq == 0 or lane.entry == START:
+            return
+        if await self._reader.range(partition, lane.entry, lane.entry, count=1):
+            return
+        for first in await self._reader.range(partition, count=1):
+            if (first.epoch, first.seq) <= (lane.epoch, lane.seq):  # else it was cut off there
+                reason = (
+                    f"the log of {partition} has gone back: it has no entry {lane.entry}, which was"
+                    f" archived as seq {lane.seq} of epoch {lane.epoch}"
+                )
+                await self.condemn(lane, reason)
 
     async def _goes_on(self, lane: Lane, epoch: int) -> bool:
         """Whether a log of a later epoch begins where the tables end: it was restored to that."""

@@ -4,7 +4,10 @@ import asyncio
 import contextlib
 import gc
 import signal
+from collections.abc import Awaitable, Callable
+from functools import partial
 
+import structlog
 import uvloop
 
 from ..core import logs, ready
@@ -19,6 +22,11 @@ from .conservation.auditor import Auditor
 from .linker import keep_linking
 from .projector import BLOCK_MS, Projector
 from .retention import keep_dropping
+
+AGAIN = 5.0
+"""Seconds after which a part of the projector that failed begins again."""
+
+log = structlog.get_logger("millstream.projector")
 
 
 def serve(settings: Settings) -> None:
@@ -58,13 +66,14 @@ async def project(settings: Settings, stop: asyncio.Event) -> None:
         with contextlib.suppress(Unavailable):
             await check_server(commands)
         directory = Directory(commands, keys)
+        linking = partial(keep_linking, settings, directory, LogReader(commands, keys))
         beside = [
-            asyncio.create_task(keep_dropping(settings, stop)),
-            asyncio.create_task(keep_linking(settings, directory, LogReader(commands, keys))),
+            asyncio.create_task(_kept("retention", partial(keep_dropping, settings, stop))),
+            asyncio.create_task(_kept("linker", linking)),
         ]
         if settings.audit_rate:
             auditor = Auditor(settings, directory, Workers(commands, keys))
-            beside.append(asyncio.create_task(auditor.run(stop)))
+            beside.append(asyncio.create_task(_kept("auditor", partial(auditor.run, stop))))
         reader = LogReader(blocking, keys)
         await Projector(settings, reader, directory, ready.notify_ready).run(stop)
         for task in beside:
@@ -73,3 +82,13 @@ async def project(settings: Settings, stop: asyncio.Event) -> None:
     finally:
         await blocking.aclose()
         await commands.aclose()
+
+
+async def _kept(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Keep a part going until it returns: one that dies unseen would be missed by nobody."""
+    while True:
+        try:
+            return await run()
+        except Exception:
+            log.exception("projector.part_failed", part=name)
+            await asyncio.sleep(AGAIN)

@@ -80,7 +80,7 @@ class Gate:
 
 @dataclass
 class Gates:
-    """All limits, the gates they made, and when (ms) a rate is looked at again.
+    """All limits, the gates they made, and when (ms) one is looked at again.
 
     limits  field → bound, both in the words of core/limits.py; '-': none any more
     """

@@ -51,13 +51,19 @@ class Passing(Rooms):
         self._arm(gate)
 
     def _arm(self, gate: Gate) -> None:
-        """Look at a rate again when its next start is on time.
+        """Look at a rate again when its next start is on time, at any other soon if it has room.
 
         Not while as many as may come at once have been let in: they pay when they start.
         """
         rate = gate.bound
-        if gate.waiting and isinstance(rate, Rate) and len(gate.holders) < rate.burst:
-            self.gates.timers[gate.name] = gate.room_at(self.now)
+        if not gate.waiting:
+            return
+        if isinstance(rate, Rate):
+            at = gate.room_at(self.now) if len(gate.holders) < rate.burst else None
+        else:
+            at = self.now if gate.room(self.now) > 0 else None
+        if at is not None:
+            self.gates.timers[gate.name] = at
             if self.gates.next()[0] == gate.name:
                 self.bell = True
 
@@ -108,7 +114,7 @@ class Passing(Rooms):
                 most -= self.let_in(self.gates.gates[name], min(most, each))
 
     def ring_timers(self, most: int) -> None:
-        """Let in at rates whose time has come."""
+        """Let in at gates whose time has come."""
         timers, now = self.gates.timers, self.now
         for name in [one for one in self.gates.next() if timers[one] <= now][:most]:
             del timers[name]

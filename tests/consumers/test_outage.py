@@ -1,10 +1,11 @@
-"""Redis away for longer than a lease: what runs goes on, and runs once."""
+"""Redis away for a while: what runs goes on, and runs once."""
 
 from __future__ import annotations
 
 import asyncio
 
 from millstream.consumers import Context, Registry
+from millstream.consumers.worker import FLUSH
 from millstream.core.embedded import Valkey
 
 from .conftest import Bench, until
@@ -46,3 +47,25 @@ async def _swept(bench: Bench) -> int:
 
 async def _swept_since(bench: Bench, at: int) -> bool:
     return await _swept(bench) >= at
+
+
+async def test_a_drain_has_its_grace_for_the_last_verdicts(
+    bench: Bench, registry: Registry, valkey_server: Valkey
+) -> None:
+    over = asyncio.Event()
+
+    @registry.job("long")
+    async def long(ctx: Context, payload: None) -> None:
+        await over.wait()
+
+    worker = await bench.worker(registry)
+    job = await bench.submit("long")
+    await until(lambda: worker.slots.taken == 1)
+    await asyncio.to_thread(valkey_server.stop)
+    over.set()
+    await until(lambda: worker.stats.verdicts["succeeded"] == 1)
+    draining = asyncio.create_task(worker.drain(grace=60))
+    await asyncio.sleep(2 * FLUSH)
+    await asyncio.to_thread(valkey_server.start)
+    await draining
+    assert await bench.types(job) == ["submitted", "started", "succeeded"]

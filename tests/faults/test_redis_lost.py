@@ -168,6 +168,30 @@ async def test_a_log_that_went_back_and_was_written_on(
     assert found.reruns == {}
 
 
+async def test_a_log_that_went_back_by_a_clock_that_is_behind(
+    settings: Settings, log: Log, pool: Any
+) -> None:
+    """Its own events come before the last one that was archived; the next goes on after it."""
+    async with projecting(settings):
+        await submit(log, 3)
+        await archived(log, pool)
+        dump = await copy(log)
+        last = await LogReader(log.redis, log.keys).last("default")
+        assert last is not None
+        ahead = f"{int(last.entry.split('-')[0]) + 60_000}-0"
+        await log.redis.execute_command("XSETID", log.keys.log("default"), ahead)
+        await submit(log, 2)
+        seq = await archived(log, pool)
+    await bring_back(log, dump)
+    await submit(log, 2)
+    ahead = f"{int(ahead.split('-')[0]) + 60_000}-0"
+    await log.redis.execute_command("XSETID", log.keys.log("default"), ahead)
+    await submit(log, 1)
+    async with projecting(settings):
+        assert "gone back" in await halted(log)
+    assert (await restored(settings)).archived == f"default:1:{seq}"
+
+
 async def test_what_retention_dropped_is_not_brought_back(
     settings: Settings, log: Log, pool: Any
 ) -> None:

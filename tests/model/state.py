@@ -46,7 +46,7 @@ class State:
     lanes  priority → job and owner of each entry; owner None: not given, or the group is lost
     due    jobs that wait, in their order
     holders, waiting  by gate, where there are any; `blocked` is told of each job on its own
-    timers  rates that are looked at again, in the order of those times
+    timers  gates that are looked at again, in the order of those times
     locks  digest → job and seq of its spec, and whether the lock ends by itself
     steps  job → what it keeps of each of its steps, of those that have any
     plans  schedule → its fields; of times only whether there are any

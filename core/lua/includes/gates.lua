@@ -12,7 +12,7 @@
 --   :rate:<gate>     µs since 1970 when the next start would be on time (GCRA)
 --   :gates           set of gates at which jobs wait
 --   :blocked         hash: job → gate it waits at
---   :timers          sorted set of rates at which jobs wait, by the time (ms) the next is let in
+--   :timers          sorted set of gates at which jobs wait, by when (ms) the next is let in
 --
 -- Who waits at a gate keeps what it has passed, and nothing of what comes behind that gate; gates
 -- come in one order, narrow ones first. So no two jobs wait for each other, and jobs of one key keep
@@ -132,11 +132,21 @@ local function room_at(gate)
   return math.ceil(start / 1000)
 end
 
--- Has a rate looked at again when its next start is on time. While as many as may come at once were
--- let through and have not started, they do that.
+-- Has a gate looked at again: a rate when its next start is on time (while as many as may come at once
+-- were let through and have not started, they do that); any other soon if it has room, since nobody
+-- may be left whose leaving would let the next in.
 local function arm(gate)
-  if gate.parked > 0 and gate.interval and gate.running < gate.bound then
-    redis.call('ZADD', TIMERS, room_at(gate), gate.name)
+  if gate.parked == 0 then
+    return
+  end
+  local at
+  if gate.interval then
+    at = gate.running < gate.bound and room_at(gate)
+  else
+    at = room(gate) > 0 and math.floor(now_us() / 1000)
+  end
+  if at then
+    redis.call('ZADD', TIMERS, at, gate.name)
     if redis.call('ZRANGE', TIMERS, 0, 0)[1] == gate.name then
       ring()  -- who waits may wait too long
     end
@@ -161,6 +171,9 @@ end
 local function let_through(gate, id)
   local key = job_key(id)
   local raw = redis.call('GET', key)
+  if not raw then
+    return  -- somebody deleted it: an error here would leave the log ahead of what is noted of it
+  end
   local _, priority, flags, crashes, attempt, version, _, expires = struct.unpack(FORMAT, raw)
   version = version + 1
   if expires > 0 and expires <= now_ms() then
@@ -207,7 +220,7 @@ local function let_in_anywhere(most)
   end
 end
 
--- Lets jobs in at the rates whose time has come, at most `most` at each.
+-- Lets jobs in at the gates whose time has come, at most `most` at each.
 ring_gates = function(now, most)
   local names = redis.call('ZRANGEBYSCORE', TIMERS, '-inf', now, 'LIMIT', 0, most)
   for _, name in ipairs(names) do

@@ -66,3 +66,34 @@ async def test_who_expired_at_a_gate_ends_when_a_replaced_job_leaves_it(mill: Mi
     ]
     assert await mill.story(expires.id) == ["submitted", "blocked", "failed"]
     assert ids(await mill.claim()) == [waits.id]
+
+
+async def test_who_waits_behind_many_that_expired_is_let_in_by_the_next_claims(mill: Mill) -> None:
+    """One step lets in a few: the gate is looked at again, though nobody is left to leave it."""
+    await limit(mill, types={"noop": {"concurrency": 1}})
+    await mill.submit()
+    (lease,) = await mill.claim()
+    soon = await mill.now() + 300
+    await mill.submit(25, expires_at=soon)
+    (waits,) = await mill.submit()
+    assert await mill.claim() == []
+    await until(mill, soon)
+    assert await mill.finish(lease, "succeeded")
+    claim = await mill.queue.claim("w1", 9)
+    assert not claim.leases
+    assert 0 < claim.next_due <= claim.now  # there is more to do at once
+    assert ids(await mill.claim()) == [waits]
+
+
+async def test_one_whose_hot_state_is_gone_keeps_nobody_from_its_gate(mill: Mill) -> None:
+    await limit(mill, types={"noop": {"concurrency": 1}})
+    await mill.submit()
+    (lease,) = await mill.claim()
+    gone, waits = await mill.submit(2)
+    assert await mill.claim() == []
+    await mill.redis.delete(mill.keys.job("default", gone))
+    mill.accepted.remove(gone)
+    mill.broken |= {"hot-missing", "parked-missing"}  # this test took it away
+    assert await mill.finish(lease, "succeeded")
+    assert ids(await mill.claim()) == [waits]
+    assert await mill.story(lease.id) == ["submitted", "started", "succeeded"]
