@@ -1,6 +1,5 @@
 """What each route takes and answers, as the OpenAPI document tells it."""
 
-from ..core.schedules import Schedule
 from . import parameters
 from .actions import Action, ActionResult
 from .as_of import CountsDifference, CountsView, JobDifference
@@ -20,6 +19,7 @@ from .queues import ModeChange, Purge, PurgeResult, QueueList, QueueParameters, 
 from .schedule_views import (
     Backfill,
     FireNow,
+    GivenSchedule,
     ScheduleChange,
     ScheduleList,
     ScheduleView,
@@ -219,7 +219,7 @@ OPERATIONS = (
     ),
     Operation(
         "post", "/schedules", "createSchedule", "schedules", "Make a schedule", ScheduleView, 201,
-        query=parameters.ByParameters, body=Schedule, problems=(*_BODY, 403, 409, 422, 503),
+        query=parameters.ByParameters, body=GivenSchedule, problems=(*_BODY, 403, 409, 422, 503),
         example=_PLAN,
     ),
     Operation(

@@ -73,7 +73,9 @@ class Crew:
             None, sweep=settings.sweep, lease=settings.lease, max_crashes=settings.max_crashes
         )
         self._kin = Kin(ground)
-        self._scheduling = Scheduling(ground.schedules, lambda: self._queues, settings.sweep)
+        self._scheduling = Scheduling(
+            ground.schedules, ground.directory.subject_keys, lambda: self._queues, settings.sweep
+        )
         self._committers: dict[str, Committer] = {}
         self._committing: list[asyncio.Task[None]] = []
         self._expiring: list[float] = []
