@@ -67,12 +67,34 @@ class Encryption:
         found = await self._find({id for job in jobs for id in _keys_in(job)})
         return [_opened(job, found) if any(_keys_in(job)) else job for job in jobs]
 
+    async def encrypt_for(self, subject: str, payload: bytes) -> Data:
+        """A payload (JSON) encrypted for a subject. Raises Problem, Unavailable."""
+        digest = (await self.naming()).digest(subject)
+        return (await self._keys_of([digest]))[digest].encrypt("payload", payload)
+
+    async def encrypt_like(self, old: Data, payload: bytes) -> Data | None:
+        """A payload encrypted with the key of another; None: that is not to be had any more.
+
+        Raises Problem.
+        """
+        self.secrets()
+        id = box_of(old).key
+        key = (await self._find({id})).get(id)
+        return None if key is None else key.encrypt("payload", payload)
+
+    async def is_erased(self, payload: Data) -> bool:
+        """Whether the key of an encrypted payload was erased. Raises Unavailable."""
+        id = box_of(payload).key
+        return (await self._keys.get([id]))[id] == "erased"
+
     async def open(self, payload: Data) -> Data:
         """A payload as those may see it who may read; `SHUT` if it cannot be opened."""
-        if payload.codec != CODEC:
-            return payload
-        found = await self._find({box_of(payload).key})
-        return _open("payload", payload, found) or SHUT
+        return (await self.open_all([payload]))[0]
+
+    async def open_all(self, payloads: Sequence[Data]) -> list[Data]:
+        """The same for many, in their order."""
+        found = await self._find({box_of(one).key for one in payloads if one.codec == CODEC})
+        return [_open("payload", one, found) or SHUT for one in payloads]
 
     async def erase(self, subject: str, actor: str, reason: str) -> list[str]:
         """Erase the key of a subject; returns the ids of what was erased.

@@ -1,20 +1,23 @@
 """What a client says of a schedule, held against what there is. Faults carry their paths."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from ..core.codec import Data
 from ..core.errors import InvalidSchedule
 from ..core.nesting import deeper_than
 from ..core.schedule_store import State
 from ..core.schedules import Schedule, check_schedule_spec, read_schedule
 from .bodies import invalid
-from .problems import CONFLICT, NOT_FOUND, TOO_DEEP, UNKNOWN_TYPE, UNPROCESSABLE, Fault, Problem
+from .problems import CONFLICT, NOT_FOUND, TOO_DEEP, UNKNOWN_TYPE, Fault, Problem, unacceptable
 from .resources import Resources
-from .schedule_views import ScheduleChange
+from .schedule_subjects import check_change, encrypted
+from .schedule_views import GivenSchedule, ScheduleChange
 from .submission import Submission, Unacceptable
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_given = msgspec.json.Decoder(GivenSchedule).decode
 _change = msgspec.json.Decoder(ScheduleChange).decode
 _NULL = b"null"
 
@@ -41,15 +44,39 @@ def understood(state: State) -> Schedule:
         raise Problem(CONFLICT, detail) from None
 
 
-def decode(body: bytes) -> Schedule:
+class Given(NamedTuple):
+    """What a body makes of a schedule.
+
+    subject  whom its payload is to be encrypted for, if that is said
+    old      encrypted payload in whose place a new one comes
+    sealed   the payload stays the encrypted one that is there
+    """
+
+    schedule: Schedule
+    subject: str | None
+    old: Data | None = None
+    sealed: bool = False
+
+
+def decode(body: bytes) -> Given:
     """A new schedule from a body. Raises Problem."""
     try:
-        return read_schedule(body)
+        given: Any = _given(body)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from None
+    members = _members(body)
+    members.pop("subject", None)
+    return Given(_read(members), given.subject)
+
+
+def _read(members: dict[str, msgspec.Raw]) -> Schedule:
+    try:
+        return read_schedule(msgspec.json.encode(members))
     except msgspec.ValidationError as error:
         raise invalid(error) from None
 
 
-def changed(state: State, body: bytes) -> Schedule:
+def changed(state: State, body: bytes) -> Given:
     """The schedule with what a body changes. Raises Problem."""
     try:
         given: Any = _change(body)
@@ -58,25 +85,33 @@ def changed(state: State, body: bytes) -> Schedule:
     if given.version is not msgspec.UNSET and given.version != state.version:
         detail = f"Schedule {state.name} has version {state.version}, not {given.version}."
         raise Problem(CONFLICT, detail, version=state.version)
-    old, new = _members(msgspec.json.encode(understood(state))), _members(body)
+    before = understood(state)
+    old, new = _members(msgspec.json.encode(before)), _members(body)
     new.pop("version", None)
+    said = new.pop("subject", None)
+    check_change(payload="payload" in new, subject=said is not None)
+    if "payload" in new:
+        old.pop("codec", None)
     for one, other in (("cron", "every"), ("every", "cron")):
         if one in new and bytes(new[one]) != _NULL and other not in new:
             old.pop(other, None)
     merged = {name: raw for name, raw in (old | new).items() if _counts(name, raw)}
-    schedule = decode(msgspec.json.encode(merged))
+    schedule = _read(merged)
     if schedule.queue != state.partition:
         message = f"expected {state.partition!r}, where it lives: to move it, make it anew"
-        raise _unprocessable("queue", message)
-    return schedule
+        raise unacceptable("$.queue", message)
+    subject = None if said is None else given.subject
+    return Given(schedule, subject, before.data if said is None else None, "payload" not in new)
 
 
-async def accepted(resources: Resources, given: Schedule) -> Schedule:
-    """The schedule with its queue and attempts said, if it can be. Raises Problem, Unavailable."""
+async def accepted(resources: Resources, said: Given) -> Schedule:
+    """The schedule with its queue and attempts said, if it can be, and its payload encrypted, if it
+    is to be. Raises Problem, Unavailable."""
+    given = said.schedule
     try:
         check_schedule_spec(given)
     except InvalidSchedule as error:
-        raise _unprocessable(error.field, error.message) from None
+        raise unacceptable(f"$.{error.field}", error.message) from None
     bound = resources.settings.max_depth
     if deeper_than(bytes(given.payload), bound):
         fault = Fault("$.payload", f"expected at most {bound} levels of nesting")
@@ -88,13 +123,9 @@ async def accepted(resources: Resources, given: Schedule) -> Schedule:
         fault = error.fault()
         raise Problem(UNKNOWN_TYPE, f"{fault.message} (at {fault.path}).", [fault]) from None
     attempts = given.max_attempts or min(defaults.max_attempts, 1000)
-    return msgspec.structs.replace(given, queue=defaults.queue, max_attempts=attempts)
+    given = msgspec.structs.replace(given, queue=defaults.queue, max_attempts=attempts)
+    return given if said.sealed else await encrypted(resources, given, said.subject, said.old)
 
 
 def _counts(name: str, raw: msgspec.Raw) -> bool:
     return name == "payload" or bytes(raw) != _NULL
-
-
-def _unprocessable(field: str, message: str) -> Problem:
-    path = f"$.{field}"
-    return Problem(UNPROCESSABLE, f"{message} (at {path}).", [Fault(path, message)])

@@ -139,6 +139,11 @@ def reply_of(problem: Problem, path: str, headers: Mapping[str, str] | None = No
     return Reply(kind.status, msgspec.json.encode(body), sent)
 
 
+def unacceptable(path: str, message: str) -> Problem:
+    """The problem of a value of the right shape that cannot be; where in the body it is."""
+    return Problem(UNPROCESSABLE, f"{message} (at {path}).", [Fault(path, message)])
+
+
 def problem_of(error: MillstreamError) -> Problem:
     """What an error of ours means to a client."""
     match error:

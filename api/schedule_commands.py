@@ -22,7 +22,8 @@ from .origins import refuse_others
 from .parameters import NoParameters, read
 from .problems import CONFLICT, UNPROCESSABLE, Fault, Problem, problem_of
 from .resources import Resources, resources_of
-from .schedule_views import Backfill, FireNow, Submitted, view_of
+from .schedule_subjects import refuse_erased, view
+from .schedule_views import Backfill, FireNow, Submitted
 from .submission import milliseconds
 
 B = TypeVar("B", bound=By)
@@ -40,7 +41,7 @@ async def pause(request: Request[Any, Any, Any], name: FromPath[str]) -> ASGIRes
     own = resources.schedules.of(state.partition)
     if await own.pause(name, _command(by)) == "missing":
         raise planning.not_found(name)
-    return answer(view_of(await planning.find(resources, name)))
+    return answer(await view(resources, await planning.find(resources, name)))
 
 
 @post("/schedules/{name:str}/resume", status_code=200, guards=[refuse_others])
@@ -50,11 +51,11 @@ async def resume(request: Request[Any, Any, Any], name: FromPath[str]) -> ASGIRe
     by = await _read(request, resources, By)
     for _ in range(ATTEMPTS):
         state = await planning.find(resources, name)
-        planning.understood(state)
+        await refuse_erased(resources, name, planning.understood(state))
         own = resources.schedules.of(state.partition)
         outcome = await own.resume(state, _command(by), await resources.schedules.now())
         if outcome in ("resumed", "same"):
-            return answer(view_of(await planning.find(resources, name)))
+            return answer(await view(resources, await planning.find(resources, name)))
     raise Problem(CONFLICT, f"Schedule {name} was changed by others again and again.")
 
 
@@ -65,6 +66,7 @@ async def fire(request: Request[Any, Any, Any], name: FromPath[str]) -> ASGIResp
     given = await _read(request, resources, FireNow)
     state = await planning.find(resources, name)
     schedule = planning.understood(state)
+    await refuse_erased(resources, name, schedule)
     now = await resources.schedules.now()
     command = given.id or new_command()
     wanted = _firing(state, schedule, [now], "manual", now, given)
@@ -82,6 +84,7 @@ async def backfill(request: Request[Any, Any, Any], name: FromPath[str]) -> ASGI
     given = await _read(request, resources, Backfill, optional=False)
     state = await planning.find(resources, name)
     schedule = planning.understood(state)
+    await refuse_erased(resources, name, schedule)
     now = await resources.schedules.now()
     wanted = _occurrences(schedule, given, now)
     command, jobs = given.id or new_command(), list[str]()

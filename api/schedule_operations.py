@@ -1,12 +1,12 @@
 """What the routes of schedules take and answer, see `operations`."""
 
-from ..core.schedules import Schedule
 from . import parameters
 from .commands import By
 from .operation import BODY_PROBLEMS, EventList, Operation
 from .schedule_views import (
     Backfill,
     FireNow,
+    GivenSchedule,
     ScheduleChange,
     ScheduleList,
     ScheduleView,
@@ -20,8 +20,8 @@ _RANGE = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
 SCHEDULES = (
     Operation(
         "post", "/schedules", "createSchedule", "schedules", "Make a schedule", ScheduleView, 201,
-        query=parameters.ByParameters, body=Schedule, problems=(*BODY_PROBLEMS, 403, 409, 422, 503),
-        example=_PLAN,
+        query=parameters.ByParameters, body=GivenSchedule,
+        problems=(*BODY_PROBLEMS, 403, 409, 422, 503), example=_PLAN,
     ),
     Operation(
         "get", "/schedules", "listSchedules", "schedules", "List schedules by name", ScheduleList,

@@ -9,6 +9,7 @@ from ..core.retry import Backoff
 from ..core.schedule_store import State
 from ..core.schedules import Instant, Overlap, Schedule
 from .commands import By
+from .fields import Subject
 from .views import Time, time_of, time_or_null
 
 CommandId = Annotated[
@@ -44,6 +45,7 @@ class ScheduleView(Struct):
     next_at  its next occurrence; `next` are those to come, as many as were asked for
     waiting  an occurrence that waits for the job of an earlier one to end
     declared it was declared in code
+    erased   its payload cannot be read any more: the key of its subject was erased
     """
 
     name: str
@@ -76,6 +78,7 @@ class ScheduleView(Struct):
     waiting: Time | None = None
     last: FiringView | None = None
     declared: bool = False
+    erased: bool = False
     error: str | None = None
 
 
@@ -108,23 +111,51 @@ class Submitted(Struct):
     jobs: list[str]
 
 
-_FIXED = ("name",)
+_SAID = [field for field in msgspec.structs.fields(Schedule) if field.name != "codec"]
 
-_FIELDS: list[Any] = [
-    (field.name, Union[field.type, None, UnsetType], UNSET)  # noqa: UP007 (made at run time)
-    for field in msgspec.structs.fields(Schedule)
-    if field.name not in _FIXED
-]
+
+def _field_of(field: Any) -> Any:
+    """As defstruct takes it."""
+    made: Any = msgspec.field
+    default = made(default=field.default, default_factory=field.default_factory)
+    return (field.name, field.type) if field.required else (field.name, field.type, default)
+
+
+GivenSchedule: type[Struct] = msgspec.defstruct(
+    "Schedule",
+    [*map(_field_of, _SAID), ("subject", Union[Subject, None], None)],  # noqa: UP007 (made at run time)
+    kw_only=True,
+    forbid_unknown_fields=True,
+    module=__name__,
+)
+GivenSchedule.__doc__ = f"""{Schedule.__doc__}
+`subject`: whom its jobs are about. The payload is encrypted for them, as that of such a job is.
+"""
+
+
+def _change_of(field: Any) -> Any:
+    """The same for what may be left out, or null; a payload is anything, null as well."""
+    if field.type is msgspec.Raw:
+        return field.name, Union[msgspec.Raw, UnsetType], UNSET  # noqa: UP007
+    return field.name, Union[field.type, None, UnsetType], UNSET  # noqa: UP007
+
+
+_FIELDS: list[Any] = [_change_of(field) for field in _SAID if field.name != "name"]
 
 ScheduleChange: type[Struct] = msgspec.defstruct(
     "ScheduleChange",
-    [*_FIELDS, ("version", Union[Annotated[int, Meta(ge=1)], UnsetType], UNSET)],  # noqa: UP007
+    [
+        *_FIELDS,
+        ("subject", Union[Subject, None, UnsetType], UNSET),  # noqa: UP007
+        ("version", Union[Annotated[int, Meta(ge=1)], UnsetType], UNSET),  # noqa: UP007
+    ],
     forbid_unknown_fields=True,
     module=__name__,
 )
 ScheduleChange.__doc__ = """What is to be changed; null takes a field away.
 
-`cron` takes the place of `every`, and the other way round. `version`: refuse if it is another.
+`cron` takes the place of `every`, and the other way round. `version`: refuse if it is another. A
+payload that was encrypted stays so for the same subject, unless `subject` says otherwise.
 """
 
 
@@ -138,7 +169,7 @@ def view_of(state: State, following: list[int] | None = None) -> ScheduleView:
             last=_last(state), declared=bool(state.digest), error=str(error),
         )  # fmt: skip
     told = msgspec.structs.asdict(schedule)
-    for field in ("name", "queue", "start_at", "end_at"):
+    for field in ("name", "queue", "start_at", "end_at", "codec"):
         del told[field]
     return ScheduleView(
         name=state.name,

@@ -24,6 +24,7 @@ from .parameters import (
 )
 from .problems import CONFLICT, INVALID, Fault, Problem
 from .resources import Resources, resources_of
+from .schedule_subjects import view, views
 from .schedule_views import ScheduleList, view_of
 from .views import Page, event_of
 
@@ -41,7 +42,7 @@ async def create(request: Request[Any, Any, Any]) -> ASGIResponse:
     outcome, _ = await resources.schedules.put(given, by)
     if outcome != "created":
         raise Problem(CONFLICT, f"There is a schedule {given.name!r} already.")
-    response = answer(view_of(await planning.find(resources, given.name)), 201)
+    response = answer(await view(resources, await planning.find(resources, given.name)), 201)
     response.headers["location"] = f"{PATH}/{given.name}"
     return response
 
@@ -50,7 +51,8 @@ async def create(request: Request[Any, Any, Any]) -> ASGIResponse:
 async def list_schedules(request: Request[Any, Any, Any]) -> ASGIResponse:
     """Schedules by name."""
     given = read(request, SchedulesParameters)
-    schedules = resources_of(request).schedules
+    resources = resources_of(request)
+    schedules = resources.schedules
     named = await schedules.names()
     names = [name for name, queue in named.items() if given.queue in (None, queue)]
     first = bisect_right(names, given.cursor) if given.cursor is not None else 0
@@ -61,7 +63,7 @@ async def list_schedules(request: Request[Any, Any, Any]) -> ASGIResponse:
         states = await schedules.of(queue).get_all(own)
         found |= {state.name: state for state in states if state is not None}
     more = len(names) > first + given.limit
-    items = [view_of(found[name]) for name in shown if name in found]
+    items = await views(resources, [found[name] for name in shown if name in found])
     return answer(ScheduleList(items, shown[-1] if more else None))
 
 
@@ -75,7 +77,7 @@ async def get_schedule(request: Request[Any, Any, Any], name: FromPath[str]) -> 
     if given.next and view_of(state).state != "unreadable":
         now = await resources.schedules.now()
         following = list(islice(occurrences(state.schedule(), now), given.next))
-    return answer(view_of(state, following))
+    return answer(await view(resources, state, following))
 
 
 @get("/schedules/{name:str}/events")
@@ -105,7 +107,7 @@ async def change(request: Request[Any, Any, Any], name: FromPath[str]) -> ASGIRe
         given = await planning.accepted(resources, planning.changed(state, body))
         outcome, _ = await resources.schedules.put(given, by, old=state)
         if outcome == "updated":
-            return answer(view_of(await planning.find(resources, name)))
+            return answer(await view(resources, await planning.find(resources, name)))
     raise Problem(CONFLICT, f"Schedule {name} was changed by others again and again.")
 
 
@@ -118,7 +120,7 @@ async def remove(request: Request[Any, Any, Any], name: FromPath[str]) -> ASGIRe
     if not await resources.schedules.of(state.partition).delete(name, by):
         raise planning.not_found(name)
     await resources.schedules.forget(name, state.partition)
-    return answer(view_of(state))
+    return answer(await view(resources, state))
 
 
 def _cursor(record: Record) -> str:

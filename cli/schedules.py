@@ -49,6 +49,7 @@ def _spec(command: Command) -> Command:
         click.option("--catchup", type=float, metavar="SECONDS", help="How late it may fire."),
         click.option("--catchup-limit", type=int, help="How many may fire late; default 1."),
         click.option("--payload", metavar="JSON|@FILE|-", help="JSON, a file, or stdin."),
+        click.option("--subject", help="Whom its jobs are about: the payload is encrypted."),
         click.option("--priority", type=int, help="0 (first) to 9; default 5."),
         click.option("--max-attempts", type=int, help="Default: that of the job type."),
         click.option("--timeout", type=float, metavar="SECONDS", help="Bound of one attempt."),

@@ -56,6 +56,8 @@ def declared(
         raise HandlerError(type, "a good schedule", f"{error.field}: {error.message}") from None
     except (msgspec.ValidationError, TypeError) as error:
         raise HandlerError(type, "a good schedule", str(error)) from None
+    if schedule.codec != "json":
+        raise HandlerError(type, "a payload of codec json", schedule.codec)
     return schedule
 
 

@@ -8,15 +8,19 @@ import asyncio
 import random
 from collections.abc import Callable, Collection, Iterable, Iterator
 
+import msgspec
 import structlog
 
+from ..core.encryption import CODEC, Undecryptable, box_of
 from ..core.errors import LogLost, MemoryFull, Unavailable
+from ..core.events import Command
 from ..core.firing import plan
 from ..core.ids import new_id
 from ..core.queue import CHEAP_BATCH
 from ..core.schedule_index import Schedules
 from ..core.schedule_store import FiredJob, Firing, PartitionSchedules, State
 from ..core.schedules import Schedule, due_at, job_of
+from ..core.subjects import SubjectKeys
 
 _log = structlog.stdlib.get_logger("millstream.schedules")
 
@@ -30,13 +34,21 @@ SOONEST = 0.001
 """Seconds between two looks at least: clocks run apart by so much while one sleeps."""
 
 
+ERASED = "the key of its subject was erased: its payload cannot be read any more"
+
+
 class Scheduling:
     """Fires what is due in the partitions that `served` names."""
 
     def __init__(
-        self, schedules: Schedules, served: Callable[[], Collection[str]], sweep: float
+        self,
+        schedules: Schedules,
+        keys: Callable[[], SubjectKeys],
+        served: Callable[[], Collection[str]],
+        sweep: float,
     ) -> None:
         self._schedules = schedules
+        self._keys = keys
         self._served = served
         self._sweep = sweep
         self._sweep_at = 0.0
@@ -91,16 +103,29 @@ class Scheduling:
             due = await own.due(BATCH, useless)
             read_at = loop.time()
             firings: list[Firing | None] = []
+            shut = await self._shut(own, due.states)
             for state in due.states:
-                firings.append(self._planned(state, due.now))
+                firings.append(None if state.name in shut else self._planned(state, due.now))
                 if firings[-1] is not None and firings[-1].missed is not None:
                     await asyncio.sleep(0)  # counting took a while: let others have their turn
-            useless += firings.count(None)
+            useless += firings.count(None) - len(shut)  # those are paused
             wanted = [firing for firing in firings if firing is not None]
             for part in _parts(wanted):
                 await own.fire(part)  # the replies do not matter: who lost will read what is true
             if not wanted and len(due.states) < BATCH:
                 return read_at + (due.next_due - due.now) / 1000 if due.next_due else None
+
+    async def _shut(self, own: PartitionSchedules, states: Iterable[State]) -> set[str]:
+        """Pause those whose payload nobody can read any more: each of their jobs would fail."""
+        keys = {state.name: key for state in states if (key := _key_of(state)) is not None}
+        if not keys:
+            return set()
+        found = await self._keys().get(set(keys.values()))
+        shut = {name for name, key in keys.items() if found[key] == "erased"}
+        for name in shut:
+            await own.pause(name, Command(f"schedule {name}", ERASED))
+            _log.warning("a schedule was paused", schedule=name, reason=ERASED)
+        return shut
 
     def _planned(self, state: State, now: int) -> Firing | None:
         """What a schedule is to do; None for one that cannot be understood here: others go on."""
@@ -113,6 +138,17 @@ class Scheduling:
                 _log.error("a schedule cannot be read: this worker does not fire it",
                            schedule=state.name, error=str(error))  # fmt: skip
             return None
+
+
+def _key_of(state: State) -> str | None:
+    """Id of the key that the payload of a schedule is encrypted with, if it is."""
+    if b'"codec"' not in state.raw:
+        return None
+    try:
+        data = state.schedule().data
+        return box_of(data).key if data.codec == CODEC else None
+    except (msgspec.ValidationError, Undecryptable):
+        return None  # it is not fired, or its jobs tell
 
 
 def _firing(state: State, schedule: Schedule, now: int) -> Firing:

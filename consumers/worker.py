@@ -69,7 +69,9 @@ class Worker:
         self._keys = Keys(settings.namespace)
         self.directory = Directory(self._redis, self._keys)
         self.schedules = Schedules(self._redis, self._keys, self.directory)
-        self._scheduling = Scheduling(self.schedules, lambda: self.queues, settings.sweep)
+        self._scheduling = Scheduling(
+            self.schedules, self.directory.subject_keys, lambda: self.queues, settings.sweep
+        )
         self.slots = Slots(settings.concurrency)
         self._threads = Threads(settings.concurrency)
         self._durable = Durable(self.directory, registry, settings, self._told)

@@ -1,7 +1,8 @@
 """Schedules as pure arithmetic: what one says, and which instants it stands for.
 
-`Schedule` is what the API takes, what is stored, and what `schedule.created` tells. Instants are
-ms since 1970, by UTC; a firing is due at its occurrence plus the occurrence's own jitter.
+`Schedule` is what the API takes (but for the codec, which encryption sets), what is stored, and
+what `schedule.created` tells. Instants are ms since 1970, by UTC; a firing is due at its occurrence
+plus the occurrence's own jitter.
 """
 
 import zlib
@@ -75,6 +76,13 @@ class Schedule(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
     rate_key: LimitKey | None = None
     tags: Annotated[list[Tag], Meta(max_length=32)] = []
     metadata: Annotated[dict[Tag, MetadataValue], Meta(max_length=64)] = {}
+    codec: str = "json"
+    """Of the payload; any other is that of one encrypted for whom the jobs are about."""
+
+    @property
+    def data(self) -> Data:
+        """Its payload as it stands in the event of each of its jobs."""
+        return Data(self.payload, self.codec)
 
 
 read_schedule = msgspec.json.Decoder(Schedule).decode
@@ -192,7 +200,7 @@ def job_of(schedule: Schedule, occurrence: int, now: int) -> JobSubmitted:
         rate_key=schedule.rate_key,
         schedule=schedule.name,
         occurrence=occurrence,
-        payload=Data(schedule.payload),
+        payload=schedule.data,
         priority=schedule.priority,
         max_attempts=schedule.max_attempts or 5,
         backoff=schedule.backoff,

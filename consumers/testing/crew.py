@@ -74,7 +74,9 @@ class Crew:
             outages=False,  # between two sweeps any time may be stepped over
         )  # fmt: skip
         self._kin = Kin(ground)
-        self._scheduling = Scheduling(ground.schedules, lambda: self._queues, settings.sweep)
+        self._scheduling = Scheduling(
+            ground.schedules, ground.directory.subject_keys, lambda: self._queues, settings.sweep
+        )
         self._committers: dict[str, Committer] = {}
         self._committing: list[asyncio.Task[None]] = []
         self._expiring: list[float] = []

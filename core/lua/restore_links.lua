@@ -25,7 +25,8 @@ for i = 2, #ARGV, 5 do
     local _, _, flags = struct.unpack(FORMAT, redis.call('GETRANGE', key, 0, 52))
     redis.call('SETRANGE', key, 2, string.char(bit.bor(flags, AWAITED)))
   end
-  if outcome == '' or (mark == '*' and outcome ~= 'succeeded' and ARGV[i + 4] == '1') then
+  local again = outcome == 'failed' or outcome == 'cancelled'  -- it may be run again
+  if outcome == '' or (mark == '*' and again and ARGV[i + 4] == '1') then
     redis.call('SADD', awaited_key(parent), dependent .. mark)
   end
 end

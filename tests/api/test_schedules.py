@@ -89,6 +89,7 @@ async def test_a_change_says_only_what_changes(api: Api, core: Core) -> None:
     assert (await told(core))[-1][1]["reason"] == "later"
     found = api.client.patch(f"{URL}/s", json={"every": 60, "tags": None}).json()
     assert (found["cron"], found["every"], found["tags"]) == (None, 60, [])
+    assert api.client.patch(f"{URL}/s", json={"payload": {"n": 2}}).json()["payload"] == {"n": 2}
     found = api.client.patch(f"{URL}/s", json={"cron": "@hourly", "payload": None}).json()
     assert (found["cron"], found["every"], found["payload"]) == ("@hourly", None, None)
 

@@ -139,3 +139,20 @@ def test_a_rebuild_tells_in_words_what_it_took_over() -> None:
         " events are gone; 2 ended jobs without a row there were taken for dropped"
     )
     assert "statistics" not in words(Trusted("emails", None, 0, 2))
+
+
+def test_a_schedule_about_a_person(millstream: Commands) -> None:
+    def schedules(*args: str) -> dict[str, object]:
+        done = millstream("schedules", *args)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    about = ("--payload", '"ada@example.org"', "--subject", "customer-4712")
+    made = schedules("create", "hers", "hello", "--every", "86400", *about)
+    assert (made["payload"], made["erased"]) == ("ada@example.org", False)
+    assert millstream("subjects", "erase", "customer-4712", "--reason", "asked").returncode == 0
+    assert schedules("show", "hers")["erased"] is True
+    refused = millstream("schedules", "fire", "hers")
+    assert refused.returncode != 0
+    assert "was erased" in refused.stderr
+    assert schedules("change", "hers", *about)["payload"] == "ada@example.org"

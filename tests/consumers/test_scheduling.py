@@ -148,7 +148,7 @@ async def test_more_queues_than_connections(
     for name in names:
         await planner.make(name, queue=name, every=600)
         await planner.put_back(name, queue=name)
-    scheduling = Scheduling(planner.all, lambda: names, 60)
+    scheduling = Scheduling(planner.all, bench.directory.subject_keys, lambda: names, 60)
     with capture_logs() as logs:
         await scheduling.fire()
     assert logs == []
@@ -192,7 +192,7 @@ async def test_nothing_it_meets_ends_it(
     bench: Bench, planner: Planner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await planner.make(every=1)
-    scheduling = Scheduling(planner.all, lambda: ["default"], 0.2)
+    scheduling = Scheduling(planner.all, bench.directory.subject_keys, lambda: ["default"], 0.2)
     with capture_logs() as logs:
         monkeypatch.setattr(planner.all, "of", lambda _: 1 / 0)
         assert 0 < await scheduling.fire() <= 0.2

@@ -213,3 +213,27 @@ def _same_jobs(before: Kinds, after: Kinds, report: Any) -> None:
     crashed = [header[3] for header in new.values() if header[3]]
     assert crashed == [1], "it is a suspect still"
     assert msgspec.json.encode(report)
+
+
+async def test_who_waits_for_a_job_that_was_discarded_is_told_after_the_restore(
+    settings: Settings, log: Log, pool: Any
+) -> None:
+    parent, child = new_id(log.partition), new_id(log.partition)
+    spec = ev.JobSubmitted("t", depends_on=[parent], on_parent_failure="wait")
+    async with projecting(settings):
+        await log.queue.submit(
+            [new_job(parent, ev.JobSubmitted("t"))._replace(before=[f"{child}*"])]
+        )
+        await log.queue.submit([new_job(child, spec)])
+        (lease,) = (await log.queue.claim("w", 1)).leases
+        attempt = ev.body_of(ev.JobAttemptFailed(ev.Fault("E", "it broke")))
+        end = ev.body_of(ev.JobFailed("exhausted"))
+        assert await log.queue.finish([Finish(parent, lease.fence, "failed", attempt, 0, end)])
+        version = lease.fence + 2
+        assert await log.queue.discard([(parent, version)], ev.JobDiscarded("ada")) == ["discarded"]
+        await archived(log, pool)
+    await log.redis.flushall()
+    await restored(settings)
+    after = await read_all(log.redis, log.keys.base(log.partition))
+    assert ends(after) == {(child, f"{parent} discarded")}
+    assert "awaited" not in after, "nobody waits for it to be run again"
