@@ -8,7 +8,7 @@ from ..core.errors import InvalidSchedule
 from ..core.nesting import deeper_than
 from ..core.schedule_store import State
 from ..core.schedules import Schedule, check_schedule_spec, read_schedule
-from .bodies import invalid
+from .misfits import invalid
 from .problems import CONFLICT, NOT_FOUND, TOO_DEEP, UNKNOWN_TYPE, UNPROCESSABLE, Fault, Problem
 from .resources import Resources
 from .schedule_views import ScheduleChange
@@ -46,7 +46,7 @@ def decode(body: bytes) -> Schedule:
     try:
         return read_schedule(body)
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise invalid(error, body) from None
 
 
 def changed(state: State, body: bytes) -> Schedule:
@@ -54,7 +54,7 @@ def changed(state: State, body: bytes) -> Schedule:
     try:
         given: Any = _change(body)
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise invalid(error, body) from None
     if given.version is not msgspec.UNSET and given.version != state.version:
         detail = f"Schedule {state.name} has version {state.version}, not {given.version}."
         raise Problem(CONFLICT, detail, version=state.version)
