@@ -247,6 +247,20 @@ async def test_no_exception_of_a_handler_ends_the_worker(
         assert body(finish)["error"]["type"].endswith(type(error).__name__)
 
 
+async def test_a_wait_that_cannot_be_told_is_no_job_that_runs_for_ever(registry: Registry) -> None:
+    @registry.job("fails")
+    async def fails(ctx: Context, payload: None) -> None:
+        raise ValueError("it broke")
+
+    handler = registry.get("fails")
+    assert handler is not None
+    unfit = Registry()
+    unfit.add(msgspec.structs.replace(handler, backoff="soon"))
+    finish = await Rig(unfit, slots=1).run("fails")
+    assert finish.verdict == "failed"
+    assert "has no attribute" in body(finish)["error"]["message"]
+
+
 async def test_a_payload_that_does_not_fit_fails_at_once_with_the_path(registry: Registry) -> None:
     class Mail(msgspec.Struct):
         to: list[str]
