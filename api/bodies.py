@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from .problems import INVALID, MEDIA, NOT_JSON, TOO_DEEP, TOO_LARGE, TOO_SLOW, Fault, Problem
 from .strict import NotStrict, TooDeep, check
 
@@ -101,23 +99,6 @@ def check_strict(body: bytes, max_depth: int) -> None:
         raise Problem(TOO_DEEP, f"{error}.", [Fault(error.path, error.message)]) from None
     except NotStrict as error:
         raise Problem(NOT_JSON, f"{error}.", [Fault(error.path, error.message)]) from None
-
-
-def invalid(error: msgspec.ValidationError, place: Any = "body", under: str = "$") -> Problem:
-    """The problem of a value of the wrong shape, its path taken from msgspec's message."""
-    fault = fault_of(error, place, under)
-    return Problem(INVALID, f"{fault.message} (at {fault.path}).", [fault])
-
-
-def fault_of(error: msgspec.ValidationError, place: Any = "body", under: str = "$") -> Fault:
-    """Where and what: the field's own path for one that is unknown or missing."""
-    message, _, path = str(error).partition(" - at `")
-    path = under + path.removesuffix("`").removeprefix("$")
-    for phrase in ("contains unknown field `", "missing required field `"):
-        if phrase in message:
-            field = message.partition(phrase)[2].removesuffix("`")
-            path = f"{path}.{field}"
-    return Fault(path, message, place)
 
 
 def _no_idempotency_key() -> Problem:

@@ -13,8 +13,9 @@ from ..core.jobs import JobState
 from ..core.queue import Redrive
 from . import lookup, times
 from .answers import answer
-from .bodies import check_strict, invalid, read_json
+from .bodies import check_strict, read_json
 from .lookup import Found
+from .misfits import invalid
 from .origins import refuse_others
 from .parameters import NoParameters, read
 from .problems import CONFLICT, UNPROCESSABLE, Fault, Problem
@@ -166,7 +167,7 @@ async def read_command(
     try:
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise invalid(error, body) from None
 
 
 async def _ended(resources: Resources, job: str) -> Found:

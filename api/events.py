@@ -94,7 +94,7 @@ def filter_of(given: LogParameters) -> EventFilter:
 async def partitions_of(resources: Resources, given: LogParameters) -> list[str]:
     """The logs that are asked for. Raises Problem: there is no such queue, or too many."""
     for queue in given.queue:
-        await known_queue(resources, queue)
+        await known_queue(resources, queue, "query")
     found = list(dict.fromkeys(given.queue)) or await resources.directory.partitions()
     if len(found) > MAX_QUEUES:
         message = f"expected the names of at most {MAX_QUEUES} queues, there are {len(found)}"

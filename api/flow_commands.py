@@ -23,10 +23,11 @@ from . import flow_shapes as shapes
 from . import lookup
 from .acting import Tally, act, cancelling, settle
 from .answers import answer
-from .bodies import check_strict, invalid, read_keyed
+from .bodies import check_strict, read_keyed
 from .commands import By, read_command
 from .flow_reads import check_flow, flow_view, no_flow
 from .idempotency import check_key
+from .misfits import invalid
 from .orders import Order
 from .origins import refuse_others
 from .parameters import NoParameters, read
@@ -64,7 +65,7 @@ async def add_jobs(request: Request[Any, Any, Any], flow_id: FromPath[str]) -> A
     try:
         given = shapes.decode_addition(body)
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise invalid(error, body) from None
     _check(given.jobs)
     queue, last = await _open(resources, flow_id)
     bounds = bounds_of(resources)

@@ -22,9 +22,10 @@ from ..core.queue import CHEAP_BATCH
 from . import flow_shapes as shapes
 from . import submission as sub
 from .answers import answer
-from .bodies import check_strict, invalid, read_keyed
+from .bodies import check_strict, read_keyed
 from .flow_shapes import Plan
 from .idempotency import Agreement, check_key
+from .misfits import invalid
 from .orders import Order, Place
 from .parents import Wish, resolve, with_ends
 from .problems import Problem, problem_of
@@ -58,7 +59,7 @@ async def submit_flow(request: Request[Any, Any, Any]) -> ASGIResponse:
     try:
         flow = shapes.decode(body)
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise invalid(error, body) from None
     plan = shapes.plan_of(flow)
     bounds = bounds_of(resources)
     if key is None:

@@ -10,12 +10,14 @@ from msgspec import Meta, Struct
 
 from ..core.ids import is_id
 from ..projections.holds import Hold
+from . import lookup
 from .answers import answer
 from .commands import By, read_command
 from .fields import NO_NUL, Tag
 from .origins import refuse_others
 from .parameters import Cursor, Limit, Name, NoParameters, read
-from .problems import CONFLICT, INVALID, NOT_FOUND, Fault, Problem
+from .problems import INVALID, NAME_TAKEN, NOT_FOUND, Fault, Problem
+from .queues import known_queue
 from .resources import resources_of
 from .submission import milliseconds
 from .views import Page, Time, time_of
@@ -70,6 +72,7 @@ async def list_holds(request: Request[Any, Any, Any]) -> ASGIResponse:
 @post("/holds", guards=[refuse_others])
 async def place_hold(request: Request[Any, Any, Any]) -> ASGIResponse:
     """Keep what would go for its age, until the hold is released."""
+    resources = resources_of(request)
     read(request, NoParameters)
     given = await read_command(request, PlaceHold, optional=False)
     if [given.queue, given.tag, given.job].count(None) != 2:
@@ -77,10 +80,15 @@ async def place_hold(request: Request[Any, Any, Any]) -> ASGIResponse:
         raise Problem(INVALID, f"{message}.", [Fault("$", message)])
     if given.job is not None and not is_id(given.job):
         raise Problem(INVALID, "Expected a job id.", [Fault("$.job", "expected the id of a job")])
+    if given.queue is not None:
+        await known_queue(resources, given.queue, "body")
+    if given.job is not None:
+        await lookup.find(resources, given.job)
     hold = Hold(given.name, given.queue, given.tag, given.job, given.actor, given.reason)
-    placed_at = await resources_of(request).tables.place_hold(hold)
+    placed_at = await resources.tables.place_hold(hold)
     if placed_at is None:
-        raise Problem(CONFLICT, f"There is a hold {given.name!r} already.")
+        fault = Fault("$.name", "expected a name that no hold has")
+        raise Problem(NAME_TAKEN, f"There is a hold {given.name!r} already.", [fault])
     log.info("hold placed", **hold._asdict())
     return answer(_view_of(hold._replace(placed_at=placed_at)), 201)
 

@@ -221,7 +221,7 @@ OPERATIONS = (
     Operation(
         "post", "/holds", "placeHold", "retention",
         "Keep the jobs of a queue or with a tag, or one job, until the hold is released", HoldView,
-        201, body=PlaceHold, problems=(*_BODY, 403, 409, 503),
+        201, body=PlaceHold, problems=(*_BODY, 403, 404, 409, 503),
         example={"name": "case-7", "tag": "customer-4711", "reason": "letter of 3 May"},
     ),
     Operation(

@@ -8,8 +8,8 @@ from litestar import Request
 from msgspec import Meta, Struct
 
 from ..core.events import parse_position
-from .bodies import invalid
 from .fields import NO_NUL, Instant
+from .misfits import invalid
 from .problems import INVALID, Fault, Problem
 
 S = TypeVar("S", bound=Struct)
@@ -186,7 +186,7 @@ def read(request: Request[Any, Any, Any], shape: type[S]) -> S:
     try:
         return msgspec.convert(given, shape, strict=False)
     except msgspec.ValidationError as error:
-        raise invalid(error, "query") from None
+        raise invalid(error, given, "query") from None
 
 
 def read_position(text: str) -> tuple[str, int, int]:

@@ -9,7 +9,7 @@ from ..core.errors import InvalidSchedule
 from ..core.nesting import deeper_than
 from ..core.schedule_store import State
 from ..core.schedules import Schedule, check_schedule_spec, read_schedule
-from .bodies import invalid
+from .misfits import invalid
 from .problems import CONFLICT, NOT_FOUND, TOO_DEEP, UNKNOWN_TYPE, Fault, Problem, unacceptable
 from .resources import Resources
 from .schedule_subjects import check_change, encrypted
@@ -63,17 +63,18 @@ def decode(body: bytes) -> Given:
     try:
         given: Any = _given(body)
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise invalid(error, body) from None
     members = _members(body)
     members.pop("subject", None)
     return Given(_read(members), given.subject)
 
 
 def _read(members: dict[str, msgspec.Raw]) -> Schedule:
+    body = msgspec.json.encode(members)
     try:
-        return read_schedule(msgspec.json.encode(members))
+        return read_schedule(body)
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise invalid(error, body) from None
 
 
 def changed(state: State, body: bytes) -> Given:
@@ -81,7 +82,7 @@ def changed(state: State, body: bytes) -> Given:
     try:
         given: Any = _change(body)
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise invalid(error, body) from None
     if given.version is not msgspec.UNSET and given.version != state.version:
         detail = f"Schedule {state.name} has version {state.version}, not {given.version}."
         raise Problem(CONFLICT, detail, version=state.version)

@@ -159,14 +159,14 @@ async def _set_mode(request: Request[Any, Any, Any], queue: str, mode: Mode) -> 
     return answer(ModeChange(queue, mode, await found.set_mode(mode, by.event())))
 
 
-async def known_queue(resources: Resources, queue: str) -> PartitionQueue:
+async def known_queue(resources: Resources, queue: str, place: Any = "path") -> PartitionQueue:
     """The queue, if it was ever used. Raises Problem."""
     try:
         known = await resources.directory.has(check_queue(queue))
     except InvalidName:
         known = False
     if not known:
-        fault = Fault("$.queue", "expected the name of a queue that was used before", "path")
+        fault = Fault("$.queue", "expected the name of a queue that was used before", place)
         raise Problem(NOT_FOUND, f"There is no queue {queue[:80]!r}.", [fault])
     return resources.directory.queue(queue)
 

@@ -16,8 +16,9 @@ from ..core.schedule_store import Fired, FiredJob, Firing, State, new_command
 from ..core.schedules import Schedule, job_of
 from . import planning
 from .answers import answer
-from .bodies import check_strict, invalid, read_json
+from .bodies import check_strict, read_json
 from .commands import By
+from .misfits import invalid
 from .origins import refuse_others
 from .parameters import NoParameters, read
 from .problems import CONFLICT, UNPROCESSABLE, Fault, Problem, problem_of
@@ -165,4 +166,4 @@ async def _read(
     try:
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise invalid(error, body) from None

@@ -14,8 +14,9 @@ from ..core.errors import MillstreamError, QueueDraining
 from . import submission as sub
 from .acknowledgements import by_queue
 from .answers import answer
-from .bodies import check_strict, fault_of, invalid, read_keyed
+from .bodies import check_strict, read_keyed
 from .idempotency import check_key
+from .misfits import fault_of, invalid
 from .orders import Order, Place
 from .parents import linked
 from .problems import (
@@ -52,7 +53,7 @@ async def submit(scope: Any, receive: Any, send: Any) -> None:
     try:
         given = sub.decode(body)
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise invalid(error, body) from None
     try:
         sub.check_names(given)
         if key is None:
@@ -283,11 +284,11 @@ def _bad_batch(body: bytes, error: msgspec.ValidationError) -> Problem:
     try:
         jobs = sub.decode_loosely(body).jobs
     except msgspec.ValidationError:
-        return invalid(error)
+        return invalid(error, body)
     bad = sub.faults_of_batch(jobs, MAX_FAULTS)
     if len(jobs) > sub.MAX_BATCH or not bad:
-        return invalid(error)
-    faults = [fault_of(one, under=f"$.jobs[{index}]") for index, one in bad]
+        return invalid(error, body)
+    faults = [fault_of(one, bytes(jobs[index]), under=f"$.jobs[{index}]") for index, one in bad]
     return _problem(INVALID, faults)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +32,7 @@ _BY = (
     click.option("--reason", default="", help="Why; kept in the event."),
     click.option(
         "--actor",
-        default=lambda: os.environ.get("USER", ""),
+        default=lambda: whoami(),
         show_default="the user of this shell",
         help="Who; kept in the event.",
     ),
@@ -41,6 +42,14 @@ _BETWEEN = (
     click.option("--from", "from", metavar="TIME", required=True, help="The first instant."),
     click.option("--to", "to", metavar="TIME", help="The second one.  [default: now]"),
 )
+
+
+def whoami() -> str:
+    """The user of this shell; "" if the system knows no name for them, as in some containers."""
+    try:
+        return os.environ.get("USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return ""
 
 
 def between_options(command: Command) -> Command:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from pathlib import Path
 
 import rich_click as click
 
 from . import options
+from .choices import whoami
 
 
 @click.command("import")
@@ -47,7 +47,7 @@ def command(
         from ..core.events import Command
         from ..projections.restore.imports import Importer
 
-        by = Command(getpass.getuser(), reason) if declare_gaps else None
+        by = Command(whoami(), reason) if declare_gaps else None
 
         async def take() -> None:
             importer = Importer(settings.postgres_dsn, by)

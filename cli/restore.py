@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import rich_click as click
 
 from ..core.errors import MillstreamError
 from . import options
+from .choices import whoami
 from .client import REFUSED, fail
 
 
@@ -65,7 +65,7 @@ def command(
         from ..core.events import Command
         from ..projections.restore.course import restore
 
-        by = Command(actor=getpass.getuser(), reason=reason)
+        by = Command(actor=whoami(), reason=reason)
         found = asyncio.run(
             restore(
                 settings,

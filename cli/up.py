@@ -141,7 +141,7 @@ async def _supervise(
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             await starting
-            _announce(settings)
+            _announce(settings, local)
             await stopping
         else:
             starting.cancel()
@@ -193,8 +193,9 @@ def _worker(settings: Settings, environ: Mapping[str, str], app_options: Sequenc
     return Child("worker", ["worker", *app_options, *queues], environ)
 
 
-def _announce(settings: Settings) -> None:
+def _announce(settings: Settings, local: Servers) -> None:
     url = _url(settings)
+    servers = f"  millstream events --data {local.root}\n" if local.local else ""
     print(f"ready {url}", flush=True)
     print(
         f"""
@@ -203,7 +204,7 @@ Try, in another terminal:
   curl -s {url}/api/v1/jobs -H 'content-type: application/json' \\
        -d '{{"type": "hello", "payload": {{"name": "world"}}}}'
   curl -s {url}/api/v1/jobs/stats/summary
-
+{servers}
 Ctrl-C drains and stops everything.""",
         flush=True,
     )

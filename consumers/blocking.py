@@ -4,7 +4,7 @@ import asyncio
 import concurrent.futures
 import inspect
 from collections.abc import Callable, Coroutine
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar, Unpack, overload
 
 from .errors import LeaseLost, StepError
@@ -63,7 +63,7 @@ class Blocking:
 
     def sleep(
         self,
-        seconds: float | None = None,
+        seconds: float | timedelta | None = None,
         *,
         minutes: float | None = None,
         hours: float | None = None,

@@ -160,7 +160,7 @@ class Context:
 
     def sleep(
         self,
-        seconds: float | None = None,
+        seconds: float | timedelta | None = None,
         *,
         minutes: float | None = None,
         hours: float | None = None,

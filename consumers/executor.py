@@ -21,7 +21,7 @@ from . import outcomes
 from .attempts import Attempt, Stop
 from .context import Context
 from .durable import Durable
-from .faults import MAX_MESSAGE, bounded, fault_of
+from .faults import MAX_MESSAGE, bounded
 from .handlers import Handler, Registry
 from .opening import Shut
 from .outcomes import MAX_RESULT
@@ -81,7 +81,7 @@ class Executor:
             raise
         except BaseException as error:
             _log.error("an attempt could not be run", job=attempt.lease.id, exc_info=error)
-            finish = outcomes.failed(attempt, fault_of(error))
+            finish = outcomes.broken(attempt, error)
         self._settle(attempt, finish)
         # It knows the attempt: without this the two would hold each other until the next garbage
         # collection, which costs a third of a small job.

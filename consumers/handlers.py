@@ -100,13 +100,12 @@ class Registry:
         def register(function: Function) -> Function:
             signature = read_signature(type, function, scope)
             options = _checked(type, queue, max_attempts, timeout)
+            options["backoff"] = _backoff(type, backoff)
             options["non_retryable"] = _exceptions(type, non_retryable)
             options["executor"] = _executor(type, function, executor)
             times = {"cron": cron, "every": every, "timezone": timezone}
             planned = declared(type, queue, max_attempts, times, schedule)
-            self.add(
-                _handler(type, function, signature, backoff=backoff, schedule=planned, **options)
-            )
+            self.add(_handler(type, function, signature, schedule=planned, **options))
             return function
 
         return register
@@ -155,9 +154,21 @@ def _checked(type: str, queue: str, max_attempts: int, timeout: float | None) ->
         raise HandlerError(type, f"a valid name ({error.expected})", repr(error.given)) from None
     if not isinstance(max_attempts, int) or not 1 <= max_attempts <= 10_000:
         raise HandlerError(type, "max_attempts from 1 to 10000", repr(max_attempts))
-    if timeout is not None and not 0 < timeout <= 366 * 86400:
-        raise HandlerError(type, "a timeout of more than 0 seconds, at most 366 days", timeout)
+    if timeout is not None and not (_is_number(timeout) and 0 < timeout <= 366 * 86400):
+        expected = "a timeout of more than 0 seconds, at most 366 days"
+        raise HandlerError(type, expected, repr(timeout))
     return {"queue": queue, "max_attempts": max_attempts, "timeout": timeout}
+
+
+def _is_number(given: object) -> bool:
+    return isinstance(given, int | float)
+
+
+def _backoff(type: str, given: object) -> Backoff | None:
+    """A mistake here would otherwise show when the first attempt has failed."""
+    if given is not None and not isinstance(given, Backoff):
+        raise HandlerError(type, "a Backoff, such as Backoff('fixed', delay=5)", repr(given))
+    return given
 
 
 def _executor(type: str, function: Any, given: Executor | None) -> Executor:

@@ -123,6 +123,15 @@ def failed(attempt: Attempt, fault: Fault, after: float | None = None) -> Finish
     return _finish(attempt, "retry", JobAttemptFailed(fault, delay), delay)
 
 
+def broken(attempt: Attempt, error: BaseException) -> Finish:
+    """What runs attempts failed itself: a verdict there must be, or the job runs for ever."""
+    fault = fault_of(error)
+    try:
+        return failed(attempt, fault)
+    except Exception:  # the wait before another attempt is what cannot be told
+        return hopeless(attempt, fault)
+
+
 def hopeless(attempt: Attempt, fault: Fault) -> Finish:
     """The attempt failed, and no other can do better."""
     lease = attempt.lease

@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LONGEST_SLEEP = 366 * 86400.0
+
+Length = float | timedelta | None
 
 _UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
 
@@ -117,7 +119,7 @@ class Steps:
             ) from error
 
     async def sleep(
-        self, length: Mapping[str, float | None], until: datetime | None, name: str | None
+        self, length: Mapping[str, Length], until: datetime | None, name: str | None
     ) -> None:
         """Return if that sleep is over, else end this run of the handler.
 
@@ -256,10 +258,8 @@ def check_name(name: str) -> None:
         raise StepError("name of a step", f"1 to {MAX_STEP_NAME} printable characters", shown)
 
 
-def _wake_at(
-    name: str, length: Mapping[str, float | None], until: datetime | None, now: float
-) -> int:
-    parts = [_UNITS[unit] * value for unit, value in length.items() if value is not None]
+def _wake_at(name: str, length: Mapping[str, Length], until: datetime | None, now: float) -> int:
+    parts = [_seconds_of(unit, value) for unit, value in length.items() if value is not None]
     if bool(parts) == (until is not None):
         given = "both" if parts else "neither"
         raise StepError(_named(name), "either a duration or until", given)
@@ -275,6 +275,10 @@ def _wake_at(
     if until.tzinfo is None:
         raise StepError(_named(name), "until with its time zone", repr(until))
     return math.ceil(until.timestamp() * 1000)
+
+
+def _seconds_of(unit: str, value: float | timedelta) -> float:
+    return value.total_seconds() if isinstance(value, timedelta) else _UNITS[unit] * value
 
 
 def _named(name: str) -> str:

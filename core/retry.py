@@ -1,7 +1,7 @@
 """When a failed attempt is tried again. Pure arithmetic; durations are seconds."""
 
 import random
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -10,10 +10,15 @@ MAX_DELAY = 366 * 86400.0
 MAX_DELAYS = 100
 """Most waits of a list: the spec is kept with the job, and read at each attempt."""
 
+Kind = Literal["exponential", "linear", "fixed", "list"]
+
 Delays = Annotated[
     tuple[Annotated[float, Meta(ge=0, le=MAX_DELAY)], ...],
     Meta(max_length=MAX_DELAYS, description="Of the list kind: seconds; the last one repeats."),
 ]
+
+
+_KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class Backoff(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -28,7 +33,7 @@ class Backoff(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     delays   seconds before the second attempt, the third, …; the last one repeats
     """
 
-    kind: Literal["exponential", "linear", "fixed", "list"] = "exponential"
+    kind: Kind = "exponential"
     delay: float = 1.0
     factor: float = 2.0
     max: float = 3600.0
@@ -36,6 +41,8 @@ class Backoff(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     delays: Delays = ()
 
     def __post_init__(self) -> None:
+        if self.kind not in _KINDS:
+            raise ValueError(f"expected kind {', '.join(_KINDS)}, got {self.kind!r}")
         _bound("delay", self.delay, 0, MAX_DELAY)
         _bound("factor", self.factor, 1, 1000)
         _bound("max", self.max, 0, MAX_DELAY)
@@ -50,6 +57,8 @@ class Backoff(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
 
 
 def _bound(name: str, value: float, low: float, high: float) -> None:
+    if not isinstance(value, int | float):
+        raise ValueError(f"expected a number as {name}, got {value!r}")
     if not low <= value <= high:
         raise ValueError(f"expected {name} from {low:g} to {high:g}, got {value:g}")
 

@@ -76,5 +76,6 @@ def projections_in(module: Any) -> list[Projection]:
         and kind.__module__ == module.__name__
     ]
     if not kinds:
-        raise ProjectionUnfit(f"{module.__name__}: expected a subclass of Projection, got none")
+        where = module.__file__ or module.__name__
+        raise ProjectionUnfit(f"{where}: expected a subclass of Projection in it, got none")
     return [kind() for kind in kinds]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import structlog
+from asyncpg.exceptions import SyntaxOrAccessError
 
 from ...core.errors import MillstreamError, UnknownEvent, UnreadableEvent
 from ...core.events import Record
@@ -14,7 +15,7 @@ from ..connection import connect_once, translated
 from ..rebuild.shadow import Shadow, find_live
 from ..rebuild.source import Share, windows
 from ..statements import statement
-from .projection import Batch, Projection
+from .projection import Batch, Projection, ProjectionUnfit
 
 TIMEOUT = 600.0
 POLL = 0.25
@@ -38,19 +39,25 @@ class Runner:
         self._writer: Any = None
         self._reader: Any = None
         self._shadow: Shadow | None = None
+        self._at = ""
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Go on until `stop` is set, whatever becomes of the server. Raises VersionDiffers."""
+        """Go on until `stop` is set, whatever becomes of the server.
+
+        Raises VersionDiffers, and ProjectionUnfit if its tables cannot be made.
+        """
+        log.info("serving", projections=[one.name for one in self._projections])
         pause = POLL
         try:
             while not stop.is_set():
                 try:
                     moved = await self.advance()
                     pause = 0 if moved else POLL
-                except VersionDiffers:
+                except (VersionDiffers, ProjectionUnfit):
                     raise
                 except Exception as error:
-                    log.warning("own.waits", reason=f"{type(error).__name__}: {error}")
+                    reason = f"{type(error).__name__}: {error}"
+                    log.warning("own.waits", projection=self._at, reason=reason)
                     self.close()
                     pause = min(max(POLL, pause * 2), MAX_PAUSE)
                 with contextlib.suppress(TimeoutError):
@@ -75,6 +82,7 @@ class Runner:
                 await install(self._writer, projection)
         moved = False
         for projection in self._projections:
+            self._at = projection.name
             with translated():
                 await self._writer.execute(statement("begin_projection"), projection.name)
                 ends = await self._writer.fetch(statement("projection_ends"), projection.name)
@@ -100,14 +108,18 @@ class Runner:
 
 
 async def install(connection: Any, projection: Projection) -> None:
-    """Make a projection's tables, if it never had any. Raises VersionDiffers."""
+    """Make a projection's tables, if it never had any. Raises VersionDiffers, ProjectionUnfit."""
     async with connection.transaction():
         await connection.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"millstream.{projection.name}"
         )
         sql = "SELECT version FROM projections WHERE name = $1"
         if await connection.fetchval(sql, projection.name) is None:
-            await connection.execute(projection.tables)
+            try:
+                await connection.execute(projection.tables)
+            except SyntaxOrAccessError as error:
+                what = f"{type(projection).__name__}.tables"
+                raise ProjectionUnfit(f"{what}: PostgreSQL refuses this SQL: {error}") from error
             await connection.execute(
                 "INSERT INTO projections (name, version) VALUES ($1, $2)",
                 projection.name,

@@ -32,8 +32,9 @@ def test_a_hold_is_placed_shown_and_released(api: Api) -> None:
 
 
 def test_they_are_listed_page_by_page(api: Api) -> None:
+    job = api.submit()
     for name in "cab":
-        assert place(api, name=name, job=JOB).status_code == 201
+        assert place(api, name=name, job=job).status_code == 201
     first = api.get("/holds", limit=2)
     rest = api.get("/holds", limit=2, cursor=first["next_cursor"])
     names = [hold["name"] for page in (first, rest) for hold in page["items"]]
@@ -41,9 +42,18 @@ def test_they_are_listed_page_by_page(api: Api) -> None:
 
 
 def test_a_name_stands_for_one_hold(api: Api) -> None:
+    api.submit(queue="emails")
     assert place(api, name="a", queue="emails").status_code == 201
-    problem(place(api, name="a", queue="other"), 409, "conflict")
+    told = problem(place(api, name="a", tag="other"), 409, "conflict")
+    assert told["errors"][0]["path"] == "$.name"
     assert api.get("/holds")["items"][0]["queue"] == "emails"
+
+
+def test_what_is_not_there_cannot_be_held(api: Api) -> None:
+    told = problem(place(api, name="a", queue="emials"), 404, "not-found")
+    assert (told["errors"][0]["path"], told["errors"][0]["in"]) == ("$.queue", "body")
+    problem(place(api, name="a", job=JOB), 404, "not-found")
+    assert api.get("/holds")["items"] == []
 
 
 @pytest.mark.parametrize(

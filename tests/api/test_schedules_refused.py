@@ -14,7 +14,7 @@ from .planning import DAILY, URL, act, make, shown
     ("body", "status", "path", "said"),
     [
         ({"from": "2026-01-01T00:00:00Z"}, 400, "$.to", "missing required field"),
-        ({"from": "2026-01-01", "to": "2026-01-02"}, 400, "$.from", "Invalid RFC3339"),
+        ({"from": "2026-01-01", "to": "2026-01-02"}, 400, "$.from", "expected a time such as"),
         ({"from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, 422, "$.to", "after from"),
         ({"from": "2026-01-01T00:00:00Z", "to": "2199-01-01T00:00:00Z"}, 422, "$.to", "has passed"),
         ({"from": "2020-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, 422, "$.to",
@@ -41,7 +41,7 @@ BAD: list[tuple[dict[str, Any], int, str, str]] = [
     ({"every": 60}, 422, "$.every", "either cron or every, got both"),
     ({"cron": None, "every": 0.5}, 400, "$.every", ">= 1"),
     ({"timezone": "Europe/Wien"}, 422, "$.timezone", "expected an IANA name"),
-    ({"start_at": "2030-01-01T00:00:00"}, 400, "$.start_at", "timezone"),
+    ({"start_at": "2030-01-01T00:00:00"}, 400, "$.start_at", "expected a time such as"),
     ({"start_at": "9999-01-01T00:00:00Z"}, 422, "$.start_at", "from 1970 to 2199"),
     ({"start_at": "2030-01-02T00:00:00Z", "end_at": "2030-01-01T00:00:00Z"}, 422, "$.end_at",
      "after start_at"),

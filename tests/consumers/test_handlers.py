@@ -123,6 +123,9 @@ def test_a_wrong_function_is_refused(registry: Registry, function: Any, expected
         ({"max_attempts": 0}, "max_attempts from 1"),
         ({"timeout": 0}, "a timeout of more than 0"),
         ({"timeout": float("nan")}, "a timeout of more than 0"),
+        ({"timeout": "5"}, "a timeout of more than 0 seconds, at most 366 days, got: '5'"),
+        ({"backoff": {"kind": "fixed"}}, r"a Backoff, such as Backoff\('fixed', delay=5\), got: {"),
+        ({"backoff": 5}, "a Backoff, such as .*, got: 5"),
         (
             {"non_retryable": ("ValueError",)},
             "classes of exceptions in non_retryable, got: 'ValueErr",

@@ -94,6 +94,18 @@ async def test_one_that_is_woken_early_sleeps_for_the_rest(
     assert started[2] / 1000 >= at[0].timestamp() - 0.005
 
 
+async def test_a_length_may_be_a_timedelta(bench: Bench, registry: Registry) -> None:
+    @registry.job("order")
+    async def order(ctx: Context, payload: None) -> str:
+        await ctx.sleep(timedelta(milliseconds=50))
+        return "done"
+
+    await bench.worker(registry)
+    job = await bench.submit("order")
+    assert (await bench.ended(job))[-1] == "succeeded"
+    assert await steps_of(bench, job) == ["sleep-1"]
+
+
 async def test_a_time_that_is_past_is_no_sleep(bench: Bench, registry: Registry) -> None:
     @registry.job("order")
     async def order(ctx: Context, payload: None) -> None:

@@ -7,6 +7,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from millstream.consumers import Backoff, Context, Fail, Registry, Retry, Snooze
@@ -188,3 +189,17 @@ async def test_no_exception_of_a_handler_ends_the_worker(
         finish = await rig.run("leave")
         assert finish.verdict == "retry"
         assert body(finish)["error"]["type"].endswith(type(error).__name__)
+
+
+async def test_a_wait_that_cannot_be_told_is_no_job_that_runs_for_ever(registry: Registry) -> None:
+    @registry.job("fails")
+    async def fails(ctx: Context, payload: None) -> None:
+        raise ValueError("it broke")
+
+    handler = registry.get("fails")
+    assert handler is not None
+    unfit = Registry()
+    unfit.add(msgspec.structs.replace(handler, backoff="soon"))
+    finish = await Rig(unfit, slots=1).run("fails")
+    assert finish.verdict == "failed"
+    assert "has no attribute" in body(finish)["error"]["message"]

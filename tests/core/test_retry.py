@@ -92,9 +92,11 @@ def test_a_list_needs_no_cap() -> None:
         ({"kind": "list", "delays": (1, -1)}, r"expected delays\[1\] from 0 to"),
         ({"kind": "list", "delays": (math.inf,)}, r"expected delays\[0\] from 0 to"),
         ({"kind": "list", "delays": (1,) * 101}, "expected at most 100 delays, got 101"),
+        ({"kind": "expo"}, "expected kind exponential, linear, fixed, list, got 'expo'"),
+        ({"delay": "5"}, "expected a number as delay, got '5'"),
     ],
 )
-def test_lists_that_cannot_be(given: dict[str, Any], text: str) -> None:
+def test_backoffs_that_cannot_be(given: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         Backoff(**given)
 

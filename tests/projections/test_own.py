@@ -194,3 +194,17 @@ async def _start(settings: Settings, *args: str) -> asyncio.subprocess.Process:
         env=environ | config.as_environ(settings),
         stdout=asyncio.subprocess.DEVNULL,
     )
+
+
+async def test_tables_that_postgresql_refuses_end_it(
+    settings: Settings, log: Log, pool: Any
+) -> None:
+    class Broken(Kinds):
+        name = "broken"
+        tables = "CREATE TABEL broken (a int)"
+
+    runner = Runner(settings.postgres_dsn, [Broken()])
+    with pytest.raises(
+        ProjectionUnfit, match=r"Broken\.tables: PostgreSQL refuses this SQL: .*TABEL"
+    ):
+        await asyncio.wait_for(runner.run(asyncio.Event()), 30)

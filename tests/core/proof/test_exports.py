@@ -159,3 +159,12 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     bad.write_bytes(b"{}\n")
     with pytest.raises(ExportDamaged, match="bad"):
         list(read_events(bad))
+
+
+def test_a_line_that_is_no_event_is_named(tmp_path: Path) -> None:
+    folder = export(tmp_path, LOG)
+    file = folder / "default.000001.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([*lines[:3], b"garbage\n", *lines[4:]]))
+    with pytest.raises(ExportDamaged, match=r"default\.000001\.jsonl, line 4: JSON is malformed"):
+        list(read_events(folder))
