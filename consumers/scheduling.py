@@ -117,15 +117,16 @@ class Scheduling:
 
     async def _shut(self, own: PartitionSchedules, states: Iterable[State]) -> set[str]:
         """Pause those whose payload nobody can read any more: each of their jobs would fail."""
-        keys = {state.name: key for state in states if (key := _key_of(state)) is not None}
-        if not keys:
+        sealed = [(state, key) for state in states if (key := _key_of(state)) is not None]
+        if not sealed:
             return set()
-        found = await self._keys().get(set(keys.values()))
-        shut = {name for name, key in keys.items() if found[key] == "erased"}
-        for name in shut:
-            await own.pause(name, Command(f"schedule {name}", ERASED))
-            _log.warning("a schedule was paused", schedule=name, reason=ERASED)
-        return shut
+        found = await self._keys().get({key for _, key in sealed})
+        shut = {state.name: state.version for state, key in sealed if found[key] == "erased"}
+        for name, version in shut.items():
+            by = Command(f"schedule {name}", ERASED)
+            if await own.pause(name, by, version) == "paused":
+                _log.warning("a schedule was paused", schedule=name, reason=ERASED)
+        return set(shut)
 
     def _planned(self, state: State, now: int) -> Firing | None:
         """What a schedule is to do; None for one that cannot be understood here: others go on."""

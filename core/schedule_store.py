@@ -133,10 +133,10 @@ class PartitionSchedules:
         body = body_of(ScheduleDeleted(by.actor, by.reason, name))
         return await self._queue._run("schedule_delete", [name, body]) == 1
 
-    async def pause(self, name: str, by: Command) -> str:
-        """Pause a schedule: paused, same or missing."""
+    async def pause(self, name: str, by: Command, version: int | None = None) -> str:
+        """Pause a schedule, if it has that version: paused, same, conflict or missing."""
         body = body_of(SchedulePaused(by.actor, by.reason, name))
-        args = [name, "pause", "", "", "", body]
+        args = [name, "pause", "" if version is None else version, "", "", body]
         return (await self._queue._run("schedule_pause", args))[0].decode()
 
     async def resume(self, state: State, by: Command, now: int) -> str:

@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
 
-from millstream.consumers import Backoff, Context, Registry
+from millstream.consumers import Backoff, Context, Fail, Registry
 from millstream.consumers.worker import Worker
 from millstream.core.config import Settings
+from millstream.core.embedded import Postgres
 from millstream.core.export import Span
 from millstream.core.subjects import SubjectKeys
 from millstream.projections import queries
 from millstream.projections.exporting import Exporter
+from millstream.projections.restore.imports import Importer
 from tests.everywhere import in_folder, in_postgres, in_redis, where
 
 from .conftest import Api, Core, running, until
@@ -33,6 +35,8 @@ NOBODYS = "a-text-about-nobody"
 SOON = Backoff(kind="fixed", delay=0.02, jitter=0)
 NEVER = Backoff(kind="fixed", delay=86_400.0, jitter=0)
 QUEUE = "default"
+
+Mood = Literal["glad", "sad"]
 
 registry = Registry()
 
@@ -53,6 +57,16 @@ def echo(ctx: Context, payload: Any) -> Any:
 @registry.job("fail", max_attempts=2, backoff=SOON)
 async def fail(ctx: Context, payload: Any) -> None:
     raise LookupError(f"no mailbox {payload}")
+
+
+@registry.job("give.up")
+def give_up(ctx: Context, payload: dict[str, str]) -> None:
+    raise Fail(f"never mind {payload['mail']}")
+
+
+@registry.job("picky")
+def picky(ctx: Context, payload: dict[str, Mood]) -> None:
+    """Why its payload is not taken says what it was."""
 
 
 @registry.job("half", max_attempts=2, backoff=NEVER)
@@ -108,13 +122,14 @@ class Ways:
     def submit(self) -> None:
         api, name = self.api, self.name
         one = keyed(api, "/jobs", f"{name}-one", self.job("tell"))
-        batch = {"jobs": [self.job("tell"), self.job("fail"), self.job("fail")]}
+        jobs = [self.job(type) for type in ("tell", "fail", "fail", "give.up", "picky")]
+        batch = {"jobs": jobs}
         items = keyed(api, "/jobs/batch", f"{name}-batch", batch)["items"]
         flow = {"jobs": [self.job("echo", key="a"), self.job("echo", key="b", depends_on=["a"])]}
         members = keyed(api, "/flows", f"{name}-flow", flow)["items"]
         opened = post(api, batch=[], then=self.job("echo"), open=True)
         added = post(api, 201, f"/flows/{opened['id']}/jobs", jobs=[self.job("echo")], close=True)
-        self.failed = [items[1]["id"], items[2]["id"]]
+        self.failed = [item["id"] for item in items[1:]]
         self.ended = [one["id"], items[0]["id"], opened["id"], added["items"][0]["id"]]
         self.ended += [member["id"] for member in members]
 
@@ -135,7 +150,7 @@ class Ways:
         self.ended += act(self.api, "fire", self.name).json()["jobs"]
 
     def operate(self) -> None:
-        """One of those that failed runs again, the other is let go."""
+        """One of those that failed runs again, another is let go."""
         post(self.api, 200, f"/jobs/{self.failed[0]}/retry", actor="ada", reason="again")
         post(self.api, 200, f"/jobs/{self.failed[1]}/discard", actor="ada", reason="gone")
 
@@ -179,6 +194,18 @@ async def everywhere(secret: Settings, core: Core, folder: Path) -> dict[str, di
     return places
 
 
+async def imported(server: Postgres, template: str, folder: Path) -> dict[str, bytes]:
+    """The tables that an export gives elsewhere."""
+    server.execute(f"CREATE DATABASE copied TEMPLATE {template}")
+    try:
+        importer = Importer(server.dsn_of("copied"))
+        assert await importer.take_export(folder) > 0
+        importer.close()
+        return await in_postgres(server.dsn_of("copied"))
+    finally:
+        server.execute("DROP DATABASE copied WITH (FORCE)")
+
+
 def seen(api: Api, ways: Ways) -> str:
     """All that the API shows of them."""
     shown = [api.job(id) for id in ways.ended + ways.failed]
@@ -192,11 +219,19 @@ def seen(api: Api, ways: Ways) -> str:
 
 @pytest.mark.usefixtures("projector", "worker")
 async def test_what_is_erased_stands_nowhere(
-    api: Api, core: Core, secret: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    api: Api,
+    core: Core,
+    secret: Settings,
+    postgres_server: Postgres,
+    migrated_template: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     hers, nobodys = Ways(api, HERS, HER), Ways(api, NOBODYS, None)
     await go_all_ways(api, nobodys)
     await go_all_ways(api, hers)
+    picky = await asyncio.to_thread(api.job, nobodys.failed[3])
+    assert NOBODYS in picky["error"]["message"]
     before = await everywhere(secret, core, tmp_path / "before")
     assert HERS in await asyncio.to_thread(seen, api, hers)
 
@@ -215,5 +250,7 @@ async def test_what_is_erased_stands_nowhere(
             assert where(erased, held), f"{server} holds what was encrypted"
     assert [where(raw[0], held) for held in after.values()] == [[]] * len(after)
     assert HERS not in await asyncio.to_thread(seen, api, hers)
+    copy = await imported(postgres_server, migrated_template, tmp_path / "after" / "jsonl")
+    assert (where(HERS, copy), bool(where(NOBODYS, copy))) == ([], True)
     said = capsys.readouterr()
     assert HERS not in said.out + said.err

@@ -75,7 +75,8 @@ async def test_a_name_is_taken_in_all_queues_but_not_for_ever(plans: Plans, mill
 
 async def test_pause_and_resume_with_a_reason(plans: Plans) -> None:
     state = await plans.make()
-    assert await plans.own.pause("s", BOB) == "paused"
+    assert await plans.own.pause("s", ADA, 2) == "conflict"
+    assert await plans.own.pause("s", BOB, 1) == "paused"
     assert await plans.own.pause("s", ADA) == "same"
     assert (await plans.own.due(10)).states == []
     paused = await plans.state()
