@@ -7,19 +7,11 @@ import os
 import pty
 import subprocess
 import sys
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from millstream.core import config
 from millstream.core.config import Settings
-from millstream.core.embedded import Postgres, Valkey
-from millstream.core.embedded.ports import free_port
-
-from .roles import running
 
 HANDLERS = Path(__file__).parents[2] / "examples" / "handlers.py"
 
@@ -57,32 +49,6 @@ class Commands:
 
 
 Done = subprocess.CompletedProcess[str]
-
-
-@pytest.fixture(scope="module")
-def millstream(
-    valkey_server: Valkey,
-    postgres_server: Postgres,
-    migrated_template: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Commands]:
-    valkey_server.start()
-    postgres_server.start()
-    name = f"commands_{uuid.uuid4().hex[:8]}"  # one for each module that asks
-    postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
-    settings = config.override(
-        Settings(),
-        {
-            "redis_url": valkey_server.url,
-            "postgres_dsn": postgres_server.dsn_of(name),
-            "namespace": name,
-            "port": free_port(),
-            "sweep": 0.2,
-        },
-    )
-    with running(settings, tmp_path_factory.mktemp("roles"), str(HANDLERS)):
-        yield Commands(settings)
-    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def on_terminal(millstream: Commands, *args: str) -> str:

@@ -14,43 +14,21 @@ import duckdb
 import httpx2
 import pytest
 
-from millstream.core import config
-from millstream.core.config import Settings
-from millstream.core.embedded import Postgres, Valkey
-from millstream.core.embedded.ports import free_port
 from millstream.core.export import FileEntry, load, read_export
 
-from .commands import HANDLERS, Commands, on_terminal
+from .commands import Commands, on_terminal
+from .conftest import Serving
 from .pages import run_script, scripts
-from .roles import running
 from .test_operating_commands import said, until
 
 FAR = "2999-01-01T00:00:00Z"
 
 
 @pytest.fixture(scope="module")
-def millstream(
-    valkey_server: Valkey,
-    postgres_server: Postgres,
-    migrated_template: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Commands]:
-    valkey_server.start()
-    postgres_server.start()
-    postgres_server.execute(f"CREATE DATABASE audit TEMPLATE {migrated_template}")
-    given = {
-        "redis_url": valkey_server.url,
-        "postgres_dsn": postgres_server.dsn_of("audit"),
-        "namespace": "audit",
-        "port": free_port(),
-        "sweep": 0.2,
-    }
-    settings = config.override(Settings(), given)
-    with running(settings, tmp_path_factory.mktemp("roles"), str(HANDLERS)):
-        commands = Commands(settings)
+def millstream(serving: Serving) -> Iterator[Commands]:
+    with serving() as commands:
         commands.environ["USER"] = "ada"
         yield commands
-    postgres_server.execute("DROP DATABASE audit WITH (FORCE)")
 
 
 def test_jobs_and_queues_as_they_were(millstream: Commands) -> None:

@@ -11,9 +11,7 @@ import pytest
 from millstream.core.embedded.ports import free_port
 from millstream.core.ids import new_id
 
-from .commands import Commands, millstream
-
-__all__ = ["millstream"]
+from .commands import Commands
 
 
 def test_submit_prints_the_answer_of_the_api(millstream: Commands) -> None:

@@ -9,39 +9,18 @@ from pathlib import Path
 import pytest
 
 from millstream.cli.rebuild import words
-from millstream.core import config
-from millstream.core.config import Settings
-from millstream.core.embedded import Postgres, Valkey
 from millstream.core.embedded.ports import free_port
 from millstream.projections.rebuild.kept import Trusted
 
-from .commands import HANDLERS, Commands
+from .commands import Commands
+from .conftest import Serving
 from .pages import run_script, scripts
-from .roles import running
 
 
 @pytest.fixture(scope="module")
-def millstream(
-    valkey_server: Valkey,
-    postgres_server: Postgres,
-    migrated_template: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Commands]:
-    valkey_server.start()
-    postgres_server.start()
-    postgres_server.execute(f"CREATE DATABASE keeping TEMPLATE {migrated_template}")
-    given = {
-        "redis_url": valkey_server.url,
-        "postgres_dsn": postgres_server.dsn_of("keeping"),
-        "namespace": "keeping",
-        "port": free_port(),
-        "unknown_types": "accept",
-        "erasure_secret": "07" * 32,
-    }
-    settings = config.override(Settings(), given)
-    with running(settings, tmp_path_factory.mktemp("roles"), str(HANDLERS)):
-        yield Commands(settings)
-    postgres_server.execute("DROP DATABASE keeping WITH (FORCE)")
+def millstream(serving: Serving) -> Iterator[Commands]:
+    with serving(unknown_types="accept", erasure_secret="07" * 32) as commands:
+        yield commands
 
 
 def test_retention_and_holds_as_their_page_shows_them(millstream: Commands, tmp_path: Path) -> None:

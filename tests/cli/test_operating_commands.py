@@ -14,43 +14,22 @@ import msgspec
 import pytest
 
 from millstream.api.actions import Action, ActionResult
-from millstream.core import config
-from millstream.core.config import Settings
-from millstream.core.embedded import Postgres, Valkey
 from millstream.core.embedded.ports import free_port
 from millstream.core.ids import new_id
 
-from .commands import HANDLERS, Commands, on_terminal
+from .commands import Commands, on_terminal
+from .conftest import Serving
 from .pages import DOCS, run_script, scripts
-from .roles import running
 
 PAGE = (DOCS / "operating.md").read_text()
 
 
 @pytest.fixture(scope="module")
-def millstream(
-    valkey_server: Valkey,
-    postgres_server: Postgres,
-    migrated_template: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Commands]:
-    valkey_server.start()
-    postgres_server.start()
-    postgres_server.execute(f"CREATE DATABASE operating TEMPLATE {migrated_template}")
-    given = {
-        "redis_url": valkey_server.url,
-        "postgres_dsn": postgres_server.dsn_of("operating"),
-        "namespace": "operating",
-        "port": free_port(),
-        "sweep": 0.2,
-        "smtp_port": free_port(),  # nobody listens: mail is refused
-    }
-    settings = config.override(Settings(), given)
-    with running(settings, tmp_path_factory.mktemp("roles"), str(HANDLERS)):
-        commands = Commands(settings)
+def millstream(serving: Serving) -> Iterator[Commands]:
+    # Nobody listens at that port: mail is refused.
+    with serving(smtp_port=free_port()) as commands:
         commands.environ["USER"] = "ada"
         yield commands
-    postgres_server.execute("DROP DATABASE operating WITH (FORCE)")
 
 
 def said(millstream: Commands, *args: str) -> Any:

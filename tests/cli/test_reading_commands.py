@@ -12,9 +12,7 @@ import pytest
 from millstream.core.embedded.ports import free_port
 from millstream.core.ids import new_id
 
-from .commands import Commands, millstream, on_terminal
-
-__all__ = ["millstream"]
+from .commands import Commands, on_terminal
 
 
 def test_jobs_are_json_lines_when_piped_and_filtered(millstream: Commands) -> None:

@@ -9,9 +9,7 @@ import pytest
 
 from tests.api.conftest import until
 
-from .commands import Commands, millstream, on_terminal
-
-__all__ = ["millstream"]  # the fixture: real roles
+from .commands import Commands, on_terminal
 
 
 def schedules(millstream: Commands, *args: str) -> Any:
