@@ -7,6 +7,7 @@ from pathlib import Path
 
 import rich_click as click
 
+from ..core.errors import UnknownQueue
 from . import options
 from .choices import whoami
 
@@ -43,6 +44,8 @@ def command(
     \b
     millstream import audit-2026-04 audit-2026-05
     """
+    if queue is not None:
+        _require(queue, folders)
     with options.connected(options.load(), data) as settings:
         from ..core.events import Command
         from ..projections.restore.imports import Importer
@@ -59,3 +62,12 @@ def command(
                 importer.close()
 
         asyncio.run(take())
+
+
+def _require(queue: str, folders: tuple[Path, ...]) -> None:
+    from ..core.export import load
+
+    manifests = filter(None, map(load, folders))
+    names = {each.queue for manifest in manifests for each in manifest.queues}
+    if queue not in names:
+        raise UnknownQueue(queue, names)

@@ -8,7 +8,7 @@ from importlib import import_module
 
 import rich_click as click
 
-from ..core.errors import ConfigError, MillstreamError, Unavailable
+from ..core.errors import ConfigError, MillstreamError, Unavailable, UnknownQueue
 
 #: command → module of this package that holds a click command named `command`.
 COMMANDS = {
@@ -84,7 +84,7 @@ def cli() -> None:
 def main() -> None:
     try:
         cli(prog_name="millstream")
-    except ConfigError as error:
+    except (ConfigError, UnknownQueue) as error:
         sys.exit(_complain(error, REFUSED))
     except Unavailable as error:
         sys.exit(_complain(error, UNREACHABLE))

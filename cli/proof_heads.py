@@ -9,6 +9,7 @@ import msgspec
 import rich_click as click
 
 from ..core.config import Settings
+from ..core.errors import UnknownQueue
 from . import options
 from .output import print_line
 
@@ -39,7 +40,10 @@ async def _tell(settings: Settings, queues: tuple[str, ...], after: int, *, leav
 
     pool = await queries.connect(settings)
     try:
-        for queue in queues or sorted(await queries.checkpoints(pool)):
+        known = await queries.checkpoints(pool)
+        for queue in set(queues).difference(known):
+            raise UnknownQueue(queue, known)
+        for queue in queues or sorted(known):
             async for signed in seals(pool, queue, after, leaves=leaves):
                 print_line(msgspec.json.encode(line_of(signed)))
     finally:

@@ -85,16 +85,13 @@ def _verify(
 ) -> Outcome:
     from ..projections.retention.policy import Policy
     from ..projections.verify.report import Plan
-    from ..projections.verify.verifying import UnknownQueue, verify
+    from ..projections.verify.verifying import verify
 
     progress = _Progress(state)
     cursor = None if state is None else _read(state)
     days = Policy.of(settings).days
     plan = Plan(share, queues, Policy(days).cutoffs(days, time.time_ns() // 1_000_000))
-    try:
-        outcome = asyncio.run(verify(settings.postgres_dsn, plan, cursor, progress.tell))
-    except UnknownQueue as error:
-        raise Refused(str(error)) from None
+    outcome = asyncio.run(verify(settings.postgres_dsn, plan, cursor, progress.tell))
     if state is not None:
         state.unlink(missing_ok=True)
     return outcome

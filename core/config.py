@@ -150,7 +150,7 @@ _READERS: dict[str, values.Reader] = {
     "process_max_jobs": values.integer(0),
     "process_max_memory": values.size(0),
     "max_step_bytes": values.size(1),
-    "retention": values.listed(values.kept),
+    "retention": values.retention,
     "retention_statistics": values.optional(values.days),
     "erasure_secret": values.optional(values.secret(32)),
     "erasure_old_secret": values.optional(values.secret(32)),

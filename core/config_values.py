@@ -258,3 +258,11 @@ def _queue(given: object) -> str:
     except Unfit as error:
         raise Unfit(f"after the colon of a queue its weight, {error}") from None
     return found if share == 1 else f"{found}:{share}"
+
+
+def retention(given: object) -> tuple[str, ...]:
+    """For how many days jobs are kept, each queue once: which of two would hold is not guessed."""
+    found = listed(kept)(given)
+    if len({each.rpartition(":")[0] for each in found}) < len(found):
+        raise Unfit("each queue once")
+    return found

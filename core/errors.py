@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class MillstreamError(Exception):
     """Base of all our errors; its text says what was expected and what was found."""
@@ -24,6 +26,14 @@ class InvalidName(MillstreamError):
         super().__init__(f"{what}: expected {expected}, got: {given!r}")
         self.expected = expected
         self.given = given
+
+
+class UnknownQueue(MillstreamError):
+    """A queue that was never used: names those that were."""
+
+    def __init__(self, given: str, known: Iterable[str]) -> None:
+        names = ", ".join(sorted(known)) or "none"
+        super().__init__(f"queue: expected one that was used before ({names}), got: {given!r}")
 
 
 class InvalidSchedule(MillstreamError):

@@ -11,6 +11,7 @@ from typing import Any
 from ...core import events as ev
 from ...core.config import Settings
 from ...core.connection import connect
+from ...core.errors import UnknownQueue
 from ...core.events import parse_position
 from ...core.keys import Keys
 from ...core.log import START, LogReader
@@ -45,12 +46,14 @@ async def restore(
     acknowledged  positions that clients hold: the report tells which of them are lost
     declare_gaps  where PostgreSQL is older than what a log still holds, and no export has what is
                   missing: say so in the tables, and let the projector go on behind the gap
-    Raises Unavailable, Moved.
+    Raises Unavailable, UnknownQueue, Moved.
     """
     async with _servers(settings) as (connection, watch, redis, keys):
         reader, directory = LogReader(redis, keys), Directory(redis, keys)
         report = Report(dry_run, [], [])
         places = await _checkpoints(connection, reader, directory, dry_run=dry_run)
+        for queue in set(partitions).difference(places):
+            raise UnknownQueue(queue, places)
         made = {name: PartitionRestore(directory.queue(name), redis, keys) for name in places}
         wanted, lost = set(partitions or places), list[str]()
         for name, place in places.items():

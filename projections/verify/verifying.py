@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from ...core.errors import MillstreamError
+from ...core.errors import UnknownQueue
 from ..connection import connect_once, translated
 from ..queries import checkpoints
 from .jobs import JobPass
@@ -14,10 +14,6 @@ TIMEOUT = 600.0
 """Seconds a statement may take: the sums are GROUP BYs over all jobs."""
 
 Told = Callable[[Cursor], None]
-
-
-class UnknownQueue(MillstreamError):
-    """A queue of which nothing was ever archived."""
 
 
 async def verify(
@@ -35,10 +31,9 @@ async def verify(
     try:
         with translated():
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                known = sorted(await checkpoints(connection))
+                known = await checkpoints(connection)
                 for queue in set(plan.queues).difference(known):
-                    names = ", ".join(known) or "none"
-                    raise UnknownQueue(f"--queue: expected a used queue ({names}), got {queue!r}")
+                    raise UnknownQueue(queue, known)
                 logs, jobs = LogPass(connection, run), JobPass(connection, run)
                 if run.cursor.job is None:
                     async for _ in logs.pages():

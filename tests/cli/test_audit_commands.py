@@ -202,11 +202,22 @@ def test_an_export_to_a_place_that_takes_none(millstream: Commands, tmp_path: Pa
     assert done.stderr == f"millstream: {tmp_path}/file/audit: Not a directory\n"
 
 
-def test_a_verification_of_a_queue_that_is_not_there_is_refused(millstream: Commands) -> None:
-    done = millstream("verify", "--queue", "nobody-used-it")
-    assert done.returncode == 2
-    assert "--queue: expected a used queue (" in done.stderr
-    assert "got 'nobody-used-it'" in done.stderr
+@pytest.mark.parametrize("command", ["verify", "restore", "proof-heads"])
+def test_a_queue_that_is_not_there_is_refused(millstream: Commands, command: str) -> None:
+    done = millstream(command, "--queue", "nobody-used-it")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "queue: expected one that was used before (" in done.stderr
+    assert "got: 'nobody-used-it'" in done.stderr
+
+
+def test_an_import_of_a_queue_that_no_export_has_is_refused(
+    millstream: Commands, tmp_path: Path
+) -> None:
+    millstream.submit("hello", {}, "--queue", "was")
+    assert millstream("events", "export", "--out", str(tmp_path), "--queue", "was").returncode == 0
+    done = millstream("import", str(tmp_path), "--queue", "nobody-used-it")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "expected one that was used before (was), got: 'nobody-used-it'" in done.stderr
 
 
 def test_the_example_of_audit(millstream: Commands, tmp_path: Path) -> None:

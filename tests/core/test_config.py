@@ -48,6 +48,12 @@ def test_values_are_read(variable: str, given: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("variable", "given", "expected"),
     [
+        (
+            "RETENTION",
+            "emails:0",
+            "such as *:90 or emails:7, in days of 1 or more, got: 'emails:0'",
+        ),
+        ("RETENTION", "*:1,emails:7,*:2", "each queue once, got: '*:1,emails:7,*:2'"),
         ("PORT", "x", "a whole number from 0 to 65535"),
         ("PORT", "65536", "a whole number from 0 to 65535"),
         ("CONCURRENCY", "0", "a whole number from 1 to"),
