@@ -114,6 +114,8 @@ class Fetcher:
                 self._look_again()
 
     async def _claim(self, source: Source, limit: int) -> None:
+        asked = self._slots.asked
+        asked[source.queue.partition] = time.monotonic()
         try:
             if source.recover:
                 await self._recover(source)
@@ -121,7 +123,12 @@ class Fetcher:
             claim = await source.queue.claim(self._worker, limit)
         except Exception as error:
             await self._failed(source, error)
-            return
+        else:
+            self._given(source, claim, limit)
+        finally:
+            del asked[source.queue.partition]
+
+    def _given(self, source: Source, claim: Claim, limit: int) -> None:
         received = time.monotonic()
         source.pause = FIRST_PAUSE
         self._look_later(source, claim, received)

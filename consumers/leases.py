@@ -15,6 +15,7 @@ from ..core.errors import MillstreamError
 from ..core.queue import MAX_BATCH
 from ..core.renewing import LeaseRenewer
 from .attempts import Attempt
+from .slots import Slots
 
 _log = structlog.stdlib.get_logger("millstream.worker")
 
@@ -24,18 +25,19 @@ Told = Callable[[list[tuple[Attempt, int]]], object]
 
 
 class LeaseKeeper:
-    """Renews the leases of the attempts in `held` that have lasted longer than a tick.
+    """Renews the leases of the attempts in hand that have lasted longer than a tick, and whatever
+    was given by a claim whose reply has been due for as long.
 
     `told` is called in this thread with the attempts whose lease is lost or whose cancellation was
     requested. `client` belongs to this thread alone.
     """
 
     def __init__(
-        self, client: Any, renewer: LeaseRenewer, held: set[Attempt], lease: float, told: Told
+        self, client: Any, renewer: LeaseRenewer, slots: Slots, lease: float, told: Told
     ) -> None:
         self._client = client
         self._renewer = renewer
-        self._held = held
+        self._slots = slots
         self._tick = min(lease / 3, 1.0)
         self._told = told
         self._stopping = threading.Event()
@@ -63,8 +65,11 @@ class LeaseKeeper:
 
     def _renew_all(self) -> None:
         before = time.monotonic() - self._tick
+        for partition, since in self._slots.asked.copy().items():
+            if since <= before:
+                self._renewer.renew_all(partition)
         by_partition: dict[str, list[Attempt]] = defaultdict(list)
-        for attempt in snapshot(self._held):
+        for attempt in snapshot(self._slots.held):
             if attempt.since <= before:
                 by_partition[attempt.lease.partition].append(attempt)
         for partition, attempts in by_partition.items():

@@ -14,11 +14,16 @@ class Slots:
 
     A slot is free again when the handler has ended; the verdict may still be on its way, but only
     for as many again: a server that takes no verdicts gives no jobs.
+
+    held    the attempts in hand
+    asked   partitions whose claim has no reply yet, and since when (`time.monotonic`): it may have
+            given jobs that are not known here
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.held: set[Attempt] = set()
+        self.asked: dict[str, float] = {}
         self.taken = 0
         self._most_held = limit + max(limit, 100)
         self._waiter: asyncio.Future[None] | None = None

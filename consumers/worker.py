@@ -123,7 +123,7 @@ class Worker:
         renewer = LeaseRenewer(client, self._keys, self.name)
         loop = asyncio.get_running_loop()
         self._keeper = LeaseKeeper(
-            client, renewer, self.slots.held, self.settings.lease,
+            client, renewer, self.slots, self.settings.lease,
             lambda news: loop.call_soon_threadsafe(self._told, news),
         )  # fmt: skip
         self._keeper.start()

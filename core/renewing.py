@@ -27,6 +27,10 @@ class LeaseRenewer:
             replies += self._renew(partition, leases[first : first + MAX_BATCH])
         return replies
 
+    def renew_all(self, partition: str) -> None:
+        """Renew whatever this worker holds, jobs it has not been told of yet included."""
+        self._run("renew", partition, [self._worker])
+
     def finish(self, partition: str, verdicts: Sequence[Finish]) -> list[bool]:
         """As `PartitionQueue.finish`."""
         accepted: list[bool] = []

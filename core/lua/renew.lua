@@ -3,10 +3,11 @@
 --
 -- KEYS[1]  partition prefix
 -- ARGV[1]  worker
--- ARGV[2…] per lease: id, fence
+-- ARGV[2…] per lease: id, fence; none: every lease that this worker holds here, those included
+--          whose claim it has had no reply to
 --
--- Replies  one per lease: 1 renewed · 2 renewed, cancellation was requested · 0 lost: the job has
---          ended or another lease has begun
+-- Replies  one per lease named: 1 renewed · 2 renewed, cancellation was requested · 0 lost: the job
+--          has ended or another lease has begun
 --          LOGLOST …   the log is gone
 --          NOGROUP …   a consumer group is gone: `mend` makes it again
 -- Appends  nothing
@@ -16,6 +17,30 @@
 --@include waiting
 local fault = open_log()
 if fault then return fault end
+
+-- Takes the leases anew that this worker holds in one lane.
+local function keep(stream)
+  local from = '-'
+  repeat
+    local pending = redis.call('XPENDING', stream, GROUP, from, '+', 1000, ARGV[1])
+    local entries = {}
+    for i = 1, #pending do
+      entries[i] = pending[i][1]
+    end
+    if #entries > 0 then
+      from = '(' .. entries[#entries]
+      entries[#entries + 1] = 'JUSTID'
+      redis.call('XCLAIM', stream, GROUP, ARGV[1], 0, unpack(entries))
+    end
+  until #pending < 1000
+end
+
+if #ARGV == 1 then
+  for priority in string.gmatch(lanes, '.') do
+    keep(ready_key(priority))
+  end
+  return {}
+end
 
 local keys = {}
 for i = 2, #ARGV, 2 do

@@ -244,6 +244,10 @@ class MemoryRenewer(LeaseRenewer):
         """As `LeaseRenewer.renew`."""
         return self._queues[partition].rooms.renew(self._worker, leases)
 
+    def renew_all(self, partition: str) -> None:
+        """As `LeaseRenewer.renew_all`."""
+        self._queues[partition].rooms.renew_all(self._worker)
+
     def finish(self, partition: str, verdicts: Sequence[Finish]) -> list[bool]:
         """As `LeaseRenewer.finish`."""
         return self._queues[partition].rooms.finish(verdicts)

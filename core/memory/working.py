@@ -209,6 +209,14 @@ class Working(Partition):
             raise GroupLost
         return [self._renew(worker, job) for job in right]
 
+    def renew_all(self, worker: str) -> None:
+        """Renew whatever a worker holds. Refused while any lane's group is lost."""
+        for _, lane in self.lanes.in_order():
+            if lane.lost:
+                raise GroupLost
+            for entry in lane.held(worker):
+                entry.since = self.now
+
     def _renew(self, worker: str, job: Live | None) -> int:
         if job is None or job.state is not JobState.RUNNING:
             return 0

@@ -5,12 +5,38 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import pytest
 
 from millstream.consumers import Context, Registry
 from millstream.consumers.maintenance import Maintenance
 from millstream.core.joining import Joiner
 
 from .conftest import Bench, until
+
+
+@contextmanager
+def sweeping(url: str, lease: float) -> Generator[None]:
+    """Another worker's sweeps, on a loop of their own."""
+    stop = threading.Event()
+
+    async def sweep() -> None:
+        other = Bench(url)
+        maintenance = Maintenance(Joiner(other.directory), sweep=0.1, lease=lease, max_crashes=3)
+        while not stop.is_set():
+            await maintenance.sweep(other.queue)
+            await asyncio.sleep(0.05)
+        await other.close()
+
+    reaper = threading.Thread(target=lambda: asyncio.run(sweep()))
+    reaper.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        reaper.join()
 
 
 async def test_a_handler_that_blocks_the_loop_keeps_its_lease(
@@ -20,31 +46,33 @@ async def test_a_handler_that_blocks_the_loop_keeps_its_lease(
     async def block(ctx: Context, payload: None) -> None:
         time.sleep(4.5)  # noqa: ASYNC251 (that is what is tested)
 
-    stop = threading.Event()
-
-    def reap_from_outside() -> None:
-        """Another worker's sweeps, from a loop of their own."""
-
-        async def sweep() -> None:
-            other = Bench(bench.url)
-            joiner = Joiner(other.directory)
-            maintenance = Maintenance(joiner, sweep=0.1, lease=3.0, max_crashes=3)
-            while not stop.is_set():
-                await maintenance.sweep(other.queue)
-                await asyncio.sleep(0.05)
-            await other.close()
-
-        asyncio.run(sweep())
-
-    reaper = threading.Thread(target=reap_from_outside)
-    await bench.worker(registry, lease=3.0)
     job = await bench.submit("block")
-    reaper.start()
-    try:
+    with sweeping(bench.url, lease=2.5):
+        await bench.worker(registry, lease=2.5)
         assert await bench.ended(job) == ["submitted", "started", "succeeded"]
-    finally:
-        stop.set()
-        reaper.join()
+
+
+@pytest.mark.parametrize("command_timeout", [0.5, 30.0], ids=["fetched again", "read late"])
+async def test_nor_does_a_job_on_its_way_to_it(
+    bench: Bench, registry: Registry, command_timeout: float
+) -> None:
+    """The reply that gives the second job comes while the first one blocks the loop."""
+    ran: list[int] = []
+
+    @registry.job("block")
+    async def block(ctx: Context, payload: int) -> None:
+        ran.append(payload)
+        if payload == 0:
+            time.sleep(4)  # noqa: ASYNC251 (that is what is tested)
+
+    jobs = await bench.submit_many("block", [0, 1])
+    with sweeping(bench.url, lease=2.5):
+        await bench.worker(registry, lease=2.5, concurrency=2, command_timeout=command_timeout)
+        for job in jobs:
+            assert await bench.ended(job) == ["submitted", "started", "succeeded"]
+    assert ran == [0, 1]
+    first, second = [(await bench.history(job))[1:] for job in jobs]
+    assert second[0].time < first[1].time - 2000, "it was given long before the first one ended"
 
 
 async def test_a_lost_lease_ends_the_attempt_and_its_verdict_is_dropped(

@@ -203,33 +203,39 @@ async def test_one_poison_job_among_fifty_neighbours(crew: Crew, task: Task) -> 
 
 
 @pytest.mark.slow
-async def test_killed_at_random_nothing_is_lost(crew: Crew) -> None:
+async def test_killed_at_random_nothing_is_lost(crew: Crew, task: Task) -> None:
     """Workers and processes, at any moment, with timeouts in between."""
     bench, chance = crew.bench, random.Random(11)
     for _ in range(2):
         crew.start(max_crashes=99, lease=1.1)
     tending = asyncio.create_task(crew.tend())
-    jobs = await bench.submit_many("mix.process", list(range(120)), backoff=Backoff(delay=0.01))
-    jobs += await bench.submit_many("mix.loop", [None] * 300)
-    killed = 0
+    sure = await bench.submit("iso.wait", task)
+    psutil.Process((await until_told(task))[0]).kill()
 
-    async def left() -> int:
-        return sum([await bench.queue.job(job) is not None for job in jobs])
+    async def crashed() -> bool:
+        return "crashed" in await bench.types(sure)
 
-    async with asyncio.timeout(180):
-        while some := await left():
-            await asyncio.sleep(chance.uniform(0.05, 0.3))
-            workers = [psutil.Process(one.pid) for one in crew.all if one.poll() is None]
-            processes = [child for one in workers for child in children_of(one)]
-            if processes and killed < 20 and some > 20:  # the last ones are to come through
-                victims = workers if chance.random() < 0.2 else processes
-                chance.choice(victims).kill()
-                killed += 1
+    await until(crashed, 60)
+    task.let_go()
+    jobs = [sure]
+    for turn in range(20):
+        numbers = list(range(6 * turn, 6 * turn + 6))
+        jobs += await bench.submit_many("mix.process", numbers, backoff=Backoff(delay=0.01))
+        jobs += await bench.submit_many("mix.loop", [None] * 15)
+        await asyncio.sleep(chance.uniform(0.05, 0.3))
+        workers = [psutil.Process(one.pid) for one in crew.all if one.poll() is None]
+        processes = [child for one in workers for child in children_of(one)]
+        victims = workers if turn % 5 == 4 else processes or workers
+        if victims:
+            chance.choice(victims).kill()
+
+    async def nothing_left() -> bool:
+        return not any([await bench.queue.job(job) for job in jobs])
+
+    await until(nothing_left, 180)
     tending.cancel()
-    assert killed > 3
-    assert crew.deaths > 0
     report = (await check(bench.url, ["default"], acknowledged=jobs, drained=True)).require()
-    assert any("died: killed by SIGKILL" in why for ran in report.reruns.values() for why in ran)
+    assert any("died: killed by SIGKILL" in why for why in report.reruns[sure])
 
 
 @pytest.mark.slow

@@ -88,6 +88,11 @@ class AgainstModel(Kin):
             leases = leases[:1]  # which of several are renewed before the refusal is not said
         self.run(self.play.renew(worker, leases))
 
+    @precondition(lambda self: not any(lane.lost for _, lane in self.rooms.lanes.in_order()))
+    @rule(worker=workers)
+    def renew_all(self, worker: str) -> None:
+        self.run(self.play.renew_all(worker))
+
     @precondition(lambda self: self.play.leases)
     @rule(pick=numbers, verdict=verdicts, worker=workers)
     def cancel_running(self, pick: int, verdict: Said, worker: str) -> None:

@@ -61,6 +61,15 @@ class Workers(Stage):
 
         await self.pair.call(real, in_memory)
 
+    async def renew_all(self, worker: str) -> None:
+        async def real(_: PartitionQueue) -> None:
+            self.world.renew_all(worker)
+
+        async def in_memory(_: PartitionQueue) -> None:
+            MemoryRenewer({PARTITION: self.pair.memory}, worker).renew_all(PARTITION)
+
+        await self.pair.call(real, in_memory)
+
     async def promote(self, limit: int) -> None:
         await self.pair.call(
             lambda queue: queue.promote(limit),

@@ -67,6 +67,9 @@ class World:
     def renew(self, worker: str, leases: Sequence[tuple[str, int]]) -> list[int]:
         return LeaseRenewer(self.sync, self.keys, worker).renew(PARTITION, leases)
 
+    def renew_all(self, worker: str) -> None:
+        LeaseRenewer(self.sync, self.keys, worker).renew_all(PARTITION)
+
     async def clear(self) -> None:
         await self.redis.flushall()
         await self.redis.script_flush()

@@ -29,6 +29,14 @@ async def idle(mill: Mill, priority: int = 5) -> list[int]:
     return [lease["time_since_delivered"] for lease in pending]
 
 
+async def silent(mill: Mill, worker: str, priority: int, count: int = 1) -> None:
+    """Nothing was heard of the leases of `worker` for ten minutes."""
+    stream = mill.keys.ready("default", priority)
+    pending = await mill.redis.xpending_range(stream, "workers", "-", "+", count, worker)
+    ids = [lease["message_id"] for lease in pending]
+    await mill.redis.xclaim(stream, "workers", worker, 0, ids, idle=600_000, justid=True)
+
+
 async def test_a_renewed_lease_is_not_reaped(mill: Mill, renewer: LeaseRenewer) -> None:
     lease = await mill.started()
     stream = mill.keys.ready("default", 5)
@@ -112,6 +120,29 @@ async def test_several_lanes_and_more_than_one_batch(mill: Mill, renewer: LeaseR
     assert replies[99] == 0
 
 
+async def test_all_that_a_worker_holds(mill: Mill, renewer: LeaseRenewer) -> None:
+    """Also of a claim whose reply it never saw; nothing of others."""
+    await mill.submit(1500, priority=1)
+    await mill.submit(2, priority=8)
+    await mill.claim(1000)
+    await mill.claim(501)
+    await mill.claim(1, worker="w2")
+    await silent(mill, "w1", 1, 1500)
+    await silent(mill, "w1", 8)
+    await silent(mill, "w2", 8)
+    renewer.renew_all("default")
+    assert await mill.queue.reap(60_000, 3) == (1, False)
+    assert (await mill.log())[-1].type == "job.lease_expired"
+    assert len(await mill.claim(2000, held=True)) == 1501
+
+
+async def test_all_of_none(mill: Mill, renewer: LeaseRenewer) -> None:
+    renewer.renew_all("default")
+    await mill.submit(1)
+    renewer.renew_all("default")
+    assert len(await mill.claim()) == 1
+
+
 async def test_none(renewer: LeaseRenewer) -> None:
     assert renew(renewer) == []
 
@@ -121,6 +152,8 @@ async def test_a_lost_group(mill: Mill, renewer: LeaseRenewer) -> None:
     await mill.lose_group()
     with pytest.raises(GroupLost):
         renew(renewer, lease)
+    with pytest.raises(GroupLost):
+        renewer.renew_all("default")
     await mill.queue.mend()
     assert renew(renewer, lease) == [0]
 
