@@ -46,7 +46,7 @@ def decode(body: bytes) -> Schedule:
     try:
         return read_schedule(body)
     except msgspec.ValidationError as error:
-        raise invalid(error, body) from None
+        raise invalid(error, body, Schedule) from None
 
 
 def changed(state: State, body: bytes) -> Schedule:
@@ -54,7 +54,7 @@ def changed(state: State, body: bytes) -> Schedule:
     try:
         given: Any = _change(body)
     except msgspec.ValidationError as error:
-        raise invalid(error, body) from None
+        raise invalid(error, body, ScheduleChange) from None
     if given.version is not msgspec.UNSET and given.version != state.version:
         detail = f"Schedule {state.name} has version {state.version}, not {given.version}."
         raise Problem(CONFLICT, detail, version=state.version)
