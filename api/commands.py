@@ -167,7 +167,7 @@ async def read_command(
     try:
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:
-        raise invalid(error, body) from None
+        raise invalid(error, body, shape) from None
 
 
 async def _ended(resources: Resources, job: str) -> Found:

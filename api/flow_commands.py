@@ -65,7 +65,7 @@ async def add_jobs(request: Request[Any, Any, Any], flow_id: FromPath[str]) -> A
     try:
         given = shapes.decode_addition(body)
     except msgspec.ValidationError as error:
-        raise invalid(error, body) from None
+        raise invalid(error, body, shapes.FlowAddition) from None
     _check(given.jobs)
     queue, last = await _open(resources, flow_id)
     bounds = bounds_of(resources)

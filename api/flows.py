@@ -59,7 +59,7 @@ async def submit_flow(request: Request[Any, Any, Any]) -> ASGIResponse:
     try:
         flow = shapes.decode(body)
     except msgspec.ValidationError as error:
-        raise invalid(error, body) from None
+        raise invalid(error, body, shapes.Flow) from None
     plan = shapes.plan_of(flow)
     bounds = bounds_of(resources)
     if key is None:

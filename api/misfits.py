@@ -8,8 +8,10 @@ import msgspec
 from .problems import INVALID, Fault, Problem
 
 _STEP = re.compile(r"\.([A-Za-z_]\w*)|\[(\d+)\]")
-_ALREADY = re.compile(r"got `|Invalid enum value|unknown field|missing required field")
+_ALREADY = re.compile(r"got `|unknown field|missing required field")
 """Messages that say themselves what came."""
+
+_ENUM = "Invalid enum value "
 
 _SHOWN = 80
 _MOST = 2**18
@@ -19,15 +21,19 @@ _TIME = "expected a time such as 2027-01-31T08:00:00Z"
 
 
 def invalid(
-    error: msgspec.ValidationError, given: object, place: Any = "body", under: str = "$"
+    error: msgspec.ValidationError, given: object, shape: Any, place: Any = "body"
 ) -> Problem:
-    """The problem of a value of the wrong shape. `given`: the body, or what it was decoded to."""
-    fault = fault_of(error, given, place, under)
+    """The problem of a value that is not of `shape`. `given`: the body, or what was read of it."""
+    fault = fault_of(error, given, shape, place)
     return Problem(INVALID, f"{fault.message} (at {fault.path}).", [fault])
 
 
 def fault_of(
-    error: msgspec.ValidationError, given: object, place: Any = "body", under: str = "$"
+    error: msgspec.ValidationError,
+    given: object,
+    shape: Any,
+    place: Any = "body",
+    under: str = "$",
 ) -> Fault:
     """Where and what: the field's own path for one that is unknown or missing."""
     message, _, inner = str(error).partition(" - at `")
@@ -39,7 +45,9 @@ def fault_of(
             path = f"{path}.{field}"
     if "RFC3339" in message or "timezone component" in message:
         message = _TIME
-    if not _ALREADY.search(message):
+    if message.startswith(_ENUM):
+        message = f"expected {_choices(inner, shape)}, got {message.removeprefix(_ENUM)}"
+    elif not _ALREADY.search(message):
         message += _told(inner, given, counted="length" in message)
     return Fault(path, message, place)
 
@@ -58,3 +66,24 @@ def _told(path: str, given: object, *, counted: bool) -> str:
     except (msgspec.MsgspecError, LookupError, TypeError, ValueError):
         return ""
     return f", got {shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + '…'}"
+
+
+def _choices(path: str, shape: Any) -> str:
+    """What may stand at a path, as the JSON Schema of `shape` says."""
+    schema = msgspec.json.schema(shape)
+    nodes = _plain(schema, schema)
+    for name, index in _STEP.findall(path):
+        inner = [node.get("items") if index else node.get("properties", {}).get(name)
+                 for node in nodes]  # fmt: skip
+        nodes = [one for node in inner if node for one in _plain(node, schema)]
+    found = [str(each) for node in nodes for each in node.get("enum", ())]
+    return f"one of {', '.join(found)}" if found else "another value"
+
+
+def _plain(node: dict[str, Any], schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a node of a schema may be, without references and alternatives."""
+    if "$ref" in node:
+        return _plain(schema["$defs"][node["$ref"].rpartition("/")[2]], schema)
+    if "anyOf" in node:
+        return [one for each in node["anyOf"] for one in _plain(each, schema)]
+    return [node]

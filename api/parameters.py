@@ -186,7 +186,7 @@ def read(request: Request[Any, Any, Any], shape: type[S]) -> S:
     try:
         return msgspec.convert(given, shape, strict=False)
     except msgspec.ValidationError as error:
-        raise invalid(error, given, "query") from None
+        raise invalid(error, given, shape, "query") from None
 
 
 def read_position(text: str) -> tuple[str, int, int]:

@@ -74,7 +74,7 @@ def _read(members: dict[str, msgspec.Raw]) -> Schedule:
     try:
         return read_schedule(body)
     except msgspec.ValidationError as error:
-        raise invalid(error, body) from None
+        raise invalid(error, body, Schedule) from None
 
 
 def changed(state: State, body: bytes) -> Given:
@@ -82,7 +82,7 @@ def changed(state: State, body: bytes) -> Given:
     try:
         given: Any = _change(body)
     except msgspec.ValidationError as error:
-        raise invalid(error, body) from None
+        raise invalid(error, body, ScheduleChange) from None
     if given.version is not msgspec.UNSET and given.version != state.version:
         detail = f"Schedule {state.name} has version {state.version}, not {given.version}."
         raise Problem(CONFLICT, detail, version=state.version)

@@ -166,4 +166,4 @@ async def _read(
     try:
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:
-        raise invalid(error, body) from None
+        raise invalid(error, body, shape) from None

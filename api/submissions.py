@@ -53,7 +53,7 @@ async def submit(scope: Any, receive: Any, send: Any) -> None:
     try:
         given = sub.decode(body)
     except msgspec.ValidationError as error:
-        raise invalid(error, body) from None
+        raise invalid(error, body, sub.LoneSubmission) from None
     try:
         sub.check_names(given)
         if key is None:
@@ -284,11 +284,14 @@ def _bad_batch(body: bytes, error: msgspec.ValidationError) -> Problem:
     try:
         jobs = sub.decode_loosely(body).jobs
     except msgspec.ValidationError:
-        return invalid(error, body)
+        return invalid(error, body, sub.Batch)
     bad = sub.faults_of_batch(jobs, MAX_FAULTS)
     if len(jobs) > sub.MAX_BATCH or not bad:
-        return invalid(error, body)
-    faults = [fault_of(one, bytes(jobs[index]), under=f"$.jobs[{index}]") for index, one in bad]
+        return invalid(error, body, sub.Batch)
+    faults = [
+        fault_of(one, bytes(jobs[index]), sub.Submission, under=f"$.jobs[{index}]")
+        for index, one in bad
+    ]
     return _problem(INVALID, faults)
 
 

@@ -23,6 +23,11 @@ from .conftest import Api, problem
          "Expected `array` of length <= 100, got 10000"),
         ("backoff", {"kind": "list", "delays": [1, -2]}, "$.backoff.delays[1]",
          "Expected `float` >= 0.0, got -2"),
+        ("backoff", {"kind": "expo"}, "$.backoff.kind",
+         "expected one of exponential, fixed, linear, list, got 'expo'"),
+        ("depends_on", 5, "$.depends_on", "Expected `array`, got `int`"),
+        ("on_parent_failure", "explode", "$.on_parent_failure",
+         "expected one of cancel, fail, run, wait, got 'explode'"),
         ("backof", {}, "$.backof", "Object contains unknown field `backof`"),
     ],
 )  # fmt: skip
