@@ -7,11 +7,11 @@ looks, so nobody is taken for lost who only could not be heard.
 
 import asyncio
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 
-from ..core.errors import Unavailable
+from ..core.errors import LogLost, Unavailable
 from ..core.events import WorkerStarted
 from ..core.queue import Directory
 from ..core.workers import Workers
@@ -58,7 +58,7 @@ class Lookout:
                 pause = max(LOOK_EVERY, seen / MOST_LOOKED_AT)
 
     async def look(self) -> int:
-        """Look once; how many workers and queues were looked at. Raises Unavailable, LogLost."""
+        """Look once; how many workers and queues were looked at. Raises Unavailable."""
         present = await self._workers.present()
         if self._started.worker not in present:
             raise Unavailable("this worker cannot be heard itself")
@@ -69,7 +69,7 @@ class Lookout:
         for queue, names in absent.items():
             lost = sorted(name for name in names if counts[name] >= LOOKS)
             if lost:
-                await self._lose(queue, lost)
+                await _unless_halted(queue, self._lose(queue, lost))
         return len(present) + len(queues)
 
     async def back(self) -> None:
@@ -78,7 +78,7 @@ class Lookout:
             verbs = self._directory.queue(queue)
             if self._started.worker not in await verbs.serving():
                 _log.warning("this worker was taken for lost and is back", queue=queue)
-                await verbs.announce(self._started)
+                await _unless_halted(queue, verbs.announce(self._started))
 
     async def _absent_from(self, queue: str, present: set[str]) -> set[str]:
         return await self._directory.queue(queue).serving() - present
@@ -88,3 +88,11 @@ class Lookout:
         for name, first in zip(names, said, strict=True):
             if first:
                 _log.warning("a worker is lost", queue=queue, worker=name)
+
+
+async def _unless_halted(queue: str, saying: Awaitable[None]) -> None:
+    """Say it; a queue that is halted takes no word, and must not keep the others from theirs."""
+    try:
+        await saying
+    except LogLost as error:
+        _log.debug("nothing can be said of workers", queue=queue, error=str(error))

@@ -9,7 +9,7 @@ import structlog
 
 from ..core.config import Settings
 from ..core.connection import check_server, connect, connect_blocking, connect_sync
-from ..core.errors import MillstreamError, Unavailable
+from ..core.errors import LogLost, MillstreamError, Unavailable
 from ..core.events import WorkerStarted, WorkerStopped
 from ..core.joining import Joiner
 from ..core.keys import Keys
@@ -139,7 +139,7 @@ class Worker:
             "lookout": self._lookout.run,
             "elsewhere": self._elsewhere.run,
         }
-        if "*" in self.settings.queues:
+        if "*" in self.settings.queues or await self._not_served():
             parts["queues"] = self._find_queues
         self._tasks += [begin(name, run) for name, run in parts.items()]
         self._telling.append(begin("reports", self._reporter.run))
@@ -190,7 +190,7 @@ class Worker:
     async def _prepare(self) -> None:
         await check_server(self._redis)
         for partition in await self._wanted_queues():
-            await self._serve(partition)
+            await self._try_to_serve(partition)
         types = {handler.type: handler.announcement() for handler in self.registry}
         await self.directory.announce_types(types)
         await declare(self.schedules, self._declared(), self.name)
@@ -205,6 +205,17 @@ class Worker:
         if "*" in self.settings.queues:
             return named | set(await self.directory.partitions())
         return set(self.settings.weights) if "queues" in self.settings.explicit else named
+
+    async def _not_served(self) -> set[str]:
+        return await self._wanted_queues() - self._committers.keys()
+
+    async def _try_to_serve(self, partition: str) -> None:
+        """Serve a partition, unless it is halted: that must not keep the worker from the others."""
+        try:
+            await self._serve(partition)
+        except LogLost as error:
+            _log.warning("a queue is halted: it is served once it is restored", queue=partition,
+                         error=str(error))  # fmt: skip
 
     async def _serve(self, partition: str) -> None:
         """Begin to serve a partition, once."""
@@ -225,8 +236,11 @@ class Worker:
         while True:
             await asyncio.sleep(self.settings.sweep)
             try:
-                for partition in await self._wanted_queues():
-                    await self._serve(partition)
+                wanted = await self._not_served()
+                for partition in wanted:
+                    await self._try_to_serve(partition)
+                if not wanted.isdisjoint(self._committers):
+                    await declare(self.schedules, self._declared(), self.name)
             except MillstreamError as error:
                 _log.warning("new queues cannot be looked for", error=str(error))
 

@@ -112,6 +112,23 @@ async def test_a_worker_is_lost_only_after_several_looks(bench: Bench, registry:
     assert await lost(bench) == [second.name]
 
 
+async def test_a_halted_queue_keeps_no_other_from_hearing_of_it(
+    bench: Bench, registry: Registry
+) -> None:
+    queues = ("default", *(f"q{n}" for n in range(5)))
+    first = await bench.worker(registry, queues=queues)
+    second = await bench.worker(registry, queues=queues)
+    await heard(bench, 2)
+    await second.close()
+    await silence(bench, second.name)
+    for queue in queues[:3]:
+        await bench.directory.queue(queue).condemn("a test")
+    for _ in range(LOOKS):
+        await lookout_of(first).look()
+    for queue in queues[3:]:
+        assert await lost(bench, queue) == [second.name]
+
+
 async def test_one_that_reports_meanwhile_is_not_lost(bench: Bench, registry: Registry) -> None:
     first, second = await bench.worker(registry), await bench.worker(registry)
     await heard(bench, 2)

@@ -1,4 +1,4 @@
-"""A worker over several queues: shares by weight, and queues that are paused."""
+"""A worker over several queues: shares by weight, and queues that are paused or halted."""
 
 from __future__ import annotations
 
@@ -95,3 +95,19 @@ async def test_a_rescheduled_job_runs_at_its_new_time(bench: Bench, registry: Re
 
 async def _types(bench: Bench, job: str, expected: list[str]) -> bool:
     return await bench.types(job) == expected
+
+
+async def test_a_halted_queue_keeps_no_worker_from_the_others(
+    bench: Bench, registry: Registry
+) -> None:
+    @registry.job("t")
+    async def t(ctx: Context, payload: None) -> None: ...
+
+    job = await bench.submit("t", queue="good")
+    await bench.submit("t", queue="bad")
+    await bench.directory.queue("bad").condemn("a test")
+    await bench.worker(registry, queues=("bad", "good"))
+    assert await bench.ended(job, queue="good") == ["submitted", "started", "succeeded"]
+    await bench.redis.hset(bench.keys.meta("bad"), "mode", "")  # as a restore ends
+    waits = await bench.submit("t", queue="bad")
+    assert await bench.ended(waits, queue="bad") == ["submitted", "started", "succeeded"]
