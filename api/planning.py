@@ -63,7 +63,7 @@ def decode(body: bytes) -> Given:
     try:
         given: Any = _given(body)
     except msgspec.ValidationError as error:
-        raise invalid(error, body) from None
+        raise invalid(error, body, GivenSchedule) from None
     members = _members(body)
     members.pop("subject", None)
     return Given(_read(members), given.subject)

@@ -38,7 +38,7 @@ class Crew:
         self._ending = False
 
     def start(self, **settings: object) -> subprocess.Popen[bytes]:
-        base = {"lease": 2.5, "command_timeout": 0.8, "sweep": 0.1, "processes": 2}
+        base = {"lease": 2.5, "command_timeout": 0.5, "sweep": 0.1, "processes": 2}
         self._settings = settings or self._settings
         environ = {k: v for k, v in os.environ.items() if not k.startswith("MILLSTREAM_")}
         environ["FATED"] = "yes"

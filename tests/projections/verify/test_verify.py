@@ -11,6 +11,7 @@ import pytest
 from millstream.core.config import Settings
 from millstream.core.events import Record
 from millstream.projections import lane
+from millstream.projections.statements import statement
 from millstream.projections.verify import jobs, logs, snapshots
 from millstream.projections.verify.report import Cursor, Outcome, Plan
 from millstream.projections.verify.verifying import verify
@@ -99,9 +100,9 @@ def names(outcome: Outcome) -> set[str]:
 
 @pytest.mark.parametrize("what", sorted(SAME) + sorted(MORE))
 async def test_what_is_broken_is_named(mill: Mill, settings: Settings, what: str) -> None:
-    statement, expected = MORE[what] if what in MORE else TABLES[what]
+    query, expected = MORE[what] if what in MORE else TABLES[what]
     connection = await project_all(mill, settings)
-    await connection.execute(statement)
+    await connection.execute(query)
     await connection.close()
     outcome = await verify(settings.postgres_dsn, Plan())
     assert names(outcome) == expected
@@ -205,6 +206,9 @@ async def test_what_retention_took_out_of_counts(noted: Any, settings: Settings)
 async def test_other_queues_are_left_alone(worked: Log, settings: Settings) -> None:
     await _break(settings)
     assert names(await verify(settings.postgres_dsn, Plan(queues=("default",))))
+    pool = await _pool(settings)
+    await pool.execute(statement("make_checkpoint"), "other", 1)
+    await pool.close()
     other = await verify(settings.postgres_dsn, Plan(queues=("other",)))
     assert (other.sound, other.events, other.jobs) == (True, 0, 0)
 
