@@ -128,7 +128,8 @@ async def get_events(request: Request[Any, Any, Any], job_id: FromPath[str]) -> 
         if found.hot is not None:
             # A history is told by the archive alone; the job is so new that it is not there yet.
             await lookup.catch_up(resources, found.partition)
-            records = await resources.tables.events(job_id, after, given.limit + 1)
+        # Also of a job that came into the tables between the two looks.
+        records = await resources.tables.events(job_id, after, given.limit + 1)
     more = len(records) > given.limit
     shown = records[: given.limit]
     cursor = str(shown[-1].version) if more else None
@@ -146,7 +147,7 @@ async def get_attempts(request: Request[Any, Any, Any], job_id: FromPath[str]) -
         found = await lookup.find(resources, job_id)
         if found.hot is not None:
             await lookup.catch_up(resources, found.partition)
-            attempts = await resources.tables.attempts(job_id, after, given.limit + 1)
+        attempts = await resources.tables.attempts(job_id, after, given.limit + 1)
     shown = attempts[: given.limit]
     cursor = str(shown[-1].fence % EPOCH) if len(attempts) > given.limit else None
     return answer(Page([attempt_of(attempt) for attempt in shown], cursor))

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from millstream.api.tables import Tables
 from millstream.core.config import Settings
 from millstream.core.embedded import Postgres
 from millstream.core.ids import new_id
@@ -169,6 +170,25 @@ async def test_the_history_of_a_job(api: Api, core: Core, projector: None) -> No
 def test_the_history_of_a_new_job_waits_for_the_archive(api: Api, projector: None) -> None:
     id = api.submit()
     assert [event["version"] for event in api.get(f"/jobs/{id}/events")["items"]] == [1]
+
+
+@pytest.mark.parametrize("what", ["events", "attempts"])
+async def test_a_job_that_comes_into_the_tables_between_two_looks(
+    api: Api, core: Core, projector: None, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    id = api.submit()
+    (lease,) = await core.claim()
+    await core.succeed(lease)
+    assert api.job(id, wait=20)["state"] == "succeeded"
+    real, looks = getattr(Tables, what), list[str]()
+
+    async def too_early_at_first(self: Tables, *args: Any) -> Any:
+        looks.append(what)
+        return [] if len(looks) == 1 else await real(self, *args)
+
+    monkeypatch.setattr(Tables, what, too_early_at_first)
+    assert api.get(f"/jobs/{id}/{what}")["items"]
+    assert len(looks) == 2
 
 
 async def test_the_attempts_at_a_job(api: Api, core: Core, projector: None) -> None:
