@@ -6,13 +6,10 @@ from __future__ import annotations
 import pytest
 
 from millstream.core.config import Settings
-from millstream.projections.verify.report import Plan
-from millstream.projections.verify.verifying import verify
-from tests.invariants import check
 from tests.projections.stage import projecting
 
+from .flows import QUEUES, all_ends_well, flows
 from .lost import killed_restore, run
-from .test_flows_lost import QUEUES, flows, undisturbed
 
 POINTS = [
     "before condemn", "after condemn", "before set_aside", "after set_aside", "after begin",
@@ -40,16 +37,4 @@ async def test_flows_go_on_wherever_a_restore_was_killed(settings: Settings, poi
         assert {row["partition"] for row in losses} == set(QUEUES)
         assert all(row["restored_at"] and row["report"] for row in losses)
         assert await stage.directory.linked() == list(QUEUES)
-        await stage.drain()
-        await stage.archived()
-        await stage.run_again()
-        await stage.drain()
-        assert await stage.states() == undisturbed(list(stage.jobs))
-        doubled = {label for label, job in stage.jobs.items() if stage.ran[job] > 1}
-        assert doubled == {label for label in stage.jobs if label.startswith("wait parent")}
-        report = await check(
-            settings.redis_url, list(QUEUES), drained=True, dsn=settings.postgres_dsn
-        )
-        report.require()
-        outcome = await verify(settings.postgres_dsn, Plan())
-        assert outcome.sound, outcome.findings
+        await all_ends_well(stage, settings)
