@@ -20,7 +20,7 @@ from ..core.schedules import Schedule
 from ..core.workers import Workers
 from .attempts import Attempt, Stop
 from .bells import BLOCK, Bells
-from .committer import Committer
+from .committer import Committer, Given
 from .declared import declare
 from .durable import Durable
 from .elsewhere import Elsewhere
@@ -100,8 +100,7 @@ class Worker:
             settings.code_version, self._lookout.back,
         )  # fmt: skip
         self.health = Health(
-            settings, self.name, self.slots, self.stats, self._reporter.now,
-            lambda: [given for one in list(self._committers.values()) for given in one.given()],
+            settings, self.name, self.slots, self.stats, self._reporter.now, self._given,
             self._processes.kill,
         )  # fmt: skip
         self._committers: dict[str, Committer] = {}
@@ -115,6 +114,10 @@ class Worker:
     def queues(self) -> list[str]:
         """The partitions served now."""
         return list(self._committers)
+
+    def _given(self) -> list[Given]:
+        """The verdicts not answered yet; from a thread, too."""
+        return [given for one in list(self._committers.values()) for given in one.given()]
 
     async def start(self) -> None:
         """Serve. Waits while Redis cannot be reached; raises ServerUnfit, ConfigError."""
