@@ -13,6 +13,7 @@ import asyncio
 import itertools
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,12 @@ MEMORY = Path("/dev/shm")
 ROOM = 2 * 2**30
 
 _numbers = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    """A suite in the background of a shell ignores SIGINT, and so would all that it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -100,12 +101,16 @@ def test_events_without_servers_is_exit_code_four(millstream: Commands) -> None:
 
 def test_events_follow_what_comes_even_of_new_queues(millstream: Commands) -> None:
     before = millstream.lines("events")
-    with subprocess.Popen(
-        millstream.command("events", "--follow"),
-        env=millstream.environ,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with (
+        subprocess.Popen(
+            millstream.command("events", "--follow"),
+            env=millstream.environ,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process,
+        ExitStack() as at_last,
+    ):
+        at_last.callback(process.kill)
         assert process.stdout is not None
         told = [json.loads(process.stdout.readline()) for _ in before]
         assert told == before
