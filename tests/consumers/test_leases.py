@@ -138,7 +138,7 @@ async def _renewed(bench: Bench, queue: str, since: float) -> bool:
     key = bench.keys.ready(queue, 5)
     before = time.monotonic()
     [pending] = await bench.redis.xpending_range(key, "workers", "-", "+", 9)
-    return pending["time_since_delivered"] / 1000 < before - since
+    return int(pending["time_since_delivered"]) / 1000 < before - since
 
 
 async def _reaped(bench: Bench) -> bool:
