@@ -106,13 +106,17 @@ async def wait(ctx: Context, task: Task) -> int:
 
 @registry.job("iso.leave", executor="process")
 async def leave(ctx: Context, task: Task) -> int:
-    """Leaves something behind that holds up the loop of its process for ever."""
+    """Leaves something behind that holds up the loop of its process for ever, once it may go."""
+    loop = asyncio.get_running_loop()
 
     def hang() -> None:
+        if not task.may_go():
+            loop.call_later(0.01, hang)
+            return
         task.note("hangs")
-        time.sleep(600)
+        time.sleep(600)  # the handler has long ended by then
 
-    asyncio.get_running_loop().call_later(0.1, hang)
+    hang()
     return os.getpid()
 
 

@@ -191,5 +191,5 @@ async def test_a_process_of_a_worker_opens_it_too(bench: Bench, subject: Subject
     bench.workers.append(worker)
     await worker.start()
     job = await subject.submit("iso.pid", HERS)
-    assert (await bench.ended(job, 20))[-1] == "succeeded"
+    assert (await bench.ended(job))[-1] == "succeeded"
     assert isinstance(subject.read("result", (await bench.last(job))["result"]), int)

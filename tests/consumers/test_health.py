@@ -29,10 +29,14 @@ from millstream.core.workers import Workers as Reports
 from tests.invariants import check
 
 from .conftest import Bench, until
-from .processes import Workers, exit_code
+from .processes import EXPIRES_SOON, Workers, exit_code
 
 APP = str(Path(__file__).with_name("health_app.py")) + ":registry"
 MIB = 2**20
+
+SOON_STALLED: dict[str, Any] = {"stall_timeout": 5.0, "command_timeout": 0.8}
+"""As soon as it may be, and the longest timeout that goes with it: what a worker hands back at its
+end it sends once."""
 
 
 @pytest.fixture
@@ -92,7 +96,7 @@ async def test_a_bound_below_an_idle_worker_is_refused(bench: Bench, registry: R
 
 async def test_a_fetch_loop_that_hangs_ends_its_worker(workers: Workers) -> None:
     bench = workers.bench
-    first = await workers.start(stall_timeout=5.0, command_timeout=0.5)
+    first = await workers.start(**SOON_STALLED)
     running = await workers.submit("wait", max_attempts=1)
     await workers.until_begun()
     await bench.ended(await workers.submit("hang"))
@@ -109,7 +113,7 @@ async def test_a_fetch_loop_that_hangs_ends_its_worker(workers: Workers) -> None
 
 async def test_a_dead_loop_ends_its_worker_and_only_its_job_pays(workers: Workers) -> None:
     bench = workers.bench
-    first = await workers.start(stall_timeout=5.0, command_timeout=0.5)
+    first = await workers.start(**SOON_STALLED)
     neighbours = [await workers.submit(type, max_attempts=1) for type in ("wait", "wait.thread")]
     await workers.until_begun(2)
     guilty = await workers.submit("block")
@@ -125,7 +129,7 @@ async def test_a_dead_loop_ends_its_worker_and_only_its_job_pays(workers: Worker
         assert await bench.last(job) == {"reason": "stalled"}
     assert await bench.types(guilty) == ["submitted", "started"], "it lost no lease meanwhile"
     workers.go.touch()
-    await workers.start()
+    await workers.start(**EXPIRES_SOON)
     for job in [*neighbours, behind]:
         assert "lease_expired" not in await bench.ended(job)
     assert await bench.ended(guilty) == [
@@ -136,16 +140,17 @@ async def test_a_dead_loop_ends_its_worker_and_only_its_job_pays(workers: Worker
 
 async def test_a_blocked_loop_is_told_by_a_thread_and_loses_no_lease(workers: Workers) -> None:
     bench = workers.bench
-    first = await workers.start(concurrency=1)
+    lease = 4.5
+    first = await workers.start(concurrency=1, lease=lease)
     job = await workers.submit("block")
     await workers.until_begun()
 
     async def told() -> bool:
         seen = await Reports(bench.redis, bench.keys).all()
-        return any(one.report.blocked_for > 2 * 2.5 for one in seen)
+        return any(one.report.blocked_for > lease for one in seen)
 
-    await until(told)  # two leases long
-    assert await bench.queue.reap(2500, 3) == (0, False)
+    await until(told)
+    assert await bench.queue.reap(round(lease * 1000), 3) == (0, False)
     workers.go.touch()
     assert await bench.ended(job) == ["submitted", "started", "succeeded"]
     assert first.poll() is None
@@ -154,7 +159,7 @@ async def test_a_blocked_loop_is_told_by_a_thread_and_loses_no_lease(workers: Wo
 async def test_a_worker_without_redis_has_not_stalled(
     workers: Workers, valkey_server: Valkey
 ) -> None:
-    process = await workers.start(stall_timeout=5.0, command_timeout=0.5)
+    process = await workers.start(**SOON_STALLED)
     await asyncio.to_thread(valkey_server.stop)
     with pytest.raises(subprocess.TimeoutExpired):
         await exit_code(process, 8)
@@ -165,15 +170,17 @@ async def test_a_worker_without_redis_has_not_stalled(
 
 async def test_nor_has_one_that_was_stopped_or_whose_queue_is_paused(workers: Workers) -> None:
     await workers.bench.queue.set_mode("paused", Command("ada", "test"))
-    process = await workers.start(stall_timeout=5.0, command_timeout=0.5)
-    process.send_signal(signal.SIGSTOP)
+    stopped, waiting = [await workers.start(**SOON_STALLED) for _ in range(2)]
+    stopped.send_signal(signal.SIGSTOP)
     await asyncio.sleep(6)  # longer than a stall may last: this is what is tested
-    process.send_signal(signal.SIGCONT)
+    stopped.send_signal(signal.SIGCONT)
     with pytest.raises(subprocess.TimeoutExpired):
-        await exit_code(process, 7)
-    process.terminate()
-    assert await exit_code(process) == 0
-    assert [one.get("reason", "asked") for one in await farewell(workers.bench)] == ["asked"]
+        await exit_code(stopped, 4 * TICK)
+    for process in (stopped, waiting):
+        process.terminate()
+        assert await exit_code(process) == 0
+    told = [one.get("reason", "asked") for one in await farewell(workers.bench)]
+    assert told == ["asked", "asked"]
 
 
 async def test_who_blocks_the_loop_is_told_by_its_task_or_suspected() -> None:

@@ -112,20 +112,33 @@ async def test_queues_that_were_halted_cost_the_others_no_lease(
 ) -> None:
     queues = [f"q{n}" for n in range(8)]
     begun: list[str] = []
-    lease = 1.0
+    go = asyncio.Event()
 
     @registry.job("long")
     async def long(ctx: Context, payload: None) -> None:
         begun.append(ctx.job_id)
-        await asyncio.sleep(3.5 * lease)
+        await go.wait()
 
-    await bench.worker(registry, lease=lease, queues=tuple(queues))
+    await bench.worker(registry, queues=tuple(queues))
     jobs = {queue: await bench.submit("long", queue=queue) for queue in queues}
     await until(lambda: len(begun) == len(queues))
     for queue in queues[:4]:
         await bench.directory.queue(queue).condemn("a test")
+    for _ in range(2):
+        since = time.monotonic()
+        for queue in queues[4:]:
+            await until(lambda queue=queue, since=since: _renewed(bench, queue, since))
+    go.set()
     for queue in queues[4:]:
         assert await bench.ended(jobs[queue], queue=queue) == ["submitted", "started", "succeeded"]
+
+
+async def _renewed(bench: Bench, queue: str, since: float) -> bool:
+    """Whether the lease of the queue's only job was renewed after `since` (time.monotonic)."""
+    key = bench.keys.ready(queue, 5)
+    before = time.monotonic()
+    [pending] = await bench.redis.xpending_range(key, "workers", "-", "+", 9)
+    return int(pending["time_since_delivered"]) / 1000 < before - since
 
 
 async def _reaped(bench: Bench) -> bool:

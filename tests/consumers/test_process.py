@@ -16,7 +16,7 @@ from tests.invariants import check
 
 from .conftest import Bench, until
 from .planner import Planner
-from .processes import Workers, exit_code
+from .processes import EXPIRES_SOON, Workers, exit_code
 
 APP = str(Path(__file__).with_name("process_app.py")) + ":registry"
 
@@ -87,7 +87,7 @@ async def test_a_killed_workers_job_runs_elsewhere(workers: Workers) -> None:
     job = await workers.submit("proc.wait")
     await workers.until_begun()
     first.kill()
-    await workers.start()
+    await workers.start(**EXPIRES_SOON)
     began = await workers.until_begun(2)
     workers.go.touch()
     assert await workers.bench.ended(job) == [
@@ -103,7 +103,7 @@ async def test_a_worker_stopped_past_its_lease_is_refused(workers: Workers) -> N
     job = await workers.submit("proc.wait")
     await workers.until_begun()
     first.send_signal(signal.SIGSTOP)
-    second = await workers.start()
+    second = await workers.start(**EXPIRES_SOON)
     await workers.until_begun(2)
     workers.go.touch()  # whoever finishes now: only one may be heard
     await bench.ended(job)
@@ -126,7 +126,7 @@ async def test_a_job_that_kills_its_worker_ends_as_poison_and_others_live(worker
     """It kills one: after that it runs apart."""
     bench = workers.bench
     for _ in range(2):
-        await workers.start()
+        await workers.start(**EXPIRES_SOON)
     poison = await workers.submit("proc.suicide")
     assert await bench.ended(poison) == [
         "submitted", "started", "lease_expired", "started", "crashed",

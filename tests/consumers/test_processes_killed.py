@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,11 +18,13 @@ import pytest
 from millstream.consumers import Backoff
 from millstream.core.config import as_environ
 from millstream.core.embedded.process import is_alive
+from millstream.core.workers import Workers as Reports
 from tests.invariants import check
 
 from .conftest import Bench, until
 from .isolated_app import Task
 from .killed_processes_app import IN_PROCESS, IN_WORKER, Fated
+from .processes import EXPIRES_SOON
 
 HERE = Path(__file__).parent
 
@@ -38,7 +41,7 @@ class Crew:
         self._ending = False
 
     def start(self, **settings: object) -> subprocess.Popen[bytes]:
-        base = {"lease": 2.5, "command_timeout": 0.5, "sweep": 0.1, "processes": 2}
+        base = {"lease": 30.0, "sweep": 0.1, "processes": 2}
         self._settings = settings or self._settings
         environ = {k: v for k, v in os.environ.items() if not k.startswith("MILLSTREAM_")}
         environ["FATED"] = "yes"
@@ -47,11 +50,14 @@ class Crew:
         self.all.append(subprocess.Popen(command, env=environ))
         return self.all[-1]
 
-    async def tend(self) -> None:
+    async def tend(self, *, lone: bool = False) -> None:
+        """`lone`: there is one worker, so that no lease of a dead one need be waited for."""
         while not self._ending:
             for process in list(self.all):
                 if process.poll() is not None:
                     self.all.remove(process)
+                    if lone:
+                        await self.bench.queue.reap(0, 9)
                     self.deaths += 1
                     self.start()
             await asyncio.sleep(0.02)
@@ -143,7 +149,12 @@ async def test_a_second_signal_ends_all_at_once(crew: Crew, task: Task) -> None:
     await crew.bench.submit("iso.hog", task)
     (pid,) = await until_told(task)
     worker.send_signal(signal.SIGTERM)
-    await asyncio.sleep(0.2)  # two signals at one instant are one
+
+    async def drains() -> bool:
+        seen = await Reports(crew.bench.redis, crew.bench.keys).all()
+        return [one.condition for one in seen] == ["draining"]
+
+    await until(drains)  # two signals of which it has not had the first are one
     worker.send_signal(signal.SIGTERM)
     assert await exit_code(worker) == 128 + signal.SIGTERM
     await until_gone(pid)
@@ -156,7 +167,7 @@ async def test_a_worker_overtaken_loses_its_process_as_well(crew: Crew, task: Ta
     job = await bench.submit("iso.wait", task)
     (pid,) = await until_told(task)
     first.send_signal(signal.SIGSTOP)
-    second = crew.start()
+    second = crew.start(**EXPIRES_SOON)
     _, other = await until_told(task, 2)
     first.send_signal(signal.SIGCONT)
     await until_gone(pid)
@@ -174,7 +185,7 @@ async def test_one_poison_job_among_fifty_neighbours(crew: Crew, task: Task) -> 
     """It takes one worker along, and with it its neighbours there, once."""
     bench = crew.bench
     for _ in range(2):
-        crew.start(concurrency=30)
+        crew.start(concurrency=30, **EXPIRES_SOON)
     tending = asyncio.create_task(crew.tend())
     neighbours = await bench.submit_many("loop.neighbour", [task] * 50)
     poison = await bench.submit("loop.poison", task)
@@ -213,12 +224,15 @@ async def test_killed_at_random_nothing_is_lost(crew: Crew, task: Task) -> None:
     """Workers and processes, at any moment, with timeouts in between."""
     bench, chance = crew.bench, random.Random(11)
     for _ in range(2):
-        crew.start(max_crashes=99, lease=1.1)
+        crew.start(max_crashes=99, lease=1.1, command_timeout=0.5)
     tending = asyncio.create_task(crew.tend())
     sure = await bench.submit("iso.wait", task)
-    psutil.Process((await until_told(task))[0]).kill()
+    await until_told(task)
 
     async def crashed() -> bool:
+        # Where such a short lease has expired before, it is another process that must be hit.
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(int(task.told()[-1])).kill()
         return "crashed" in await bench.types(sure)
 
     await until(crashed)
@@ -233,7 +247,8 @@ async def test_killed_at_random_nothing_is_lost(crew: Crew, task: Task) -> None:
         processes = [child for one in workers for child in children_of(one)]
         victims = workers if turn % 5 == 4 else processes or workers
         if victims:
-            chance.choice(victims).kill()
+            with suppress(psutil.NoSuchProcess):  # its worker may have ended it just now
+                chance.choice(victims).kill()
 
     async def nothing_left() -> bool:
         return not any([await bench.queue.job(job) for job in jobs])
@@ -248,7 +263,7 @@ async def test_killed_at_random_nothing_is_lost(crew: Crew, task: Task) -> None:
 async def test_a_worker_killed_at_each_point(fated: Crew, tmp_path: Path) -> None:
     bench = fated.bench
     fated.start(concurrency=1, processes=1, process_max_jobs=1)
-    tending = asyncio.create_task(fated.tend())
+    tending = asyncio.create_task(fated.tend(lone=True))
     tasks = [Fated(str(tmp_path), point) for point in IN_WORKER]
     for task in tasks:  # one after the other: a worker must not die with two of them
         types = await bench.ended(await bench.submit("fated", task))

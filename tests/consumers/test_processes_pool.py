@@ -94,6 +94,7 @@ async def test_what_a_job_left_behind_cannot_hold_up_the_next(
     monkeypatch.setattr(child, "BEGIN_SECONDS", 2.0)
     await serve(bench)
     pid = await result(bench, await bench.submit("iso.leave", task))
+    task.let_go()
     await until(lambda: task.told() == ["hangs"])
     job = await bench.submit("iso.pid")
     assert await result(bench, job) != pid

@@ -19,6 +19,10 @@ from .planner import BY, Planner, Ticks, planner, ticks
 
 __all__ = ["planner", "ticks"]
 
+DAY = 86400
+DAILY: dict[str, Any] = {"every": DAY, "catchup": 2 * DAY}
+"""So seldom that no occurrence comes while a test runs, but at midnight (UTC)."""
+
 
 async def test_occurrences_fire_in_time_and_handlers_know_them(
     bench: Bench, planner: Planner, registry: Registry, ticks: Ticks
@@ -48,14 +52,14 @@ async def test_a_job_that_somebody_submitted_has_no_occurrence(
 async def test_after_a_stop_the_newest_is_fired_and_the_rest_is_told(
     bench: Bench, planner: Planner, registry: Registry, ticks: Ticks
 ) -> None:
-    await planner.make(every=600)
-    first = await planner.put_back(seconds=3000)
+    await planner.make(**DAILY)
+    first = await planner.put_back(seconds=5 * DAY)
     await bench.worker(registry)
     (fired,) = await planner.until_told("fired")
-    assert (fired["cause"], fired["occurrence"]) == ("catch_up", first + 5 * 600_000)
+    assert (fired["cause"], fired["occurrence"]) == ("catch_up", first + 5000 * DAY)
     (missed,) = await planner.told("skipped")
     assert (missed["reason"], missed["count"]) == ("missed", 5)
-    assert (missed["occurrence"], missed["last"]) == (first, first + 4 * 600_000)
+    assert (missed["occurrence"], missed["last"]) == (first, first + 4000 * DAY)
 
 
 async def test_a_window_of_nothing_misses_all_that_is_late(
@@ -130,9 +134,9 @@ async def test_a_schedule_of_a_later_release_stops_no_other(
 async def test_more_than_a_batch_at_one_instant(
     bench: Bench, planner: Planner, registry: Registry, ticks: Ticks
 ) -> None:
-    await asyncio.gather(*(planner.make(f"s{n}", every=600) for n in range(40)))
+    await asyncio.gather(*(planner.make(f"s{n}", **DAILY) for n in range(40)))
     for n in range(80):
-        await planner.make(f"t{n}", every=600)
+        await planner.make(f"t{n}", **DAILY)
     for name in [f"s{n}" for n in range(40)] + [f"t{n}" for n in range(80)]:
         await planner.put_back(name)
     await asyncio.gather(*(bench.worker(registry) for _ in range(3)))
@@ -146,7 +150,7 @@ async def test_more_queues_than_connections(
 ) -> None:
     names = [f"q{n}" for n in range(100)]
     for name in names:
-        await planner.make(name, queue=name, every=600)
+        await planner.make(name, queue=name, **DAILY)
         await planner.put_back(name, queue=name)
     scheduling = Scheduling(planner.all, bench.directory.subject_keys, lambda: names, 60)
     with capture_logs() as logs:

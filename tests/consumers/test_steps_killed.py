@@ -25,7 +25,8 @@ class Mortal:
     """One worker at a time: when it is dead the next is started."""
 
     def __init__(self, bench: Bench) -> None:
-        settings = bench.settings(concurrency=1, lease=2.5, sweep=0.1, unknown_types="accept")
+        self._bench = bench
+        settings = bench.settings(concurrency=1, lease=30.0, sweep=0.1, unknown_types="accept")
         environ = {k: v for k, v in os.environ.items() if not k.startswith("MILLSTREAM_")}
         self._environ = environ | as_environ(settings)
         self._process: subprocess.Popen[bytes] | None = None
@@ -40,6 +41,7 @@ class Mortal:
             self.start()
             assert self._process is not None
             await asyncio.to_thread(self._process.wait)
+            await self._bench.queue.reap(0, 9)  # as if its lease had expired
             self.deaths += 1
 
     def end(self) -> None:

@@ -13,8 +13,9 @@ import pytest
 from millstream.consumers import Context, HandlerError, Registry, Snooze
 from millstream.consumers.errors import AppError
 from millstream.consumers.testing import Leftover, NeverQuiet, Sandbox, SandboxError, StillRunning
+from millstream.consumers.testing import sandbox as module
 
-from .conftest import Box
+from .conftest import Box, be_patient
 from .greetings import greeting
 
 
@@ -67,9 +68,21 @@ async def test_work_without_end(sandbox: Box, registry: Registry) -> None:
     async with sandbox(registry) as box:
         await box.submit("again")
         assert await box.run(most=7) == 7
+
+
+async def test_work_without_end_is_given_up(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert module.MOST_ATTEMPTS == 10_000  # as its docstring says
+    monkeypatch.setattr(module, "MOST_ATTEMPTS", 500)
+
+    @registry.job("again")
+    async def again(ctx: Context, payload: Any) -> None:
+        await ctx.submit("again")
+
     async with Sandbox(registry) as box:
         await box.submit("again")
-        with pytest.raises(NeverQuiet, match=r"after 10000 attempts .*: again last"):
+        with pytest.raises(NeverQuiet, match=r"after 500 attempts .*: again last"):
             await box.run()
 
 
@@ -84,6 +97,7 @@ async def test_a_handler_that_does_not_end(sandbox: Box, registry: Registry) -> 
         job = await box.submit("stuck")
         with pytest.raises(StillRunning, match=rf"within 0.05 s .* {job} \(stuck\) still running"):
             await box.run()
+        be_patient(box)
         free.set()
         await box.run()
         assert box.job(job).state == "succeeded"
@@ -98,6 +112,7 @@ async def test_a_stuck_handler_times_out(sandbox: Box, registry: Registry) -> No
         job = await box.submit("stuck")
         with pytest.raises(StillRunning):
             await box.run()
+        be_patient(box)
         await box.advance(minutes=30)
         assert box.job(job).state == "running"
         await box.advance(minutes=31)
