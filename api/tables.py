@@ -13,6 +13,7 @@ from ..core.linking import Outcome
 from ..core.subjects import Wrapped
 from ..projections import attempts, dead_letters, flows, holds, queries, subject_keys, targets
 from ..projections.attempts import Attempt
+from ..projections.connection import close_pool
 from ..projections.conservation import reading
 from ..projections.conservation.reading import PartitionAudit
 from ..projections.dead_letters import DeadLetterFilter, DeadLetterPage
@@ -46,7 +47,7 @@ class Tables:
         try:
             yield cls(pool)
         finally:
-            pool.terminate()
+            await close_pool(pool)
 
     async def job(self, job: str) -> Job | None:
         """A job; None if the tables do not know it."""

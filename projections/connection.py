@@ -1,7 +1,8 @@
 """Connections to PostgreSQL, and the one place where its errors become ours."""
 
+import asyncio
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -9,6 +10,9 @@ import asyncpg
 from ..core.errors import TablesUnavailable
 
 CONNECT_TIMEOUT = 5
+
+CLOSE_TIMEOUT = 2.0
+"""Seconds after which connections that are not given back yet are closed all the same."""
 
 
 async def connect_pool(dsn: str, *, timeout: float, size: int = 10) -> asyncpg.Pool:
@@ -25,6 +29,18 @@ async def connect_pool(dsn: str, *, timeout: float, size: int = 10) -> asyncpg.P
         init=set_codecs,
         server_settings={"application_name": "millstream"},
     )
+
+
+async def close_pool(pool: asyncpg.Pool) -> None:
+    """Close a pool whose users have ended, or were cancelled.
+
+    A user that was cancelled while it gave its connection back has left that to a task of the
+    driver. It is waited for: it would fail unheard if its connection were closed, which is logged
+    as an error.
+    """
+    with suppress(*_TROUBLE):
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await pool.close()
 
 
 async def connect_once(dsn: str, *, timeout: float, role: str, **server_settings: str) -> Any:

@@ -20,6 +20,7 @@ from ..core.linking import Outcome, Overdue, Watched
 from ..core.log import LogReader
 from ..core.queue import Directory
 from . import queries
+from .connection import close_pool
 from .parents import Wish, resolve
 
 _log = structlog.get_logger("millstream.linker")
@@ -142,4 +143,4 @@ async def keep_linking(settings: Settings, directory: Directory, logs: LogReader
             tasks.create_task(joiner.run())
             tasks.create_task(Linker(directory, joiner, logs, pool).run())
     finally:
-        pool.terminate()
+        await close_pool(pool)

@@ -46,6 +46,11 @@ async def until(mill: Mill, at: int) -> None:
         await anyio.sleep((at - now) / 1000)
 
 
+async def come(mill: Mill, at: int) -> None:
+    """Let the time come that is `at` by the server's clock."""
+    await mill.let_pass(at - await mill.now())
+
+
 async def starts_of(mill: Mill, count: int) -> list[int]:
     """Work, as a worker that waits for what each claim says is due next, until `count` ran."""
     while True:

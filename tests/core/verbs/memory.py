@@ -37,6 +37,7 @@ class MemoryMill(Mill):
     url = property(_asked)  # type: ignore[assignment]
 
     def __init__(self) -> None:
+        self._ahead = 0
         self.clock = Clock(time.time_ns() // 1_000_000)
         self.directory = MemoryDirectory(self.clock)
         self.rooms = self.directory.queue(self.partition).rooms
@@ -45,7 +46,7 @@ class MemoryMill(Mill):
 
     @property
     def queue(self) -> MemoryQueue:  # type: ignore[override]
-        self.clock.now = time.time_ns() // 1_000_000
+        self.clock.now = time.time_ns() // 1_000_000 + self._ahead
         return self.directory.queue(self.partition)
 
     async def close(self) -> Report:
@@ -78,6 +79,9 @@ class MemoryMill(Mill):
 
     async def now(self) -> int:
         return self.queue.rooms.now
+
+    async def let_pass(self, ms: int) -> None:
+        self._ahead += ms
 
     async def awaited(self, job: str) -> set[str]:
         return set(self.rooms.links.awaited.get(job, ()))

@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from millstream.consumers.testing.moving import Mover
 from millstream.core import events as ev
 from millstream.core.codec import wrap
 from millstream.core.connection import connect, connect_sync
@@ -184,6 +185,10 @@ class Mill:
         """The server's clock, ms."""
         seconds, micros = await self.redis.time()
         return seconds * 1000 + micros // 1000
+
+    async def let_pass(self, ms: int) -> None:
+        """Let so much time pass for all jobs there are, however long the test takes itself."""
+        await Mover(self.redis, self.keys).move(self.partition, ms)
 
     async def register(self) -> None:
         """Make the partition known, so that ends are brought to its jobs."""

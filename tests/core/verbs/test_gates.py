@@ -7,7 +7,7 @@ from millstream.core.ids import new_id
 from millstream.core.jobs import JobState
 from millstream.core.submitting import NewJob, Policy, new_job
 
-from .limits import ids, limit, run_all, until
+from .limits import come, ids, limit, run_all
 from .mill import Mill
 
 
@@ -16,16 +16,16 @@ async def test_no_two_jobs_wait_for_each_other(mill: Mill) -> None:
 
     That other is handed back and needs the rate again, before it comes to its type.
     """
-    await limit(mill, types={"noop": {"concurrency": 1}}, rate_per_key={"limit": 1, "per": 2})
+    await limit(mill, types={"noop": {"concurrency": 1}}, rate_per_key={"limit": 1, "per": 60})
     first, second = await mill.submit(2, rate_key="k")
     (lease,) = await mill.claim()
-    await until(mill, (await mill.queue.claim("w1", 9)).next_due)
+    await come(mill, (await mill.queue.claim("w1", 9)).next_due)
     assert await mill.claim() == []
     assert await mill.story(second) == ["submitted", "blocked", "queued", "blocked"]
     assert await mill.finish(lease, "released")
     assert await mill.claim() == []
     assert await run_all(mill) == [second]
-    await until(mill, (await mill.queue.claim("w1", 9)).next_due)
+    await come(mill, (await mill.queue.claim("w1", 9)).next_due)
     assert await run_all(mill) == [first]
 
 
@@ -38,11 +38,11 @@ async def test_a_lock_is_not_lost_to_a_job_that_a_replaced_one_lets_in(mill: Mil
     await limit(mill, types={"noop": {"concurrency": 1}})
     await mill.submit()
     (lease,) = await mill.claim()
-    soon = await mill.now() + 2000
+    soon = await mill.now() + 60_000
     _, (waits, expires) = await mill.send([like("a1"), like("b2", expires_at=soon)])
     assert await mill.claim() == []
     assert await mill.finish(lease, "succeeded")
-    await until(mill, soon)
+    await come(mill, soon)
     _, stands = await mill.send([like("a1", "replace"), like("b2", "replace")])
     assert [one.id for one in stands] == [waits.id, expires.id]
     assert [one.duplicate and one.duplicate.state for one in stands] == [JobState.QUEUED] * 2
@@ -54,11 +54,11 @@ async def test_who_expired_at_a_gate_ends_when_a_replaced_job_leaves_it(mill: Mi
     await limit(mill, types={"noop": {"concurrency": 1}})
     await mill.submit()
     (lease,) = await mill.claim()
-    soon = await mill.now() + 2000
+    soon = await mill.now() + 60_000
     _, (waits, expires) = await mill.send([like("a1"), like("b2", expires_at=soon)])
     assert await mill.claim() == []
     assert await mill.finish(lease, "succeeded")
-    await until(mill, soon)
+    await come(mill, soon)
     _, stands = await mill.send([like("a1", "replace"), like("b2")])
     assert [one.duplicate and one.duplicate.state for one in stands] == [
         JobState.QUEUED,
@@ -73,17 +73,17 @@ async def test_who_waits_behind_many_that_expired_is_let_in_by_the_next_claims(m
     await limit(mill, types={"noop": {"concurrency": 1}})
     await mill.submit()
     (lease,) = await mill.claim()
-    soon = await mill.now() + 300
+    soon = await mill.now() + 60_000
     await mill.submit(25, expires_at=soon)
     (waits,) = await mill.submit()
     assert await mill.claim() == []
-    await until(mill, soon)
+    await come(mill, soon)
     assert await mill.finish(lease, "succeeded")
     claim = await mill.queue.claim("w1", 9)
     assert not claim.leases
     # There is more to do at once: the gate was noted by the clock as it was later in that claim.
     assert 0 < claim.next_due <= claim.now + 100
-    await until(mill, claim.next_due)
+    await come(mill, claim.next_due)
     assert ids(await mill.claim()) == [waits]
 
 

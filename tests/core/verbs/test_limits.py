@@ -12,7 +12,7 @@ from millstream.core import events as ev
 from millstream.core.jobs import JobState
 from millstream.core.limits import limits_of
 
-from .limits import end, ids, limit, run_all, until
+from .limits import come, end, ids, limit, run_all
 from .mill import ADA, Mill
 
 
@@ -176,10 +176,10 @@ async def test_a_job_that_expires_while_it_waits_fails_and_passes_its_turn_on(mi
     (first,) = await mill.submit(type="mail")
     (lease,) = await mill.claim()
     assert lease.id == first
-    (short,) = await mill.submit(type="mail", expires_at=(soon := await mill.now() + 2000))
+    (short,) = await mill.submit(type="mail", expires_at=(soon := await mill.now() + 60_000))
     (last,) = await mill.submit(type="mail")
     assert await mill.claim() == []
-    await until(mill, soon + 1)
+    await come(mill, soon)
     await end(mill, [lease])
     assert ids(await mill.claim()) == [last]
     assert await mill.story(short) == ["submitted", "blocked", "failed"]

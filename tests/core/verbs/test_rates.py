@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 
+from millstream.core import events as ev
+from millstream.core.ids import new_id
 from millstream.core.limits import Rate
+from millstream.core.submitting import new_job
 
 from .limits import ids, limit, starts_of, until
 from .mill import Mill
@@ -58,11 +61,11 @@ async def test_aging_lets_an_old_job_of_low_priority_run_before_a_new_urgent_one
     mill: Mill,
 ) -> None:
     await limit(mill, aging=0.02)
-    (old,) = await mill.submit(priority=9)
-    (older,) = await mill.submit(priority=3)
+    old, older = (new_job(new_id("default"), ev.JobSubmitted("noop", priority=n)) for n in (9, 3))
+    await mill.send([old, older])  # at one instant
     await until(mill, await mill.now() + 200)
     urgent = await mill.submit(3, priority=0)
-    assert ids(await mill.claim()) == [older, old, *urgent]
+    assert ids(await mill.claim()) == [older.id, old.id, *urgent]
 
 
 async def test_aging_keeps_the_order_of_priorities_among_new_jobs(mill: Mill) -> None:

@@ -21,11 +21,14 @@ def plans(mill: Mill) -> Plans:
 
 async def test_a_schedule_is_made_and_kept_as_it_was_given(plans: Plans, mill: Mill) -> None:
     given = hourly(payload=msgspec.Raw(b'{"n":12345678901234567890.10}'), tags=["x"])
+    before = await mill.now()
     assert await plans.put(given) == "created"
+    hours = {at // HOUR * HOUR + HOUR for at in (before, await mill.now())}
     state = await plans.state()
     assert state.schedule() == given
     assert (state.version, state.paused, state.buffered, state.last_job) == (1, None, None, None)
-    assert state.next == state.due == (await mill.now()) // HOUR * HOUR + HOUR
+    assert state.next == state.due
+    assert state.next in hours
     ((kind, body),) = await plans.told()
     assert kind == "created"
     assert (body["actor"], body["reason"], body["schedule"]) == ("ada", "test", "s")
@@ -147,12 +150,13 @@ async def test_due_tells_what_is_due_and_when_the_next_is(plans: Plans, mill: Mi
     await plans.put(hourly("later"))
     for name in ("a", "b", "c"):
         await plans.make(name=name)
+    before = await mill.now()
     due = await plans.own.due(10)
+    assert before <= due.now <= await mill.now()
     assert sorted(state.name for state in due.states) == ["a", "b", "c"]
     assert due.next_due == (await plans.state("later")).due
     assert len((await plans.own.due(2)).states) == 2
     assert len((await plans.own.due(10, offset=2)).states) == 1
-    assert abs(due.now - await mill.now()) < 5000
 
 
 async def test_a_draining_queue_has_nothing_due(plans: Plans, mill: Mill) -> None:
