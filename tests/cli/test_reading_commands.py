@@ -106,21 +106,24 @@ def test_events_follow_what_comes_even_of_new_queues(millstream: Commands) -> No
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdout is not None
-        told = [json.loads(process.stdout.readline()) for _ in before]
-        assert told == before
-        wanted = {
-            millstream.submit("hello", {}, "--queue", f"new-{time.time_ns()}")["id"],
-            millstream.submit("hello", {})["id"],
-        }
-        done: set[str] = set()
-        while done < wanted:
-            event = json.loads(process.stdout.readline())
-            told.append(event)
-            if event["type"] == "job.succeeded":
-                done.add(event["job_id"])
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        try:
+            assert process.stdout is not None
+            told = [json.loads(process.stdout.readline()) for _ in before]
+            wanted = {
+                millstream.submit("hello", {}, "--queue", f"new-{time.time_ns()}")["id"],
+                millstream.submit("hello", {})["id"],
+            }
+            done: set[str] = set()
+            while not wanted <= done:
+                event = json.loads(process.stdout.readline())
+                told.append(event)
+                if event["type"] == "job.succeeded":
+                    done.add(event["job_id"])
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+    assert all(event in told for event in before)
     positions = [event["position"] for event in told]
     assert len(set(positions)) == len(positions)
     for queue in {position.split(":")[0] for position in positions}:
