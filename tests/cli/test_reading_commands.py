@@ -19,7 +19,7 @@ def test_jobs_are_json_lines_when_piped_and_filtered(millstream: Commands) -> No
     failed = millstream("submit", "primes", "--payload", '"x"', "--wait", "--tag", "listed")
     assert failed.returncode == 1
     ids = [
-        millstream.submit("hello", {}, "--tag", "listed", "--wait", "20")["id"] for _ in range(3)
+        millstream.submit("hello", {}, "--tag", "listed", "--wait", "60")["id"] for _ in range(3)
     ]
     found = millstream.lines("jobs", "--tag", "listed", "--type", "hello")
     assert [job["id"] for job in found] == ids[::-1]
@@ -39,7 +39,7 @@ def test_a_wrong_filter_or_id_is_refused(millstream: Commands) -> None:
 
 
 def test_a_terminal_gets_a_table_and_a_history(millstream: Commands) -> None:
-    job = millstream.submit("hello", {"name": "[red]"}, "--tag", "shown", "--wait", "20")
+    job = millstream.submit("hello", {"name": "[red]"}, "--tag", "shown", "--wait", "60")
     table = on_terminal(millstream, "jobs", "--tag", "shown")
     assert "submitted" in table
     assert job["id"] in table
@@ -50,7 +50,7 @@ def test_a_terminal_gets_a_table_and_a_history(millstream: Commands) -> None:
 
 
 def test_events_are_the_whole_log_by_position(millstream: Commands) -> None:
-    millstream.submit("flaky", {"failures": 2}, "--queue", "told", "--wait", "20")
+    millstream.submit("flaky", {"failures": 2}, "--queue", "told", "--wait", "60")
     events = millstream.lines("events", "--queue", "told")
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     assert list(events[0]) == [
