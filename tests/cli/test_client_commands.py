@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from millstream.core.embedded.ports import free_port
 from millstream.core.ids import new_id
+from tests.ports import deaf_port
 
 from .commands import Commands
 
@@ -149,8 +149,9 @@ def test_refused_input_is_exit_code_two_with_the_path(
 
 @pytest.mark.parametrize("args", [["submit", "hello"], ["jobs"], ["jobs", "show", new_id("q")]])
 def test_an_api_out_of_reach_is_exit_code_four(millstream: Commands, args: list[str]) -> None:
-    url = f"http://127.0.0.1:{free_port()}"
-    done = millstream(*args, "--url", url)
+    with deaf_port() as port:
+        url = f"http://127.0.0.1:{port}"
+        done = millstream(*args, "--url", url)
     assert done.returncode == 4
     assert f"{url} cannot be reached" in done.stderr
 

@@ -15,8 +15,8 @@ import msgspec
 import pytest
 
 from millstream.api.actions import Action, ActionResult
-from millstream.core.embedded.ports import free_port
 from millstream.core.ids import new_id
+from tests.ports import deaf_port
 
 from .commands import Commands, on_terminal
 from .conftest import Serving
@@ -27,8 +27,7 @@ PAGE = (DOCS / "operating.md").read_text()
 
 @pytest.fixture(scope="module")
 def millstream(serving: Serving) -> Iterator[Commands]:
-    # Nobody listens at that port: mail is refused.
-    with serving(smtp_port=free_port()) as commands:
+    with deaf_port() as smtp, serving(smtp_port=smtp) as commands:  # mail is refused
         commands.environ["USER"] = "ada"
         yield commands
 

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from millstream.core.embedded.ports import free_port
 from millstream.core.ids import new_id
+from tests.ports import deaf_port
 
 from .commands import Commands, on_terminal
 
@@ -92,7 +92,8 @@ def test_events_that_cannot_be_are_refused(
 
 
 def test_events_without_servers_is_exit_code_four(millstream: Commands) -> None:
-    done = millstream("events", MILLSTREAM_REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
+    with deaf_port() as port:
+        done = millstream("events", MILLSTREAM_REDIS_URL=f"redis://127.0.0.1:{port}/0")
     assert done.returncode == 4
     assert "Redis did not answer" in done.stderr
     assert "--data" in done.stderr
