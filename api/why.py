@@ -81,8 +81,9 @@ async def _around(resources: Resources, submitted: Record) -> list[Record]:
     """What happened to the job's queue up to now, and to its schedule before it was submitted."""
     queue, pool = submitted.partition, resources.tables.pool
     now = await resources.schedules.now()
-    modes = await queries.queue_modes(pool, queue, now, MODES)
+    # Asked first: what is archived in between is then in both, and told once.
     fresh = await resources.past.unarchived(queue)
+    modes = await queries.queue_modes(pool, queue, now, MODES)
     known = {record.position for record in modes}
     modes += [r for r in fresh if r.type.startswith("queue.") and r.position not in known]
     return modes + await _firings(resources, submitted, fresh)

@@ -67,8 +67,12 @@ class Tables:
                 enable_hashjoin="off",
                 enable_mergejoin="off",
             )
-            with translated():
-                await connection.execute(statement("stage_jobs"))
+            try:
+                with translated():
+                    await connection.execute(statement("stage_jobs"))
+            except BaseException:
+                connection.terminate()
+                raise
             self._connection = connection
         return self._connection
 

@@ -42,6 +42,7 @@ class Held:
         for job in (*effect.created, *effect.changed):
             if job.state in TERMINAL and job.id not in self._stored:
                 self.jobs.pop(job.id, None)
+                self._replaced.discard(job.id)  # written now; read back it comes without its spec
                 ended.append(job)
             else:
                 self.jobs[job.id] = job

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from millstream.core.config import Settings
 from millstream.core.ids import new_id
 from millstream.core.workers import Report, Workers
+from millstream.projections import queries
+from millstream.projections.as_of import JobPast
 
 from .conftest import Api, Core, problem, projecting, until
 
@@ -89,6 +92,28 @@ async def test_why_a_job_waits(archive: str, api: Api, core: Core, why: Why) -> 
     assert "by ada (a test)" in told["waits.paused"]
     later = api.submit(delay=600)
     assert list(await why(later)) == ["waits.due", "waits.paused", "submitted"]
+
+
+async def test_what_comes_into_the_archive_between_two_looks_is_told(
+    settings: Settings, api: Api, why: Why, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def catch_up() -> None:
+        with projecting(settings):
+            until(lambda: api.get("/health")["projection"]["lag"] == 0)
+
+    def slow(look: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def looked(*given: Any) -> Any:
+            found = await look(*given)
+            await asyncio.to_thread(catch_up)
+            return found
+
+        return looked
+
+    id = api.submit()
+    post(api, "/queues/default/pause")
+    monkeypatch.setattr(queries, "queue_modes", slow(queries.queue_modes))
+    monkeypatch.setattr(JobPast, "unarchived", slow(JobPast.unarchived))
+    assert "by ada (a test)" in (await why(id))["waits.paused"]
 
 
 async def test_which_limit_a_job_waits_for(archive: str, api: Api, core: Core, why: Why) -> None:

@@ -31,7 +31,7 @@ class Commands:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
 
     def command(self, *args: str) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from millstream.core import config
 from millstream.core.config import Settings
 from millstream.core.embedded import Postgres, Valkey
-from millstream.core.embedded.ports import free_port
+from tests.ports import coming_port
 
 from .commands import HANDLERS, Commands
 from .roles import running
@@ -37,7 +37,7 @@ def serving(
             "redis_url": valkey_server.url,
             "postgres_dsn": postgres_server.dsn_of(name),
             "namespace": name,
-            "port": free_port(),
+            "port": coming_port(),
             "sweep": 0.2,
         }
         settings = config.override(Settings(), base | given)

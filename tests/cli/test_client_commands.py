@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from millstream.core.embedded.ports import free_port
 from millstream.core.ids import new_id
+from tests.ports import deaf_port
 
 from .commands import Commands
 
@@ -23,7 +23,7 @@ def test_submit_prints_the_answer_of_the_api(millstream: Commands) -> None:
 
 
 def test_submit_and_wait_prints_the_finished_job(millstream: Commands) -> None:
-    job = millstream.submit("hello", {"name": "Ada"}, "--wait", "20", "--tag", "a", "--tag", "b")
+    job = millstream.submit("hello", {"name": "Ada"}, "--wait", "60", "--tag", "a", "--tag", "b")
     assert job["state"] == "succeeded"
     assert job["result"] == {"message": "Hello, Ada!"}
     assert job["tags"] == ["a", "b"]
@@ -108,7 +108,7 @@ def test_the_payload_comes_from_a_file_or_stdin_as_it_is(
 
 
 def test_a_job_that_fails_is_exit_code_one(millstream: Commands) -> None:
-    done = millstream("submit", "primes", "--payload", "99999999999", "--wait", "20")
+    done = millstream("submit", "primes", "--payload", "99999999999", "--wait", "60")
     assert done.returncode == 1
     job = json.loads(done.stdout)
     assert job["state"] == "failed"
@@ -149,8 +149,9 @@ def test_refused_input_is_exit_code_two_with_the_path(
 
 @pytest.mark.parametrize("args", [["submit", "hello"], ["jobs"], ["jobs", "show", new_id("q")]])
 def test_an_api_out_of_reach_is_exit_code_four(millstream: Commands, args: list[str]) -> None:
-    url = f"http://127.0.0.1:{free_port()}"
-    done = millstream(*args, "--url", url)
+    with deaf_port() as port:
+        url = f"http://127.0.0.1:{port}"
+        done = millstream(*args, "--url", url)
     assert done.returncode == 4
     assert f"{url} cannot be reached" in done.stderr
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from millstream.cli.rebuild import words
-from millstream.core.embedded.ports import free_port
 from millstream.projections.rebuild.kept import Trusted
+from tests.ports import deaf_port
 
 from .commands import Commands
 from .conftest import Serving
@@ -78,8 +78,9 @@ def test_the_secret_is_changed_by_a_command(millstream: Commands) -> None:
 
 @pytest.mark.parametrize("command", ["verify", "rebuild", "restore", "proof-heads"])
 def test_no_database_is_exit_code_four_everywhere(millstream: Commands, command: str) -> None:
-    nowhere = f"postgresql://postgres@127.0.0.1:{free_port()}/none"
-    done = millstream(command, MILLSTREAM_POSTGRES_DSN=nowhere)
+    with deaf_port() as port:
+        nowhere = f"postgresql://postgres@127.0.0.1:{port}/none"
+        done = millstream(command, MILLSTREAM_POSTGRES_DSN=nowhere)
     assert done.returncode == 4, done.stderr
     assert "PostgreSQL cannot do this now" in done.stderr
     assert "--data" in done.stderr

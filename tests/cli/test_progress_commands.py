@@ -10,7 +10,7 @@ import pytest
 
 from millstream.core import config
 from millstream.core.config import Settings
-from millstream.core.embedded.ports import free_port
+from tests.ports import coming_port
 
 from .commands import Commands, on_terminal
 from .pages import run_script, scripts
@@ -34,7 +34,7 @@ def build(ctx: Context, go: str) -> None:
 def millstream(settings: Settings, tmp_path: Path) -> Iterator[Commands]:
     app = tmp_path / "app.py"
     app.write_text(APP)
-    settings = config.override(settings, {"port": free_port(), "sweep": 0.2})
+    settings = config.override(settings, {"port": coming_port(), "sweep": 0.2})
     with running(settings, tmp_path, str(app)):
         yield Commands(settings)
 

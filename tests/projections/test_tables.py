@@ -23,7 +23,7 @@ from millstream.projections.past import Past
 from millstream.projections.tables import Corrupt, Step, Tables, Unstorable
 from tests.audits.tables import read_stored
 from tests.core.samples import FULL
-from tests.projections.stage import life, require_fold
+from tests.projections.stage import life, require_fold, until
 from tests.strategies import START_MS, Pair, linked, logs, submissions
 
 SUBMITTED, STARTED = ev.JobSubmitted("t", payload=wrap(1)), ev.JobStarted(1, "w")
@@ -193,6 +193,24 @@ async def test_the_archive_refuses_any_change(
         await connection.execute(statement.format(child=child))
     await connection.close()
     await require_fold(postgres_dsn, records)
+
+
+async def test_a_connection_that_cannot_be_made_ready_is_given_up(
+    store: Store, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("millstream.projections.tables.statement", lambda name: "SELECT 1 / 0")
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await store.tables.open()
+    connection = await connect_once(postgres_dsn, timeout=10, role="test")
+
+    async def given_up() -> bool:
+        return not await connection.fetch(
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name = 'millstream projector'"
+        )
+
+    await until(given_up)
+    await connection.close()
 
 
 async def test_partitions_of_days_are_made_ahead_and_on_demand(
