@@ -63,7 +63,7 @@ async def settle(resources: Resources, queue: str | None) -> None:
             *(
                 resources.changes.wait_position(partition, head.epoch, head.seq, SETTLE)
                 for partition, head in zip(partitions, heads, strict=True)
-                if head.seq
+                if head.seq and head.lost is None
             )
         )
 

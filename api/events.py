@@ -20,7 +20,7 @@ from ..projections.telling import (
 )
 from .answers import answer
 from .as_of import ms_of
-from .lookup import not_found
+from .lookup import not_found, refuse_lost
 from .parameters import MAX_QUEUES, LogParameters, read
 from .problems import HISTORY_LOST, INVALID, UNPROCESSABLE, Fault, Problem
 from .queues import known_queue
@@ -71,6 +71,7 @@ async def _page_of_job(
     job = given.job or ""
     first = await resources.past.first(job)
     if first is None:
+        await refuse_lost(resources, job)
         raise not_found(job)
     if given.queue and first.partition not in given.queue:
         return EventPage([], places, more=False)

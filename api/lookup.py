@@ -7,10 +7,12 @@ tables can tell once they have caught up.
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import msgspec
 
+from ..core.errors import LogLost
 from ..core.hot import HotJob
 from ..core.ids import is_id
 from ..core.jobs import Job
@@ -77,11 +79,21 @@ async def find_hot(resources: Resources, job: str) -> Found | None:
 async def find_settled(resources: Resources, job: str) -> Found:
     """The job from tables that hold all that had happened when this was asked."""
     for partition in await resources.directory.partitions_of(job):
-        await catch_up(resources, partition)
+        with suppress(LogLost):
+            await catch_up(resources, partition)
     found = await resources.tables.job(job)
     if found is None:
+        await refuse_lost(resources, job)
         raise not_found(job)
     return Found(found.queue, archived=found)
+
+
+async def refuse_lost(resources: Resources, job: str) -> None:
+    """Raise LogLost if a lost log may have told of a job that the tables do not know."""
+    for partition in await resources.directory.partitions_of(job) if is_id(job) else ():
+        head = await resources.logs.head(partition)
+        if head.lost is not None:
+            raise _lost(f"job {job}", partition, head.lost)
 
 
 async def opened(resources: Resources, found: Found) -> Found:
@@ -96,8 +108,13 @@ async def opened(resources: Resources, found: Found) -> Found:
 
 
 async def catch_up(resources: Resources, partition: str) -> None:
-    """Wait until the tables hold all that the log of `partition` holds now. Raises Problem."""
+    """Wait until the tables hold all that the log of `partition` holds now.
+
+    Raises Problem, and LogLost: nobody can tell what that is.
+    """
     head = await resources.logs.head(partition)
+    if head.lost is not None:
+        raise _lost("the whole log", partition, head.lost)
     if head.seq and not await _reached(resources, partition, head.epoch, head.seq):
         raise _behind(f"{partition}:{head.epoch}:{head.seq}")
 
@@ -106,6 +123,11 @@ async def find_after(resources: Resources, job: str, after: str) -> Found:
     """The job as it was at the position `after`, or later."""
     partition, epoch, seq = read_position(after)
     head = await resources.logs.head(partition)
+    if head.lost is not None:
+        known = (await resources.tables.checkpoints()).get(partition)
+        if known is None or (known.epoch, known.seq) < (epoch, seq):
+            raise _lost(after, partition, head.lost)
+        return await find(resources, job)
     if (epoch, seq) > (head.epoch, head.seq):
         message = f"expected a position up to {partition}:{head.epoch}:{head.seq}, got {after}"
         raise Problem(UNPROCESSABLE, f"{message}.", [Fault("$.after", message, "query")])
@@ -143,6 +165,13 @@ def not_found(job: str) -> Problem:
     """The problem of a job that does not exist."""
     fault = Fault("$.job_id", "expected the id of a job", "path")
     return Problem(NOT_FOUND, f"There is no job {job[:80]!r}.", [fault])
+
+
+def _lost(what: str, partition: str, reason: str) -> LogLost:
+    return LogLost(
+        f"The tables do not know {what}, and queue {partition} is halted until"
+        f" `millstream restore`: {reason}"
+    )
 
 
 def _behind(position: str) -> Problem:

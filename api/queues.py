@@ -13,7 +13,7 @@ from ..core.errors import InvalidName
 from ..core.jobs import JobState
 from ..core.keys import check_queue
 from ..core.limits import limits_of
-from ..core.operating import PURGEABLE, Mode
+from ..core.operating import PURGEABLE, Found, Mode
 from ..core.queue import PartitionQueue
 from .answers import answer
 from .commands import By, read_command
@@ -40,6 +40,7 @@ class QueueParameters(Struct, forbid_unknown_fields=True):
 class QueueView(Struct):
     """A queue. `by_state` is what the tables count; the rest is as it stands this moment.
 
+    mode         `lost`: halted until `millstream restore`, since its log was lost
     oldest_wait  seconds the first of the jobs that may run has been waiting
     next_due_at  when the next of those that wait for a time is due
     types        job types that workers of the queue ever announced
@@ -47,7 +48,7 @@ class QueueView(Struct):
     """
 
     name: str
-    mode: Mode
+    mode: Found
     by_state: dict[str, int]
     oldest_wait: float | None
     next_due_at: Time | None

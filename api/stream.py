@@ -50,7 +50,8 @@ async def stream_events(request: Request[Any, Any, Any]) -> Stream:
     except InvalidCursor as error:
         raise Problem(INVALID, f"{error}.", [Fault("$.cursor", str(error), "query")]) from None
     if cursor is None:
-        places = await last_places(resources.logs, await partitions_of(resources, asked))
+        partitions = await partitions_of(resources, asked)
+        places = await last_places(resources.tables.pool, resources.logs, partitions)
     await resources.tables.checkpoints()  # while a problem can still be answered
     return Stream(
         _lines(resources, asked, wanted, places),

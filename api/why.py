@@ -10,15 +10,16 @@ from litestar.response.base import ASGIResponse
 from msgspec import Struct
 
 from ..core import why
-from ..core.events import Record
+from ..core.events import Record, position
 from ..core.gates import gate_of
 from ..core.jobs import JOBS, Job, JobState
 from ..core.keys import Keys
 from ..core.limits import limits_of
 from ..core.linking import Outcome
-from ..core.why import Awaited, Facts, Gate, Sentence, Server, Story
+from ..core.why import Awaited, Facts, Gate, Halt, Sentence, Server, Story
 from ..core.workers import Seen
 from ..projections import queries
+from ..projections.as_of.reading import time_of_entry
 from . import lookup, planning
 from .answers import answer
 from .parameters import NoParameters, read
@@ -55,13 +56,16 @@ async def get_why(request: Request[Any, Any, Any], job_id: FromPath[str]) -> ASG
     resources = resources_of(request)
     first = await resources.past.first(job_id)
     if first is None:
+        await lookup.refuse_lost(resources, job_id)
         raise lookup.not_found(job_id)
     story = Story(await _around(resources, first))
     async with aclosing(resources.past.records(job_id)) as records:
         async for record in records:
             why.take(story, record)
-    facts = None
-    if story.job is not None and not story.job.terminal:
+    facts, halt = None, await _halt(resources, first.partition)
+    if halt is not None:
+        facts = Facts(now=await resources.schedules.now(), halt=halt)
+    elif story.job is not None and not story.job.terminal:
         facts = await _facts(resources, story.job)
     return answer(Why(job_id, why.conclude(story, facts)))
 
@@ -106,6 +110,19 @@ async def _firings(resources: Resources, submitted: Record, fresh: list[Record])
         and record.position not in known
     ]
     return [*reversed(found), *new]
+
+
+async def _halt(resources: Resources, queue: str) -> Halt | None:
+    head = await resources.logs.head(queue)
+    if head.lost is None:
+        return None
+    pool = resources.tables.pool
+    known = (await queries.checkpoints(pool)).get(queue)
+    if known is None or not known.seq:
+        return Halt(head.lost)
+    since = await queries.loss_noted_at(pool, queue, known)
+    end = position(queue, known.epoch, known.seq)
+    return Halt(head.lost, since, end, time_of_entry(known.entry))
 
 
 async def _facts(resources: Resources, job: Job) -> Facts:

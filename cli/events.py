@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Iterable
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -164,7 +163,7 @@ async def _begin(
     """Start the logs that are asked for; which they are. Raises Refused."""
     from ..projections.telling import first_place
 
-    wanted = await _starts(directory, reader, asked.queues, asked.positions)
+    wanted = await _starts(pool, directory, reader, asked)
     for partition, seq in wanted.items():
         if seq:
             await history.start(partition, seq)
@@ -175,17 +174,19 @@ async def _begin(
 
 
 async def _starts(
-    directory: Directory, reader: LogReader, queues: Iterable[str], positions: Iterable[str]
+    pool: Any, directory: Directory, reader: LogReader, asked: _Asked
 ) -> dict[str, int]:
     """Partition → the seq after which to begin. Raises Refused."""
+    from ..projections.history import last_seq
+
     known = await directory.partitions()
-    wanted = dict.fromkeys(queues, 0)
-    for text in positions:
+    wanted = dict.fromkeys(asked.queues, 0)
+    for text in asked.positions:
         try:
             partition, _, seq = parse_position(text)
         except ValueError as error:
             raise Refused(f"--from-position: {error}") from None
-        head = (await reader.head(partition)).seq
+        head = await last_seq(pool, reader, partition)
         if seq > head:
             raise Refused(
                 f"--from-position: expected an event that exists, got {text};"

@@ -11,6 +11,10 @@ PURGE_BATCH = 500
 """Jobs one call of `purge` looks at: others must get a turn."""
 
 Mode = Literal["open", "paused", "draining"]
+"""What an operator sets."""
+
+Found = Mode | Literal["lost"]
+"""How a queue is found: `lost` halts it, since its log was lost, until it is restored."""
 
 PURGEABLE = WAITING
 """States of jobs that a purge can cancel."""
@@ -24,7 +28,7 @@ class Standing(NamedTuple):
     """
 
     now: int
-    mode: Mode
+    mode: Found
     queued: int
     due: int
     blocked: int

@@ -25,6 +25,7 @@ from ..core.export import (
 from ..core.export.manifest import VERSION
 from ..core.log import START, LogReader
 from .connection import translated
+from .history import last_seq
 from .queries import archived_events
 from .statements import statement
 
@@ -76,7 +77,7 @@ class Exporter:
         if any(self._folder.iterdir()):
             raise ExportUnfit(f"{self._folder}: expected an empty folder, or one with a {MANIFEST}")
         queues = [
-            QueueExport(name, (await self._reader.head(name)).seq)
+            QueueExport(name, await last_seq(self._pool, self._reader, name))
             for name in (span.queues or partitions)
         ]
         now = time.time_ns() // 1_000_000

@@ -87,7 +87,7 @@ class History:
 
     async def backlog(self) -> AsyncGenerator[Record]:
         """What there is of all started partitions, by time: at least up to this moment."""
-        ends = {partition: (await self._reader.head(partition)).seq for partition in self._at}
+        ends = {name: await last_seq(self._pool, self._reader, name) for name in self._at}
         async with AsyncExitStack() as stack:
             parts = [
                 await stack.enter_async_context(aclosing(self._until(partition, end)))
@@ -193,6 +193,15 @@ class History:
         with translated():
             rows = await self._pool.fetch(statement("dropped_between"), partition, after, before)
         return [(row["first_seq"], row["last_seq"]) for row in rows]
+
+
+async def last_seq(pool: Any, reader: LogReader, partition: str) -> int:
+    """The seq of the last event there is to tell: of a log that was lost, of its archive."""
+    head = await reader.head(partition)
+    if head.lost is None:
+        return head.seq
+    checkpoint = (await checkpoints(pool)).get(partition)
+    return 0 if checkpoint is None else checkpoint.seq
 
 
 def behind(ranges: Sequence[tuple[int, int]], seq: int) -> int:

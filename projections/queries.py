@@ -169,6 +169,12 @@ async def checkpoints(pool: asyncpg.Pool) -> dict[str, Checkpoint]:
     return {partition: Checkpoint(*rest) for partition, *rest in rows}
 
 
+async def loss_noted_at(pool: asyncpg.Pool, partition: str, known: Checkpoint) -> int | None:
+    """When it was noted that a log was lost whose archive ends there (ms); None: it was not."""
+    rows = await _fetch(pool, statement("loss_noted_at"), partition, known.epoch, known.seq)
+    return rows[0]["time"] if rows else None
+
+
 async def missing_events(pool: asyncpg.Pool) -> dict[str, int]:
     """Partition → how many events were declared to be nowhere; those without any are left out."""
     found: dict[str, int] = {}

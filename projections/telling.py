@@ -21,7 +21,7 @@ from ..core.log import START, LogReader
 from .as_of import JobPast
 from .as_of.reading import END
 from .connection import translated
-from .history import History
+from .history import History, last_seq
 from .statements import statement
 
 MOST_EXAMINED = 5000
@@ -146,12 +146,14 @@ async def tell_job(
     return EventPage(items, {job: Place(version, START)}, more=False)
 
 
-async def last_places(reader: LogReader, partitions: Sequence[str]) -> Places:
+async def last_places(pool: Any, reader: LogReader, partitions: Sequence[str]) -> Places:
     """Behind the last event of each log: only what comes is told from there."""
     found: Places = {}
     for partition in partitions:
         last = await reader.last(partition)
-        if last is None:  # all of it was cut off, or none was written yet
+        if (await reader.head(partition)).lost is not None:
+            found[partition] = Place(await last_seq(pool, reader, partition), START)
+        elif last is None:  # all of it was cut off, or none was written yet
             found[partition] = Place((await reader.head(partition)).seq, START)
         else:
             found[partition] = Place(last.seq, last.entry)

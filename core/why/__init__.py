@@ -5,7 +5,7 @@ Pure: made of the job's history, of what happened to its queue meanwhile, and of
 """
 
 from .explaining import conclude, explain, take
-from .facts import Awaited, Facts, Gate, Server
+from .facts import Awaited, Facts, Gate, Halt, Server
 from .schedule import explain_schedule
 from .sentences import Sentence
 from .story import Story
@@ -14,6 +14,7 @@ __all__ = [
     "Awaited",
     "Facts",
     "Gate",
+    "Halt",
     "Sentence",
     "Server",
     "Story",

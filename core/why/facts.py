@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from ..linking import Outcome
-from ..operating import Mode
+from ..operating import Found
 from ..workers import Condition
 
 
@@ -45,16 +45,30 @@ class Server(Struct, frozen=True):
     busy: bool = False
 
 
+class Halt(Struct, frozen=True):
+    """Why nothing happens in the job's queue: its log was lost.
+
+    since     ms since 1970 when that was noted; None: it was not yet
+    end       the position of the last event that is archived, and `until` its time; None: none is
+    """
+
+    reason: str
+    since: int | None = None
+    end: str | None = None
+    until: int | None = None
+
+
 class Facts(Struct, frozen=True):
     """How the job's queue stands. `now`: ms since 1970 by the server's clock.
 
     queued, running  jobs of the queue that may run, and that run
     concurrency      most jobs of the queue that may run at once; None: no such limit
     rated            starts of the whole queue are limited by a rate
+    halt             then there is nothing else to know
     """
 
     now: int
-    mode: Mode = "open"
+    mode: Found = "open"
     queued: int = 0
     running: int = 0
     concurrency: int | None = None
@@ -62,3 +76,4 @@ class Facts(Struct, frozen=True):
     servers: Sequence[Server] = ()
     gate: Gate | None = None
     awaited: Awaited | None = None
+    halt: Halt | None = None

@@ -5,13 +5,15 @@ from collections.abc import Callable, Sequence
 from .. import events as ev
 from ..events import Record
 from ..jobs import JOBS, Job, JobState
-from .facts import Awaited, Facts, Server
+from .facts import Awaited, Facts, Halt, Server
 from .sentences import Sentence, at, by, count, fault, short, span
 from .story import Story
 
 
 def stand(story: Story, facts: Facts | None) -> list[Sentence]:
-    """The reasons, the nearest one first; none for a job that has ended."""
+    """The reasons, the nearest one first; of a job that has ended only that its queue is halted."""
+    if facts is not None and facts.halt is not None:
+        return [_halted(facts.halt), *stand(story, None)]
     job = story.job
     if job is None or job.terminal:
         return []
@@ -20,6 +22,16 @@ def stand(story: Story, facts: Facts | None) -> list[Sentence]:
         return found
     held_up = _held_up(story, job, facts)
     return held_up + found if job.state is JobState.QUEUED else found + held_up
+
+
+def _halted(halt: Halt) -> Sentence:
+    since = "" if halt.since is None else f" since {at(halt.since)}"
+    text = f"Its queue is halted{since}, for its log in Redis was lost ({short(halt.reason)}):"
+    text += " nothing is accepted and nothing runs there until `millstream restore`."
+    if halt.until is not None:
+        text += f" What follows is as it stood at {at(halt.until)}, with the last event that is"
+        text += " archived of it."
+    return Sentence("halted", text, [] if halt.end is None else [halt.end])
 
 
 def _running(story: Story, job: Job, facts: Facts | None) -> list[Sentence]:

@@ -25,9 +25,10 @@ PAGE = 500
 async def tail(
     reader: LogReader, partition: str, after: Checkpoint | None, until: int
 ) -> AsyncGenerator[Record]:
-    """The events of a partition from its checkpoint on, up to `until`."""
+    """The events of a partition from its checkpoint on, up to `until`; of a log that was lost none:
+    what it holds may contradict the archive, and a restore tells what of it counts."""
     entry, seq = (START, 0) if after is None else (after.entry, after.seq)
-    if time_of_entry(entry) > until:
+    if time_of_entry(entry) > until or (await reader.head(partition)).lost is not None:
         return
     stop = "+" if until == END else str(until)
     told = 0

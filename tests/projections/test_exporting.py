@@ -21,6 +21,7 @@ from millstream.core.log import LogReader
 from millstream.projections import exporting
 from millstream.projections.exporting import Exporter, gaps_of
 from millstream.projections.queries import archived_events
+from millstream.projections.telling import last_places
 from tests.projections.stage import Log, all_records, life, projecting, until_seq, work
 from tests.projections.test_history import Scene, scene, trimming
 from tests.strategies import START_MS
@@ -53,6 +54,20 @@ async def test_an_export_holds_what_is_archived_and_what_is_not(
         (1, 40), (41, 80), (81, 93),
     ]  # fmt: skip
     assert manifest.queues[0].gaps == []
+
+
+async def test_of_a_log_that_was_lost_the_archive_is_exported(scene: Scene, tmp_path: Path) -> None:
+    await scene.submit(50)
+    records = await scene.reader.range("default")
+    await scene.archive()
+    await scene.directory.queue("default").condemn("the log is gone")
+    await scene.redis.delete(scene.keys.log("default"))
+    await scene.redis.hdel(scene.keys.meta("default"), "seq")
+    manifest = await export(scene.pool, scene.reader, tmp_path)
+    assert (manifest.complete, manifest.queues[0].gaps) == (True, [])
+    assert list(read_export(tmp_path)) == records
+    last = (await last_places(scene.pool, scene.reader, ["default"]))["default"]
+    assert last.seq == records[-1].seq, "who listens from now on is not told the past"
 
 
 async def test_what_was_cut_off_is_told_from_the_archive(trimming: Scene, tmp_path: Path) -> None:

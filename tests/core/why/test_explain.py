@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from millstream.core import events as ev
 from millstream.core.events import Record
 from millstream.core.jobs import TERMINAL, fold
-from millstream.core.why import Facts, Gate, Sentence, Server, explain
+from millstream.core.why import Facts, Gate, Halt, Sentence, Server, explain
 from tests.projections.stage import life
 from tests.strategies import START_MS, Pair, histories, job_id, names, record_of, times
 
@@ -29,10 +29,13 @@ gates = st.builds(
     bound=st.none() | st.integers(1, 9), ahead=st.none() | st.integers(0, 9),
     opens_at=st.none() | times,
 )  # fmt: skip
+halts = st.builds(Halt, reason=st.text(max_size=5), since=st.none() | times,
+                  end=st.just("default:1:1"), until=st.none() | times)  # fmt: skip
 facts = st.builds(
     Facts, now=times, mode=st.sampled_from(["open", "paused", "draining"]),
     queued=st.integers(0, 9), running=st.integers(0, 9), concurrency=st.none() | st.integers(1, 9),
     rated=st.booleans(), servers=st.lists(servers, max_size=3), gate=st.none() | gates,
+    halt=st.none() | halts,
 )  # fmt: skip
 by = {"actor": names, "reason": st.text(max_size=5)}
 modes = st.lists(

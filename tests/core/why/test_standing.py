@@ -8,7 +8,7 @@ import pytest
 
 from millstream.core import events as ev
 from millstream.core.linking import Outcome
-from millstream.core.why import Awaited, Facts, Gate, Sentence, Server, explain
+from millstream.core.why import Awaited, Facts, Gate, Halt, Sentence, Server, explain
 from tests.core.why.test_explain import FAULT, SPEC, STARTED, around_of, one
 from tests.projections.stage import life
 from tests.strategies import START_MS
@@ -126,3 +126,17 @@ def test_it_waits_for_other_jobs() -> None:
     failed = why(ev.JobFailed("parent_failed", FAULT, "a"), spec=spec)
     assert failed[-1].code == "failed.parent_failed"
     assert "to run once 2 jobs ended" in failed[0].text
+
+
+def test_that_its_queue_is_halted_comes_first_and_then_what_events_tell() -> None:
+    halt = Halt("the log of q is gone", START_MS, "default:1:9", START_MS + 1)
+    first, *others = why(STARTED, halt=halt, servers=[], mode="lost")
+    assert first.code == "halted"
+    assert "halted since 2025-06-15T15:06:40.000Z" in first.text
+    assert "(the log of q is gone)" in first.text
+    assert "as it stood at 2025-06-15T15:06:40.001Z" in first.text
+    assert first.events == ["default:1:9"]
+    assert [one.code for one in others][:2] == ["running", "submitted"], "not that w1 is silent"
+    ended = why(STARTED, ev.JobSucceeded(), halt=Halt("the log of q is gone"))
+    assert [one.code for one in ended][:2] == ["halted", "submitted"]
+    assert ended[0].events == []
