@@ -86,18 +86,16 @@ class Payloads:
             await self._look(now - FRESH)
         if not self._takers:
             return
-        refused = self._refused(jobs, range(len(jobs)))
-        if refused:
+        if self._refused(jobs):
             await self._look(time.monotonic())
-            faults = list(self._faults(jobs, paths, self._refused(jobs, refused)))
+            faults = list(self._faults(jobs, paths, self._refused(jobs)))
             if faults:
                 raise faulty(INVALID_PAYLOAD, faults)
 
-    def _refused(self, jobs: Sequence[Submission], among: Iterable[int]) -> list[int]:
+    def _refused(self, jobs: Sequence[Submission]) -> list[int]:
         """The places of jobs that nobody takes, the first `MAX_FAULTS` of them."""
         takers, found = self._takers, list[int]()
-        for index in among:
-            job = jobs[index]
+        for index, job in enumerate(jobs):
             known = takers.get(job.type)
             if known is not None and all(one.error(job.payload) for one in known):
                 found.append(index)

@@ -175,6 +175,19 @@ async def test_it_is_read_once_for_many_requests_and_anew_before_one_is_refused(
     assert await reads() == before + 2
 
 
+async def test_all_of_a_batch_is_looked_at_again_with_what_was_read_anew(
+    api: Api, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await said.say("old", {"pay": Payment})
+    assert status(api, {"amount": 1}) == 201
+    monkeypatch.setattr(payloads, "FRESH", 86_400.0)
+    await said.say("new", {"pay": Cents})
+    jobs = [{"type": "pay", "payload": {"cents": 1}}] * 30 + [{"type": "pay", "payload": 7}]
+    found = problem(api.client.post(BATCH, json={"jobs": jobs}), 422, KIND)
+    assert [one["path"] for one in found["errors"]] == ["$.jobs[30].payload"]
+    assert api.client.post(BATCH, json={"jobs": jobs[:30]}).status_code == 201
+
+
 async def test_it_can_be_switched_off(settings: Settings, said: Said) -> None:
     await said.say("a", {"pay": Payment})
     with running(msgspec.structs.replace(settings, check_payloads=False)) as api:
