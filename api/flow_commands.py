@@ -72,6 +72,7 @@ async def add_jobs(request: Request[Any, Any, Any], flow_id: FromPath[str]) -> A
     if key is None:
         found = await defaults_of(resources, given.jobs)
         orders = orders_of(given.jobs, found, bounds)
+        await resources.payloads.check(given.jobs)
     else:
         found, orders = await agreed_orders(
             resources, given.jobs, key + b" " + flow_id.encode(), body

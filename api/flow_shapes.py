@@ -12,10 +12,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ..core.ids import is_id
 from .commands import By
-from .problems import UNPROCESSABLE, Fault, Problem
+from .problems import UNPROCESSABLE, Fault, Problem, faulty
 from .submission import MAX_BATCH, Submission
 
-MAX_FAULTS = 20
 NOT_UNIQUE = "expected none of a job that others wait for: another could stand for it"
 
 Key = Annotated[
@@ -108,9 +107,7 @@ def plan_of(flow: Flow) -> Plan:
 
 def problem(faults: Sequence[Fault]) -> Problem:
     """The problem of a flow that cannot be."""
-    first, more = faults[0], len(faults) - 1
-    detail = f"{first.message} (at {first.path})" + (f", and {more} more faults." if more else ".")
-    return Problem(UNPROCESSABLE, detail, faults[:MAX_FAULTS])
+    return faulty(UNPROCESSABLE, faults)
 
 
 def _given(flow: Flow) -> Iterator[tuple[FlowJob, str, Sequence[int]]]:

@@ -84,6 +84,7 @@ async def _checked(resources: Resources, plan: Plan, bounds: sub.Bounds) -> list
     jobs, paths = [one.job for one in plan.members], [one.path for one in plan.members]
     found = await defaults_of(resources, jobs, paths)
     orders_of(_plain(plan), found, bounds, paths)
+    await resources.payloads.check(jobs, paths)
     return found
 
 

@@ -11,6 +11,8 @@ _STEP = re.compile(r"\.([A-Za-z_]\w*)|\[(\d+)\]")
 _ALREADY = re.compile(r"got `|unknown field|missing required field")
 """Messages that say themselves what came."""
 
+_KEY = "key` in `"
+
 _ENUM = "Invalid enum value "
 
 _SHOWN = 80
@@ -37,7 +39,10 @@ def fault_of(
 ) -> Fault:
     """Where and what: the field's own path for one that is unknown or missing."""
     message, _, inner = str(error).partition(" - at `")
-    inner = inner.removesuffix("`").removeprefix("$")
+    inner = inner.removesuffix("`")
+    if inner.startswith(_KEY):
+        message, inner = f"{message} in a key", inner.removeprefix(_KEY)
+    inner = inner.removeprefix("$")
     path = under + inner
     for phrase in ("contains unknown field `", "missing required field `"):
         if phrase in message:

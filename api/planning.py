@@ -50,12 +50,14 @@ class Given(NamedTuple):
     subject  whom its payload is to be encrypted for, if that is said
     old      encrypted payload in whose place a new one comes
     sealed   the payload stays the encrypted one that is there
+    checked  the payload is to be held against what workers take: it, or the type, is new
     """
 
     schedule: Schedule
     subject: str | None
     old: Data | None = None
     sealed: bool = False
+    checked: bool = True
 
 
 def decode(body: bytes) -> Given:
@@ -102,7 +104,13 @@ def changed(state: State, body: bytes) -> Given:
         message = f"expected {state.partition!r}, where it lives: to move it, make it anew"
         raise unacceptable("$.queue", message)
     subject = None if said is None else given.subject
-    return Given(schedule, subject, before.data if said is None else None, "payload" not in new)
+    return Given(
+        schedule,
+        subject,
+        old=before.data if said is None else None,
+        sealed="payload" not in new,
+        checked="payload" in new or "type" in new,
+    )
 
 
 async def accepted(resources: Resources, said: Given) -> Schedule:
@@ -117,12 +125,14 @@ async def accepted(resources: Resources, said: Given) -> Schedule:
     if deeper_than(bytes(given.payload), bound):
         fault = Fault("$.payload", f"expected at most {bound} levels of nesting")
         raise Problem(TOO_DEEP, f"{fault.message} (at $.payload).", [fault])
-    job = Submission(type=given.type, queue=given.queue)
+    job = Submission(type=given.type, payload=given.payload, queue=given.queue)
     try:
         defaults = resources.catalog.remembered(job) or await resources.catalog.resolve(job)
     except Unacceptable as error:
         fault = error.fault()
         raise Problem(UNKNOWN_TYPE, f"{fault.message} (at {fault.path}).", [fault]) from None
+    if said.checked and given.codec == "json":
+        await resources.payloads.check([job], ["$"])
     attempts = given.max_attempts or min(defaults.max_attempts, 1000)
     given = msgspec.structs.replace(given, queue=defaults.queue, max_attempts=attempts)
     return given if said.sealed else await encrypted(resources, given, said.subject, said.old)

@@ -61,6 +61,7 @@ INVALID = Kind("invalid-request", 400, "The request is not valid")
 NOT_JSON = Kind("not-json", 400, "The body is not acceptable JSON")
 TOO_DEEP = Kind("too-deep", 400, "The payload is nested too deep")
 UNKNOWN_TYPE = Kind("unknown-job-type", 422, "No worker knows this job type")
+INVALID_PAYLOAD = Kind("invalid-payload", 422, "No worker takes such a payload")
 UNPROCESSABLE = Kind("unacceptable-value", 422, "A value cannot be accepted")
 KEY_REUSED = Kind("idempotency-key-reused", 422, "The key stands for another request")
 LEVEL_REFUSED = Kind("level-not-available", 422, "The servers do not give this acknowledgement")
@@ -85,6 +86,10 @@ MEMORY_FULL = Kind("memory-full", 503, "No memory for new jobs", 10)
 LOG_LOST = Kind("log-lost", 503, "The event log of a queue is lost", 60)
 DRAINING = Kind("draining", 503, "This server is shutting down", 1)
 INTERNAL = Kind("internal-error", 500, "Something went wrong here")
+
+
+MAX_FAULTS = 20
+"""Most faults that a problem names."""
 
 
 class Problem(Exception):
@@ -143,6 +148,13 @@ def reply_of(problem: Problem, path: str, headers: Mapping[str, str] | None = No
 def unacceptable(path: str, message: str) -> Problem:
     """The problem of a value of the right shape that cannot be; where in the body it is."""
     return Problem(UNPROCESSABLE, f"{message} (at {path}).", [Fault(path, message)])
+
+
+def faulty(kind: Kind, faults: Sequence[Fault]) -> Problem:
+    """The problem of a request with faults, of which the first ones are named."""
+    first, more = faults[0], len(faults) - 1
+    detail = f"{first.message} (at {first.path})" + (f", and {more} more faults." if more else ".")
+    return Problem(kind, detail, faults[:MAX_FAULTS])
 
 
 def problem_of(error: MillstreamError) -> Problem:

@@ -27,6 +27,7 @@ from .catalog import Catalog
 from .encryption import Encryption
 from .idempotency import Idempotency
 from .metrics import Metrics
+from .payloads import Payloads
 from .submitter import Submitter
 from .tables import Tables
 
@@ -45,6 +46,7 @@ class Resources:
     schedules: Schedules
     logs: LogReader
     catalog: Catalog
+    payloads: Payloads
     submitter: Submitter
     idempotency: Idempotency
     acknowledgements: Acknowledgements
@@ -83,6 +85,7 @@ async def lifespan(app: Litestar) -> AsyncGenerator[None]:
     redis = connection.connect(settings.redis_url, timeout=settings.command_timeout)
     keys = Keys(settings.namespace)
     directory, logs = Directory(redis, keys), LogReader(redis, keys)
+    workers = Workers(redis, keys)
     waiting = connection.connect_blocking(
         settings.redis_url, block=settings.ack_timeout, timeout=settings.command_timeout
     )
@@ -94,12 +97,13 @@ async def lifespan(app: Litestar) -> AsyncGenerator[None]:
             app.state.resources = Resources(
                 settings=settings,
                 redis=redis,
-                workers=Workers(redis, keys),
+                workers=workers,
                 directory=directory,
                 joiner=Joiner(directory),
                 schedules=Schedules(redis, keys, directory),
                 logs=logs,
                 catalog=Catalog(directory, settings.unknown_types),
+                payloads=Payloads(workers, settings.check_payloads),
                 submitter=Submitter(directory),
                 idempotency=Idempotency(Requests(redis, keys), settings.idempotency_ttl),
                 acknowledgements=Acknowledgements(

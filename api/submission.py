@@ -44,7 +44,11 @@ PAST_MS = 60_000
 
 
 class Submission(Struct, forbid_unknown_fields=True, gc=False):
-    """A job as a client submits it. Durations are seconds, times RFC 3339 with an offset."""
+    """A job as a client submits it. Durations are seconds, times RFC 3339 with an offset.
+
+    `payload`: where handlers of the type declare what they take (see GET /job-types), another is
+    refused with 422.
+    """
 
     type: JobType
     payload: msgspec.Raw = msgspec.field(default_factory=lambda: NULL)
@@ -286,6 +290,11 @@ def _expires_at(given: datetime, start: int) -> int:
 def milliseconds(time: datetime) -> int:
     """Whole ms since 1970 of a time that has an offset."""
     return round(time.timestamp() * 1000)
+
+
+def path_of(paths: Sequence[str], index: int) -> str:
+    """Where a request has the job at `index`: by default in a list `jobs`."""
+    return paths[index] if paths else f"$.jobs[{index}]"
 
 
 def accepted(place: Place, queue: str, spec: JobSubmitted) -> Accepted:

@@ -21,18 +21,29 @@ from .orders import Order, Place
 from .parents import linked
 from .problems import (
     INVALID,
+    MAX_FAULTS,
     TOO_DEEP,
     UNKNOWN_TYPE,
     UNPROCESSABLE,
     Fault,
-    Kind,
     Problem,
+    faulty,
     problem_of,
 )
 from .resources import Resources, resources_of
-from .submission import Accepted, Bounds, Defaults, Submission, Unacceptable, accepted, order_of
+from .submission import (
+    Accepted,
+    Bounds,
+    Defaults,
+    Submission,
+    Unacceptable,
+    accepted,
+    order_of,
+    path_of,
+)
 
-MAX_FAULTS = 20
+_LONE = ("$",)
+"""Where a request of one job has it."""
 
 encode = msgspec.json.Encoder().encode
 
@@ -59,6 +70,7 @@ async def submit(scope: Any, receive: Any, send: Any) -> None:
         if key is None:
             defaults = await _resolved(resources, given)
             order = order_of(given, defaults, bounds_of(resources))
+            await resources.payloads.check([given], _LONE)
         else:
             defaults, order = await _agreed(resources, given, key, body)
     except Unacceptable as error:
@@ -107,6 +119,7 @@ async def submit_batch(request: Request[Any, Any, Any]) -> ASGIResponse:
         found = await defaults_of(resources, jobs)
         await asyncio.sleep(0)
         orders = orders_of(jobs, found, bounds_of(resources))
+        await resources.payloads.check(jobs)
     else:
         found, orders = await agreed_orders(resources, jobs, key, body)
     orders = await resources.encryption.encrypt(jobs, orders)
@@ -138,6 +151,7 @@ async def _agreed(
     async def resolve() -> list[Defaults]:
         defaults = await _resolved(resources, given)
         order_of(given, defaults, bounds)
+        await resources.payloads.check([given], _LONE)
         return [defaults]
 
     agreed = await resources.idempotency.agree(key, body, bounds.now, resolve)
@@ -155,6 +169,7 @@ async def agreed_orders(
     async def resolve() -> list[Defaults]:
         found = await defaults_of(resources, jobs)
         orders_of(jobs, found, bounds)
+        await resources.payloads.check(jobs)
         return found
 
     agreed = await resources.idempotency.agree(key, body, bounds.now, resolve)
@@ -184,21 +199,21 @@ async def defaults_of(
         try:
             sub.check_names(job)
         except Unacceptable as error:
-            faults.append(error.fault(_path(paths, index)))
+            faults.append(error.fault(path_of(paths, index)))
             if len(faults) == MAX_FAULTS:
                 break
     if faults:
-        raise _problem(UNPROCESSABLE, faults)
+        raise faulty(UNPROCESSABLE, faults)
     by_pair = await resources.catalog.resolve_all(jobs)
     found: list[Defaults] = []
     for index, job in enumerate(jobs):
         defaults = by_pair[job.type, job.queue]
         if isinstance(defaults, Unacceptable):
-            faults.append(defaults.fault(_path(paths, index)))
+            faults.append(defaults.fault(path_of(paths, index)))
         else:
             found.append(defaults)
     if faults:
-        raise _problem(UNKNOWN_TYPE, faults)
+        raise faulty(UNKNOWN_TYPE, faults)
     return found
 
 
@@ -219,11 +234,7 @@ def orders_of(
             order_of(job, one, bounds)
         except Unacceptable as error:
             faults.append((index, error))
-    raise _problem_of(faults[0][1], [error.fault(_path(paths, i)) for i, error in faults])
-
-
-def _path(paths: Sequence[str], index: int) -> str:
-    return paths[index] if paths else f"$.jobs[{index}]"
+    raise _problem_of(faults[0][1], [error.fault(path_of(paths, i)) for i, error in faults])
 
 
 async def send_all(
@@ -292,16 +303,10 @@ def _bad_batch(body: bytes, error: msgspec.ValidationError) -> Problem:
         fault_of(one, bytes(jobs[index]), sub.Submission, under=f"$.jobs[{index}]")
         for index, one in bad
     ]
-    return _problem(INVALID, faults)
+    return faulty(INVALID, faults)
 
 
 def _problem_of(error: Unacceptable, faults: Sequence[Fault]) -> Problem:
     if error.deep:
-        return _problem(TOO_DEEP, faults)
-    return _problem(UNKNOWN_TYPE if error.unknown_type else UNPROCESSABLE, faults)
-
-
-def _problem(kind: Kind, faults: Sequence[Fault]) -> Problem:
-    first, more = faults[0], len(faults) - 1
-    detail = f"{first.message} (at {first.path})" + (f", and {more} more faults." if more else ".")
-    return Problem(kind, detail, faults[:MAX_FAULTS])
+        return faulty(TOO_DEEP, faults)
+    return faulty(UNKNOWN_TYPE if error.unknown_type else UNPROCESSABLE, faults)

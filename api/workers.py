@@ -50,6 +50,7 @@ class WorkerView(Struct):
 class JobTypeView(Struct):
     """A job type as workers announced it last; the schemas are JSON Schema, null: anything.
 
+    Submissions are held against what all live workers take, not only those of the last one.
     `executor`: where its handler runs, `loop`, `thread` or `process`.
     """
 

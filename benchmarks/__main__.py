@@ -26,6 +26,7 @@ from . import (
     latency,
     limits,
     memory,
+    payloads,
     processes,
     project,
     queues,
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "raw": raw.streams,
     "submit.direct": submit.direct,
     "submit.http": submit.over_http,
+    "payloads": payloads.checking,
     "work.one": work.one_worker,
     "work.two": work.two_workers,
     "work.20k": work.backlog_20k,
@@ -68,7 +70,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "memory": memory.per_job,
 }
 
-ONCE = {"unused"}
+ONCE = {"payloads", "unused"}
 """Those that take medians of rounds themselves, and long for it."""
 
 

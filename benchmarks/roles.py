@@ -13,11 +13,16 @@ from .bench import Bench
 async def api(bench: Bench) -> AsyncGenerator[int]:
     """An API process over migrated tables; yields its port."""
     await migrate(bench.settings.postgres_dsn)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with bench.role("api", "--port", str(port)):
         yield port
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @contextmanager

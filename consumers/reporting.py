@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 import structlog
 
 from ..core.errors import LogLost, Unavailable
+from ..core.shapes import digest_of
 from ..core.workers import MOST_JOBS, REPORT_EVERY, SILENT_AFTER, Report, Workers
 from .attempts import Attempt
 from .leases import snapshot
@@ -28,7 +29,8 @@ TICK = 0.25
 class Reporter:
     """Reports on one worker until it is stopped; `leave` takes the report back.
 
-    `back` is called when it could be heard of again after a silence, and at first.
+    `takes`: the shapes of the payloads it takes. `back` is called when it could be heard of again
+    after a silence, and at first.
     """
 
     def __init__(
@@ -40,13 +42,14 @@ class Reporter:
         queues: Callable[[], Collection[str]],
         types: Iterable[str],
         version: str,
+        takes: bytes,
         back: Callable[[], Awaitable[None]],
     ) -> None:
         self._workers = workers
         self._slots = slots
         self._stats = stats
         self._back = back
-        self._missed = False
+        self._missed = True
         self._queues = queues
         self._told = Report(
             name=name,
@@ -57,7 +60,9 @@ class Reporter:
             types=sorted(types),
             concurrency=slots.limit,
             version=version,
+            takes=digest_of(takes),
         )
+        self._takes = takes
         self._lag = 0.0
         self.draining = False
 
@@ -74,7 +79,7 @@ class Reporter:
         told = self.now()
         self._lag = 0.0
         try:
-            before = await self._workers.report(told)
+            before = await self._workers.report(told, self._takes)
             self._missed = self._missed or before > SILENT_AFTER
             if self._missed:
                 await self._back()
@@ -84,6 +89,13 @@ class Reporter:
             _log.debug("no report could be made", error=str(error))
         except Exception as error:
             _log.error("no report could be made", exc_info=error)
+
+    async def introduce(self) -> None:
+        """Report for the first time, before there can be a job that only this worker takes.
+
+        Raises Unavailable.
+        """
+        await self._workers.report(self.now(), self._takes)
 
     async def leave(self) -> None:
         """Take the report back. Raises Unavailable."""
@@ -121,6 +133,7 @@ class Reporter:
             idle_for=round(idle, 3),
             memory=resident(),
             draining=self.draining,
+            takes=told.takes,
         )
 
 

@@ -17,6 +17,7 @@ from ..core.queue import Directory, Finish
 from ..core.renewing import LeaseRenewer
 from ..core.schedule_index import Schedules
 from ..core.schedules import Schedule
+from ..core.shapes import document_of
 from ..core.workers import Workers
 from .attempts import Attempt, Stop
 from .bells import BLOCK, Bells
@@ -97,7 +98,7 @@ class Worker:
         self._lookout = Lookout(workers, self.directory, lambda: self.queues, self._started)
         self._reporter = Reporter(
             workers, self.name, self.slots, self.stats, lambda: self.queues, self._started.types,
-            settings.code_version, self._lookout.back,
+            settings.code_version, self._takes(), self._lookout.back,
         )  # fmt: skip
         self.health = Health(
             settings, self.name, self.slots, self.stats, self._reporter.now, self._given,
@@ -192,11 +193,16 @@ class Worker:
 
     async def _prepare(self) -> None:
         await check_server(self._redis)
+        await self._reporter.introduce()
         for partition in await self._wanted_queues():
             await self._try_to_serve(partition)
         types = {handler.type: handler.announcement() for handler in self.registry}
         await self.directory.announce_types(types)
         await declare(self.schedules, self._declared(), self.name)
+
+    def _takes(self) -> bytes:
+        """The shapes of the payloads that handlers declare."""
+        return document_of({handler.type: handler.payload_type for handler in self.registry})
 
     def _declared(self) -> list[Schedule]:
         """The schedules of handlers whose queue is served here."""

@@ -46,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_depth: int = 64  #: nesting of a payload
     max_horizon_days: int = 366  #: how far ahead `run_at` may lie
     unknown_types: Literal["refuse", "accept"] = "refuse"
+    check_payloads: bool = True  #: refuse those that no worker takes
     idempotency_ttl: float = 86400.0  #: how long a request is remembered by its Idempotency-Key
 
     ack_replicas: int = 1  #: how many have what is acknowledged as replicated
@@ -130,6 +131,7 @@ _READERS: dict[str, values.Reader] = {
     "max_depth": values.integer(1, 512),
     "max_horizon_days": values.integer(1, 36_500),
     "unknown_types": values.choice("refuse", "accept"),
+    "check_payloads": values.boolean,
     "idempotency_ttl": values.seconds(1),
     "ack_replicas": values.integer(1, 100),
     "ack_timeout": values.seconds(0.01),

@@ -87,8 +87,12 @@ class Keys:
         return f"{self.namespace}:workers"
 
     def worker(self, name: str) -> str:
-        """The last report of a worker (JSON), for an hour."""
+        """The last report of a worker (JSON), for a day."""
         return f"{self.namespace}:worker:{name}"
+
+    def takes(self, digest: str) -> str:
+        """The shapes of the payloads that workers take (JSON), by the digest of that text."""
+        return f"{self.namespace}:takes:{digest}"
 
     def request(self, digest: str) -> str:
         """What was agreed on a request that a client has a key for."""

@@ -5,12 +5,12 @@ tells how old the report is. A worker that leaves in good order takes its report
 died, was cut off, or whose event loop is blocked leaves it behind, and is shown as silent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from .connection import translated
+from .connection import call, translated
 from .keys import Keys
 from .notes import note
 
@@ -25,6 +25,8 @@ STALLED_AFTER = 30.0
 
 KEPT = 86400.0
 """Seconds for which the last report of a worker that fell silent is kept."""
+
+_KEPT_MS = round(KEPT * 1000)
 
 MOST_JOBS = 100
 """Most running jobs that a report names."""
@@ -42,6 +44,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     idle_for    seconds since it last looked for jobs, 0 while all its slots are taken
     blocked_for seconds its event loop has been blocked by now: a thread tells this in its stead
     memory      bytes of its process that are in memory; 0: not known
+    takes       digest of the shapes of the payloads it takes; empty: it tells none
     """
 
     name: str
@@ -59,6 +62,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     blocked_for: float = 0.0
     memory: int = 0
     draining: bool = False
+    takes: str = ""
 
 
 class Seen(NamedTuple):
@@ -85,14 +89,34 @@ class Workers:
         self._redis = redis
         self._keys = keys
 
-    async def report(self, report: Report) -> float:
-        """Say how a worker does; how many seconds ago it last did, KEPT if that is not known."""
+    async def report(self, report: Report, takes: bytes = b"") -> float:
+        """Say how a worker does; how many seconds ago it last did, KEPT if that is not known.
+
+        `takes`: what `report.takes` is the digest of. It is kept for as long as the report.
+        """
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.pttl(self._keys.worker(report.name))
+        if takes:
+            pipeline.pexpire(self._keys.takes(report.takes), _KEPT_MS)
         _put(pipeline, self._keys, report)
         with translated():
-            left, *_ = await pipeline.execute()
+            left, *replies = await pipeline.execute()
+            if takes and replies[0] == 0:
+                key = self._keys.takes(report.takes)
+                await call(self._redis, *note("SET", key, takes, "PX", _KEPT_MS))
         return KEPT - max(0.0, left / 1000)
+
+    async def takes(self, digests: Collection[str]) -> dict[str, bytes]:
+        """What workers said they take, by its digest; without what is not there."""
+        wanted = list(digests)
+        if not wanted:
+            return {}
+        pipeline = self._redis.pipeline(transaction=False)
+        for digest in wanted:
+            pipeline.get(self._keys.takes(digest))
+        with translated():
+            replies = await pipeline.execute()
+        return {one: text for one, text in zip(wanted, replies, strict=True) if text is not None}
 
     async def present(self) -> set[str]:
         """The workers that are not silent."""
@@ -150,8 +174,7 @@ def report_from_thread(redis: Any, keys: Keys, report: Report) -> None:
 
 def _put(pipeline: Any, keys: Keys, report: Report) -> None:
     body = msgspec.json.encode(report)
-    kept_ms = round(KEPT * 1000)
-    pipeline.execute_command(*note("SET", keys.worker(report.name), body, "PX", kept_ms))
+    pipeline.execute_command(*note("SET", keys.worker(report.name), body, "PX", _KEPT_MS))
     pipeline.execute_command(*note("SADD", keys.workers, report.name))
 
 

@@ -71,7 +71,7 @@ def test_a_queue_is_paused_shown_and_resumed(millstream: Commands) -> None:
 def test_a_draining_queue_takes_no_job(millstream: Commands) -> None:
     millstream.submit("hello", {}, "--queue", "two", "--wait", "60")
     assert said(millstream, "queues", "drain", "two")["mode"] == "draining"
-    done = millstream("submit", "hello", "--queue", "two")
+    done = millstream("submit", "hello", "--payload", "{}", "--queue", "two")
     assert done.returncode == 2
     assert "Queue two takes no jobs until it is resumed" in done.stderr
 

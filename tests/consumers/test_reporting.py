@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from typing import Any
 
 import pytest
 
 from millstream.consumers import Context, Registry
 from millstream.consumers import reporting as module
+from millstream.core.queue import PartitionQueue
+from millstream.core.shapes import digest_of, document_of
 from millstream.core.workers import Seen, Workers
 
 from .conftest import Bench, until
@@ -44,6 +47,28 @@ async def test_a_worker_tells_what_it_serves_and_runs(bench: Bench, registry: Re
     go.set()
     await worker.drain()
     assert await seen(bench) == [], "it left in good order"
+
+
+async def test_it_says_what_it_takes_before_it_comes_to_a_queue(
+    bench: Bench, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From then on clients may submit what only this worker takes."""
+
+    @registry.job("count")
+    async def count(ctx: Context, payload: int) -> None: ...
+
+    known: list[dict[str, bytes]] = []
+    announce = PartitionQueue.announce
+
+    async def told(queue: PartitionQueue, *given: Any) -> None:
+        workers = Workers(bench.redis, bench.keys)
+        known.append(await workers.takes([one.report.takes for one in await workers.all()]))
+        await announce(queue, *given)
+
+    monkeypatch.setattr(PartitionQueue, "announce", told)
+    await bench.worker(registry)
+    document = document_of({"count": int})
+    assert known == [{digest_of(document): document}]
 
 
 async def test_a_worker_that_drains_says_so(bench: Bench, registry: Registry) -> None:

@@ -38,6 +38,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ("DATA_DIR", "", None),
         ("LOG_LEVEL", "DEBUG", "debug"),
         ("UNKNOWN_TYPES", "accept", "accept"),
+        ("CHECK_PAYLOADS", "false", False),
     ],
 )
 def test_values_are_read(variable: str, given: str, value: object) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from millstream.core.connection import connect
 from millstream.core.keys import Keys
+from millstream.core.shapes import digest_of
 from millstream.core.workers import (
     KEPT,
     SILENT_AFTER,
@@ -51,6 +52,22 @@ async def test_who_leaves_is_not_told_any_more(workers: Workers) -> None:
     await workers.report(report())
     await workers.leave("host-1-ab")
     assert await workers.all() == []
+
+
+async def test_what_it_takes_is_told_once_and_again_if_it_is_gone(workers: Workers) -> None:
+    takes = b'{"mail":{"shape":{"kind":"int"}}}'
+    told = report(takes=digest_of(takes))
+    await workers.report(told, takes)
+    await workers.report(report("another", takes=digest_of(takes)), takes)
+    assert await workers.takes([told.takes, "unknown"]) == {told.takes: takes}
+    key = KEYS.takes(told.takes)
+    await workers._redis.pexpire(key, 1000_000)
+    await workers.report(told, takes)
+    assert await workers._redis.pttl(key) > 1000_000, "it is kept for as long as the report"
+    await workers._redis.delete(key)
+    await workers.report(told, takes)
+    assert await workers.takes([told.takes]) == {told.takes: takes}
+    assert await workers.takes([]) == {}
 
 
 async def test_the_age_of_a_report_is_counted_by_the_server(workers: Workers) -> None:

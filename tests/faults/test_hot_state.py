@@ -34,6 +34,7 @@ NOT_AGAIN = {
     "ms:idempotency": "not archived: docs/restore.md",
     "ms:workers": "workers report by themselves",
     "ms:worker": "workers report by themselves",
+    "ms:takes": "workers tell it with their reports",
     "bell": "rung once",
     "running": "places at limits are asked for again",
     "parked": "places at limits are asked for again",
