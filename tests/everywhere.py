@@ -40,6 +40,8 @@ async def _value(redis: Any, key: bytes, kind: str) -> Any:
             return await redis.zrange(key, 0, -1)
         case "stream":
             return await redis.execute_command("XRANGE", key, "-", "+")
+        case "none":
+            return None  # deleted since it was listed
         case _:
             raise AssertionError(f"expected a type that is known here, got {kind} of {key!r}")
 

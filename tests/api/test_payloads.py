@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -48,6 +48,12 @@ async def test_the_place_of_the_fault_what_was_expected_and_what_came(
     assert found["errors"] == [{"path": path, "message": message, "in": "body"}]
     assert found["detail"] == f"{message} (at {path})."
     assert await said.core.events() == []
+
+
+async def test_what_may_stand_in_a_map_or_a_list_is_told(api: Api, said: Said) -> None:
+    await said.say("a", {"pay": dict[str, list[Literal["EUR", "USD"]]]})
+    (fault,) = problem(pay(api, {"in": ["EUR", "GBP"]}), 422, KIND)["errors"]
+    assert fault["message"] == "expected one of EUR, USD, got 'GBP'"
 
 
 async def test_what_the_handler_takes_is_accepted(api: Api, said: Said) -> None:
