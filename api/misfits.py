@@ -8,6 +8,7 @@ import msgspec
 from .problems import INVALID, Fault, Problem
 
 _STEP = re.compile(r"\.([A-Za-z_]\w*)|\[(\d+|\.\.\.)\]")
+"""A field; an index, or `...` for some value of an object whose keys are free."""
 _ALREADY = re.compile(r"got `|unknown field|missing required field")
 """Messages that say themselves what came."""
 
@@ -79,17 +80,16 @@ def _choices(path: str, shape: Any) -> str:
     nodes = _plain(schema, schema)
     for name, index in _STEP.findall(path):
         inner = [_below(node, name, index) for node in nodes]
-        nodes = [one for node in inner if node for one in _plain(node, schema)]
+        nodes = [one for node in inner if isinstance(node, dict) for one in _plain(node, schema)]
     found = [str(each) for node in nodes for each in node.get("enum", ())]
     return f"one of {', '.join(found)}" if found else "another value"
 
 
 def _below(node: dict[str, Any], name: str, index: str) -> Any:
-    """The node of a field, of an item, or (`...`, which does not say where) of any value."""
+    """What a node of a schema says of one step further down."""
     if name:
         return node.get("properties", {}).get(name)
-    kinds = ("items", "additionalProperties") if index == "..." else ("items",)
-    return next((node[kind] for kind in kinds if isinstance(node.get(kind), dict)), None)
+    return node.get("additionalProperties" if index == "..." else "items")
 
 
 def _plain(node: dict[str, Any], schema: dict[str, Any]) -> list[dict[str, Any]]:

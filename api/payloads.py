@@ -67,7 +67,7 @@ class Payloads:
     def __init__(self, workers: Workers, enabled: bool) -> None:
         self._workers = workers
         self._enabled = enabled
-        self._documents: dict[str, Mapping[str, msgspec.Raw]] = {}
+        self._documents: dict[str, Mapping[str, bytes]] = {}
         self._takers: dict[str, list[Taker]] = {}
         self._made: dict[bytes, Taker] = {}
         self._read_at = float("-inf")
@@ -148,7 +148,7 @@ class Payloads:
                 if text is None:
                     free.add(type)
                 else:
-                    told.setdefault(type, {})[bytes(text)] = None
+                    told.setdefault(type, {})[text] = None
             if one.age <= SILENT_AFTER and not report.draining:
                 served.update(report.types)
         return {
@@ -161,9 +161,9 @@ class Payloads:
         return self._made.setdefault(text, Taker(text))
 
 
-def _read_document(text: bytes) -> Mapping[str, msgspec.Raw]:
+def _read_document(text: bytes) -> Mapping[str, bytes]:
     """What a worker takes; nothing is known of it if a later release wrote it in another form."""
     try:
-        return read_document(text)
+        return {name: bytes(shape) for name, shape in read_document(text).items()}
     except msgspec.MsgspecError:
         return {}

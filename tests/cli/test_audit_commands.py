@@ -52,7 +52,7 @@ def test_jobs_and_queues_as_they_were(millstream: Commands) -> None:
 
 
 def test_instants_that_cannot_be(millstream: Commands) -> None:
-    job = millstream.submit("hello")["id"]
+    job = millstream.submit("hello", {})["id"]
     done = millstream("jobs", "show", job, "--at", FAR)
     assert done.returncode == 2
     assert "expected a time that has passed" in done.stderr
@@ -146,7 +146,7 @@ def test_an_export_is_the_log(millstream: Commands, tmp_path: Path) -> None:
 
 
 def test_an_export_that_is_killed_goes_on(millstream: Commands, tmp_path: Path) -> None:
-    jobs = [{"type": "hello", "queue": "killed", "delay": 86400}] * 3000
+    jobs = [{"type": "hello", "payload": {}, "queue": "killed", "delay": 86400}] * 3000
     answer = httpx2.post(f"{millstream.url}/api/v1/jobs/batch", json={"jobs": jobs}, timeout=30)
     assert answer.status_code == 201, answer.text
     count = len(told(millstream, "killed"))

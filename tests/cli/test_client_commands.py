@@ -62,10 +62,10 @@ def test_a_unique_job_is_submitted_once(millstream: Commands) -> None:
 
 
 def test_a_request_may_be_sent_again(millstream: Commands) -> None:
-    first, again = (millstream.submit("hello", 1, "--idempotency-key", "k-1") for _ in range(2))
+    first, again = (millstream.submit("hello", {}, "--idempotency-key", "k-1") for _ in range(2))
     assert (first["deduplicated"], again["deduplicated"]) == (False, True)
     assert again["id"] == first["id"]
-    other = millstream("submit", "hello", "--payload", "2", "--idempotency-key", "k-1")
+    other = millstream("submit", "primes", "--payload", "2", "--idempotency-key", "k-1")
     assert other.returncode == 2
     assert "another body" in other.stderr
     strange = millstream("submit", "hello", "--idempotency-key", "schlüssel")
@@ -75,8 +75,8 @@ def test_a_request_may_be_sent_again(millstream: Commands) -> None:
 
 def test_a_level_of_acknowledgement_is_asked_for(millstream: Commands) -> None:
     for level in ("memory", "fsync", "archived"):
-        assert millstream.submit("hello", level, "--ack", level)["state"] == "queued"
-    done = millstream("submit", "hello", "--ack", "replicated")
+        assert millstream.submit("hello", {"name": level}, "--ack", level)["state"] == "queued"
+    done = millstream("submit", "hello", "--payload", "{}", "--ack", "replicated")
     assert done.returncode == 4
     assert "$.ack: expected 1 replicas online, got 0" in done.stderr
 
@@ -116,7 +116,7 @@ def test_a_job_that_fails_is_exit_code_one(millstream: Commands) -> None:
 
 
 def test_a_job_that_takes_too_long_is_exit_code_three(millstream: Commands) -> None:
-    done = millstream("submit", "hello", "--delay", "3600", "--wait", "0.5")
+    done = millstream("submit", "hello", "--payload", "{}", "--delay", "3600", "--wait", "0.5")
     assert done.returncode == 3
     assert json.loads(done.stdout)["state"] == "scheduled"
     assert "the job is scheduled after 0.5 s" in done.stderr
@@ -134,6 +134,7 @@ def test_a_job_that_takes_too_long_is_exit_code_three(millstream: Commands) -> N
         (["hello", "--delay", "1", "--run-at", "2027-01-01T00:00:00Z"], "either run_at or delay"),
         (["hello", "--metadata", "nothing"], "--metadata: expected KEY=VALUE, got 'nothing'"),
         (["no.such.type"], "No worker knows this job type"),
+        (["hello", "--payload", '{"after": "soon"}'], "$.payload.after: Expected `float`"),
         (["hello", "--url", "nonsense"], "--url: expected an address such as"),
     ],
 )
@@ -160,8 +161,8 @@ def test_a_batch_that_breaks_off_names_the_flow_it_leaves_open(
     millstream: Commands, tmp_path: Path
 ) -> None:
     jobs = tmp_path / "jobs.jsonl"
-    jobs.write_text('{"type": "hello"}\n{"type": 5}\n')
-    done = millstream("flows", "batch", str(jobs), "--then", '{"type": "hello"}')
+    jobs.write_text('{"type": "hello", "payload": {}}\n{"type": 5}\n')
+    done = millstream("flows", "batch", str(jobs), "--then", '{"type": "primes", "payload": 2}')
     assert done.returncode == 2
     assert "$.jobs[1].type" in done.stderr
     found = re.search("`millstream (flows cancel [-0-9a-f]{36})`", done.stderr)

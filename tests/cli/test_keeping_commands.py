@@ -127,12 +127,12 @@ def test_a_schedule_about_a_person(millstream: Commands) -> None:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    about = ("--payload", '"ada@example.org"', "--subject", "customer-4712")
+    about = ("--payload", '{"name": "ada@example.org"}', "--subject", "customer-4712")
     made = schedules("create", "hers", "hello", "--every", "86400", *about)
-    assert (made["payload"], made["erased"]) == ("ada@example.org", False)
+    assert (made["payload"], made["erased"]) == ({"name": "ada@example.org"}, False)
     assert millstream("subjects", "erase", "customer-4712", "--reason", "asked").returncode == 0
     assert schedules("show", "hers")["erased"] is True
     refused = millstream("schedules", "fire", "hers")
     assert refused.returncode != 0
     assert "was erased" in refused.stderr
-    assert schedules("change", "hers", *about)["payload"] == "ada@example.org"
+    assert schedules("change", "hers", *about)["payload"] == {"name": "ada@example.org"}

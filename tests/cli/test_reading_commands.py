@@ -17,7 +17,7 @@ from .commands import Commands, on_terminal
 
 
 def test_jobs_are_json_lines_when_piped_and_filtered(millstream: Commands) -> None:
-    failed = millstream("submit", "primes", "--payload", '"x"', "--wait", "--tag", "listed")
+    failed = millstream("submit", "primes", "--payload", "99999999999", "--wait", "--tag", "listed")
     assert failed.returncode == 1
     ids = [
         millstream.submit("hello", {}, "--tag", "listed", "--wait", "60")["id"] for _ in range(3)
@@ -86,7 +86,7 @@ def test_events_are_the_whole_log_by_position(millstream: Commands) -> None:
 def test_events_that_cannot_be_are_refused(
     millstream: Commands, args: list[str], said: str
 ) -> None:
-    millstream.submit("hello")
+    millstream.submit("hello", {})
     done = millstream("events", *args)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr

@@ -11,6 +11,9 @@ from tests.api.conftest import until
 
 from .commands import Commands, on_terminal
 
+NOBODY = ("--payload", "{}")
+"""Who is greeted."""
+
 
 def schedules(millstream: Commands, *args: str) -> Any:
     done = millstream("schedules", *args)
@@ -50,20 +53,20 @@ def test_a_schedule_from_its_making_to_its_end(millstream: Commands) -> None:
 
 def test_the_next_times_one_a_line(millstream: Commands) -> None:
     schedules(millstream, "create", "yearly", "hello", "--cron", "@yearly",
-              "--start-at", "2100-06-01T00:00:00Z")  # fmt: skip
+              "--start-at", "2100-06-01T00:00:00Z", *NOBODY)  # fmt: skip
     done = millstream("schedules", "next", "yearly", "--count", "2")
     assert done.stdout == "2101-01-01T00:00:00.000Z\n2102-01-01T00:00:00.000Z\n"
 
 
 def test_a_range_is_filled(millstream: Commands) -> None:
-    schedules(millstream, "create", "filled", "hello", "--cron", "@daily")
+    schedules(millstream, "create", "filled", "hello", "--cron", "@daily", *NOBODY)
     done = schedules(millstream, "backfill", "filled", "--from", "2026-01-01T00:00:00Z",
                      "--to", "2026-01-04T00:00:00Z")  # fmt: skip
     assert len(done["jobs"]) == 3
 
 
 def test_its_history_is_told_newest_first(millstream: Commands) -> None:
-    schedules(millstream, "create", "told", "hello", "--every", "3600")
+    schedules(millstream, "create", "told", "hello", "--every", "3600", *NOBODY)
     schedules(millstream, "fire", "told", "--reason", "now")
 
     def found() -> list[dict[str, Any]]:
@@ -76,9 +79,9 @@ def test_its_history_is_told_newest_first(millstream: Commands) -> None:
 
 
 def test_lists_are_json_lines_when_piped_and_a_table_on_a_terminal(millstream: Commands) -> None:
-    schedules(millstream, "create", "listed", "hello", "--every", "90", "--queue", "lists")
+    schedules(millstream, "create", "listed", "hello", "--every", "90", "--queue", "lists", *NOBODY)
     schedules(millstream, "create", "other", "hello", "--cron", "@daily", "--queue", "lists",
-              "--timezone", "Asia/Tokyo")  # fmt: skip
+              "--timezone", "Asia/Tokyo", *NOBODY)  # fmt: skip
     found = millstream.lines("schedules", "--queue", "lists")
     assert [one["name"] for one in found] == ["listed", "other"]
     table = on_terminal(millstream, "schedules", "list", "--queue", "lists")
