@@ -39,7 +39,7 @@ class Bench:
     def __init__(self, url: str) -> None:
         self.url = url
         self.keys = Keys("ms")
-        self.redis = connect(url, timeout=5)
+        self.redis = connect(url, timeout=60)  # a handler may block the loop for seconds
         self.directory = Directory(self.redis, self.keys)
         self.workers: list[Worker] = []
 
