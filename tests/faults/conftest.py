@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from millstream.core.config import Settings
-from millstream.projections import roster
+from millstream.projections import projector, roster
 from tests.projections.conftest import pool
 from tests.projections.stage import Log, open_log
 
@@ -19,9 +19,15 @@ __all__ = ["pool"]
 
 
 @pytest.fixture
-def settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """With a projector in this process that soon sees what is lost, and what is mended."""
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A projector in this process soon sees what was mended, and that it is to end."""
+    monkeypatch.setattr(projector, "BLOCK_MS", 25)
     monkeypatch.setattr(roster, "RETRY_HALTED", 0.1)
+
+
+@pytest.fixture
+def settings(settings: Settings, soon: None) -> Settings:
+    """With a projector that soon sees what is lost."""
     return msgspec.structs.replace(settings, sweep=0.1)
 
 
