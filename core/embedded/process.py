@@ -22,6 +22,8 @@ from .ports import free_port, is_free
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.02
+_LEFT_SECONDS = 3.0
+"""How long what a killed server had just forked may hold its port, on a busy machine."""
 # Tried again, since another process may take the port between our look and the server's bind, and
 # since backends of a killed PostgreSQL hold its memory for a moment longer: for seconds, if it was
 # recovering.
@@ -168,12 +170,20 @@ class ServerProcess:
     def _choose_port(self, remembered: State | None) -> int:
         """The port asked for; else that of last time, so that URLs stay good; else a free one."""
         if self._wanted_port:
-            if not is_free(self._wanted_port):
+            if not self._is_left(self._wanted_port, remembered):
                 raise EmbeddedError(f"{self.name}: port {self._wanted_port} is already in use")
             return self._wanted_port
-        if remembered is not None and is_free(remembered.port):
+        if remembered is not None and self._is_left(remembered.port, remembered):
             return remembered.port
         return free_port()
+
+    def _is_left(self, port: int, remembered: State | None) -> bool:
+        """Whether a port is free; one that was ours is waited for."""
+        ours = remembered is not None and remembered.port == port
+        deadline = time.monotonic() + (_LEFT_SECONDS if ours else 0)
+        while not (free := is_free(port)) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        return free
 
     def _await(self, state: State) -> bool:
         """Wait until it answers. False as soon as its process is gone."""

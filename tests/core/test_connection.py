@@ -48,9 +48,9 @@ async def redis(redis_url: str) -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-async def hasty(redis_url: str) -> AsyncIterator[Any]:
-    """A client with one connection that waits 0.3 s; the server knows the verb submit."""
-    client = connect(redis_url, timeout=0.3, connections=1)
+async def patient(redis_url: str) -> AsyncIterator[Any]:
+    """A client with one connection; the server knows the verb submit."""
+    client = connect(redis_url, timeout=30, connections=1)
     await client.script_load(script("submit").source)
     yield client
     await client.aclose()
@@ -176,10 +176,10 @@ async def test_a_server_that_is_not_there() -> None:
 
 
 async def test_a_blocking_client_waits_longer_than_its_block(redis_url: str) -> None:
-    client = connect_blocking(redis_url, block=1.0, timeout=0.1)
+    client = connect_blocking(redis_url, block=6.0, timeout=0.1)
     try:
         assert await client.execute_command("BLPOP", "nothing", "0.3") is None
-        assert client.get_connection_kwargs()["socket_timeout"] == 3.0
+        assert client.get_connection_kwargs()["socket_timeout"] == 8.0
     finally:
         await client.aclose()
 
@@ -199,24 +199,27 @@ def counting_connections(url: str) -> Generator[Callable[[], int]]:
         made = total() - before
 
 
-async def _frozen_submit(server: Valkey, queue: PartitionQueue, job: str) -> None:
-    """Submit to a server that is stopped until the caller has given up."""
-    pid = server.pid
+async def _frozen_submit(server: Valkey, client: Any, job: str) -> None:
+    """Submit to a server that is stopped until the caller, who waits 0.3 s, has given up."""
+    queue, pid = PartitionQueue(client, "default", Keys()), server.pid
     assert pid is not None
+    (connection,) = client.connection_pool._available_connections
+    patience, connection.socket_timeout = connection.socket_timeout, 0.3
     os.kill(pid, signal.SIGSTOP)
     try:
         with pytest.raises(Unavailable):
             await queue.submit([new_job(job, JobSubmitted("noop"))], "c1")
     finally:
+        connection.socket_timeout = patience
         os.kill(pid, signal.SIGCONT)
 
 
 async def test_a_submission_sent_again_after_a_freeze_is_one_job(
-    hasty: Any, redis_url: str, valkey_server: Valkey
+    patient: Any, redis_url: str, valkey_server: Valkey
 ) -> None:
-    queue, job = PartitionQueue(hasty, "default", Keys()), new_id("default")
+    queue, job = PartitionQueue(patient, "default", Keys()), new_id("default")
     with counting_connections(redis_url) as made:
-        await _frozen_submit(valkey_server, queue, job)
+        await _frozen_submit(valkey_server, patient, job)
     assert made() == 0, "the driver tried again"
     receipt = await queue.submit([new_job(job, JobSubmitted("noop"))], "c1")
     assert (receipt.again, receipt.first_seq) == (True, 1)
@@ -226,11 +229,10 @@ async def test_a_submission_sent_again_after_a_freeze_is_one_job(
 
 
 async def test_the_connection_of_a_lost_reply_is_not_used_again(
-    hasty: Any, valkey_server: Valkey
+    patient: Any, valkey_server: Valkey
 ) -> None:
-    queue = PartitionQueue(hasty, "default", Keys())
-    await _frozen_submit(valkey_server, queue, new_id("default"))
-    assert await hasty.echo(b"mine") == b"mine"  # not the late reply of the submission
+    await _frozen_submit(valkey_server, patient, new_id("default"))
+    assert await patient.echo(b"mine") == b"mine"  # not the late reply of the submission
 
 
 async def test_cancelled_calls_cross_no_replies(redis_url: str) -> None:
@@ -254,8 +256,10 @@ async def test_cancelled_calls_cross_no_replies(redis_url: str) -> None:
 async def test_a_thread_s_client_does_not_try_again_either(
     redis_url: str, valkey_server: Valkey
 ) -> None:
-    with connect_sync(redis_url, timeout=0.3) as client:
-        client.ping()
+    with connect_sync(redis_url, timeout=30) as client:
+        connection: Any = client.connection_pool.get_connection()
+        connection.update_current_socket_timeout(0.3)  # until it is connected anew
+        client.connection_pool.release(connection)
         renewer, pid = LeaseRenewer(client, Keys(), "w1"), valkey_server.pid
         assert pid is not None
         with counting_connections(redis_url) as made:

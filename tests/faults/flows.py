@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -109,14 +110,33 @@ class Flows:
         return found
 
     async def drain(self) -> None:
-        async def idle() -> bool:
-            busy = await self.work()
-            for name in QUEUES:
-                await self.joiner.deliver(name)
-            due = sum([await self.redis.zcard(self.keys.due(name)) for name in QUEUES])
-            return not busy and not due
+        """Run all that can go on by itself."""
+        await until(self._idle)
 
-        await until(idle)
+    async def _idle(self) -> bool:
+        busy = await self.work()
+        for name in QUEUES:
+            await self.joiner.deliver(name)
+        due = sum([await self.redis.zcard(self.keys.due(name)) for name in QUEUES])
+        return not busy and not due
+
+    async def drain_to(self, ends: dict[str, str]) -> None:
+        """Run all there is until jobs have these states; that may take the linker a second look.
+
+        A look that met a queue which is not restored yet comes to no end, and is repeated later.
+        """
+        found: dict[str, str] = {}
+
+        async def there() -> bool:
+            if await self._idle():
+                found.update(await self.states())
+            return found == ends
+
+        with contextlib.suppress(TimeoutError):
+            await until(there)
+        differs = {label: (found.get(label), end) for label, end in ends.items()}
+        differs = {label: both for label, both in differs.items() if both[0] != both[1]}
+        assert not differs, f"label → got, expected: {differs}"
 
     async def archived(self) -> None:
         reader = LogReader(self.redis, self.keys)
@@ -167,10 +187,11 @@ async def flows(settings: Settings) -> AsyncGenerator[Flows]:
         await redis.aclose()
 
 
-def undisturbed(labels: Sequence[str]) -> dict[str, str]:
-    """How each ends: parents of `wait` are run again and succeed."""
+def undisturbed(labels: Sequence[str], *, again: bool) -> dict[str, str]:
+    """How each ends; parents of `wait` succeed once they are run `again`, and fail before."""
     ends = {"fail": ("failed", "failed"), "cancel": ("failed", "cancelled"),
-            "run": ("failed", "succeeded"), "wait": ("succeeded", "succeeded")}  # fmt: skip
+            "run": ("failed", "succeeded"),
+            "wait": ("succeeded", "succeeded") if again else ("failed", "blocked")}  # fmt: skip
     found: dict[str, str] = {}
     for label in labels:
         policy, role, *_ = label.split()
@@ -181,11 +202,9 @@ def undisturbed(labels: Sequence[str]) -> dict[str, str]:
 async def all_ends_well(stage: Flows, settings: Settings) -> None:
     """Work off what is left: each job ends as in an undisturbed run, none ran without cause twice,
     and log, hot state and tables agree."""
-    await stage.drain()
-    await stage.archived()
+    await stage.drain_to(undisturbed(list(stage.jobs), again=False))
     await stage.run_again()
-    await stage.drain()
-    assert await stage.states() == undisturbed(list(stage.jobs))
+    await stage.drain_to(undisturbed(list(stage.jobs), again=True))
     doubled = {label for label, job in stage.jobs.items() if stage.ran[job] > 1}
     assert doubled == {label for label in stage.jobs if label.startswith("wait parent")}
     report = await check(settings.redis_url, list(QUEUES), drained=True, dsn=settings.postgres_dsn)

@@ -32,19 +32,23 @@ class System:
         self.client = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.accepted: list[str] = []
+        self.leases: dict[str, float] = {}
         self._roles = ExitStack()
 
     @property
     def settings(self) -> Settings:
-        """Settings of every role: short leases, so that tests need not wait for long ones."""
-        return Settings(
-            redis_url=self.valkey.url,
-            postgres_dsn=self.postgres.dsn,
-            lease=2.0,
-            command_timeout=0.9,
-            sweep=0.2,
-            explicit=frozenset({"redis_url", "postgres_dsn", "lease", "command_timeout", "sweep"}),
-        )
+        """Settings of every role that is started now. Leases are long: none expires by itself."""
+        given: dict[str, Any] = {
+            "redis_url": self.valkey.url,
+            "postgres_dsn": self.postgres.dsn,
+            "sweep": 0.2,
+            **self.leases,
+        }
+        return Settings(**given, explicit=frozenset(given))
+
+    def shorten_leases(self) -> None:
+        """Whoever is started from now on takes leases back that were not renewed for 2.5 s."""
+        self.leases = {"lease": 2.5, "command_timeout": 1.2}
 
     def start(self, name: str, *args: str) -> subprocess.Popen[bytes]:
         """Start `millstream <args>` as `name`, and wait until it serves."""

@@ -46,6 +46,7 @@ async def test_whatever_was_archived_is_brought_back(
     redis_url: str,
     postgres_server: Postgres,
     migrated_template: str,
+    soon: None,
     script: list[tuple[Any, ...]],
     share: float,
 ) -> None:

@@ -208,15 +208,15 @@ async def test_what_nothing_has_is_declared_and_shown(
     assert {name for name, count in outcome.counts.items() if count} == {"event-parked"}
 
 
-async def test_an_older_copy_catches_up_or_halts(settings: Settings, tmp_path: Path) -> None:
-    postgres = Postgres(tmp_path / "pg")
+async def test_an_older_copy_catches_up_or_halts(settings: Settings, folder: Path) -> None:
+    postgres = Postgres(folder / "pg")
     postgres.start()
     postgres.pin_port()
     try:
         await migrate(postgres.dsn)
         ours = msgspec.structs.replace(settings, postgres_dsn=postgres.dsn)
         async with open_log(ours) as log:
-            await _older_copies(ours, log, postgres, tmp_path / "copy")
+            await _older_copies(ours, log, postgres, folder / "copy")
     finally:
         postgres.stop()
 

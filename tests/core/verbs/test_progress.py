@@ -10,7 +10,6 @@ from millstream.core.hot import Lease
 from millstream.core.jobs import JobState
 from millstream.core.progressing import Heard, Told, new_told
 from millstream.core.queue import Verdict
-from millstream.core.renewing import LeaseRenewer
 
 from .mill import Mill
 
@@ -39,8 +38,8 @@ async def test_progress_is_an_event_and_nothing_else(mill: Mill) -> None:
 async def test_the_lease_goes_on_to_any_verdict(mill: Mill, verdict: Verdict) -> None:
     lease = await mill.started()
     await tell(mill, (lease, 0.25))
-    renewer = LeaseRenewer(_Sync(mill.url).client, mill.keys, "w1")
-    assert renewer.renew("default", [(lease.id, lease.fence)]) == [1]
+    with mill.renewer() as renewer:
+        assert renewer.renew("default", [(lease.id, lease.fence)]) == [1]
     assert await mill.finish(lease, verdict)
     assert await tell(mill, (lease, 0.5)) == [0]
     versions = [record.version for record in await mill.log(lease.id)]
@@ -83,10 +82,3 @@ async def test_a_lost_log_is_not_written_to(mill: Mill) -> None:
     await mill.lose_log()
     with pytest.raises(LogLost):
         await tell(mill, (lease, 0.5))
-
-
-class _Sync:
-    def __init__(self, url: str) -> None:
-        from redis import Redis
-
-        self.client = Redis.from_url(url)
