@@ -22,6 +22,8 @@ async def in_redis(redis: Any) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     async for key in redis.scan_iter("*", count=1000):
         kind = (await redis.type(key)).decode()
+        if kind == "none":
+            continue  # it went meanwhile: workers and projectors go on
         found[key.decode()] = key + b"\n" + _flat(await _value(redis, key, kind))
     return found
 

@@ -12,7 +12,7 @@ import redis
 from millstream.core.config import Settings
 from millstream.core.embedded import Valkey
 
-from .conftest import Api, problem, running
+from .conftest import DEADLINE, Api, problem, running
 
 HOT = "{{ms:default}}:job:{}"
 
@@ -50,7 +50,11 @@ def serving(server: Valkey, **fields: Any) -> Generator[Api]:
     """An API over a server of the test's own, which starts here."""
     server.start()
     server.pin_port()
-    settings = Settings(redis_url=server.url, postgres_dsn="postgresql://127.0.0.1:1/none")
+    settings = Settings(
+        redis_url=server.url,
+        postgres_dsn="postgresql://127.0.0.1:1/none",
+        ack_timeout=DEADLINE,  # of a disk that others use, too
+    )
     try:
         with running(msgspec.structs.replace(settings, **fields)) as api:
             yield api

@@ -146,8 +146,9 @@ def projecting(settings: Settings) -> Generator[None]:
 
 @pytest.fixture
 def projector(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Tables that follow the log: an action waits for them, however busy the machine is."""
+    """Tables that follow the log: who waits for them does so however busy the machine is."""
     monkeypatch.setattr("millstream.api.acting.SETTLE", DEADLINE)
+    monkeypatch.setattr("millstream.api.lookup.CATCH_UP", DEADLINE)
     with projecting(settings):
         yield
 

@@ -6,13 +6,20 @@ from typing import Any
 
 import asyncpg
 import msgspec
+import pytest
 import redis
 
 from millstream.core.config import Settings
 from millstream.core.embedded import Postgres
 
 from .acknowledging import accepted, post, refused
-from .conftest import Api, problem, running, until
+from .conftest import DEADLINE, Api, problem, running, until
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """With patience: what is waited for here comes."""
+    return msgspec.structs.replace(settings, ack_timeout=DEADLINE)
 
 
 async def archive(settings: Settings) -> dict[str, str]:

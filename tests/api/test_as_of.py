@@ -75,7 +75,7 @@ async def test_a_job_at_every_instant_of_its_life(
     found = problem(api.client.get(f"/api/v1/jobs/{id}", params={"at": before}), 404, "not-found")
     assert f"did not exist at {before}: it was submitted at 2" in found["detail"]
     if archive == "archived":
-        assert api.job(id, wait=20) == told[-1]
+        assert api.job(id, wait=60) == told[-1]
 
 
 async def test_what_changed_in_a_job(archive: str, api: Api, core: Core, times: Times) -> None:

@@ -21,7 +21,7 @@ async def test_a_waiting_job_is_cancelled_at_once(api: Api, core: Core, projecto
     assert response.status_code == 200
     assert response.json() == {"id": id, "state": "cancelled", "outcome": "cancelled"}
     assert await core.claim() == []
-    assert api.job(id, wait=20)["state"] == "cancelled"
+    assert api.job(id, wait=60)["state"] == "cancelled"
     last = api.get(f"/jobs/{id}/events")["items"][-1]
     assert (last["type"], last["body"]) == (
         "job.cancelled",

@@ -125,6 +125,7 @@ class Ways:
         self.name = text[:3]
         self.failed: list[str] = []
         self.ended: list[str] = []
+        self.half = ""
 
     def job(self, type: str, **fields: Any) -> dict[str, Any]:
         about = {} if self.subject is None else {"subject": self.subject}
@@ -149,7 +150,7 @@ class Ways:
         unique = {"key": f"{self.name}-k", "policy": "replace"}
         for _ in range(2):
             self.api.client.post("/api/v1/jobs", json=self.job("echo", delay=3600, unique=unique))
-        self.api.submit(**self.job("half"))
+        self.half = self.api.submit(**self.job("half"))
         bad = self.job("echo", delay=-1)
         keyed(self.api, "/jobs", f"{self.name}-bad", bad, 400)
         missing = self.job("echo", depends_on=["01a21244-566e-722c-9c49-9ca1cb5e00df"])
@@ -171,7 +172,7 @@ class Ways:
 
 async def eventually(condition: Callable[[], Any]) -> None:
     """The worker runs in the loop of the test."""
-    await asyncio.to_thread(until, condition, 30.0)
+    await asyncio.to_thread(until, condition)
 
 
 async def go_all_ways(api: Api, ways: Ways) -> None:
@@ -179,9 +180,10 @@ async def go_all_ways(api: Api, ways: Ways) -> None:
     await asyncio.to_thread(ways.keep)
     await eventually(lambda: ways.states(ways.failed) == {"failed"})
     await asyncio.to_thread(ways.operate)
-    await eventually(lambda: api.get("/jobs", state="retrying")["items"])
+    await eventually(lambda: ways.states([ways.half]) == {"retrying"})
     await eventually(lambda: ways.states(ways.ended) == {"succeeded"})
-    await eventually(lambda: api.job(ways.failed[0])["attempt"] == 2)
+    again = f"/jobs/{ways.failed[0]}/attempts"
+    await eventually(lambda: [one["number"] for one in api.get(again)["items"]] == [1, 2] * 2)
     await eventually(lambda: ways.states(ways.failed) == {"failed"})
 
 

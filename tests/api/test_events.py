@@ -90,7 +90,8 @@ def times(core: Core) -> Times:
 async def test_filters(archive: str, api: Api, core: Core, times: Times) -> None:
     first, second = api.submit(), api.submit()
     api.client.post("/api/v1/queues/default/pause", json=ADA).raise_for_status()
-    then = await times.now()
+    await times.now()
+    then = await times.now()  # of a later ms than all that was, and an earlier one than what comes
     api.client.post(f"/api/v1/jobs/{first}/cancel", json=ADA).raise_for_status()
     api.client.post("/api/v1/queues/default/resume", json={"actor": "eve"}).raise_for_status()
     (lease,) = await core.claim()

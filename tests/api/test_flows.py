@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from millstream.core.queue import new_job
 from millstream.projections import linker
 from tests.invariants import check
 
-from .conftest import Api, Core, problem, running, until
+from .conftest import DEADLINE, Api, Core, problem, running, until
 
 
 def post(api: Api, status: int = 201, path: str = "/flows", **body: Any) -> Any:
@@ -51,6 +52,12 @@ async def work(core: Core, *queues: str, fail: tuple[str, ...] = ()) -> list[str
                 ran.append(lease.id)
                 await (core.fail if lease.id in fail else core.succeed)(lease)
             await joiner.deliver(queue)
+        async with asyncio.timeout(DEADLINE):
+            for queue in queues or ("default",):
+                # The API looks there, too: whom it is about to tell of an end waits still.
+                while await core.directory.queue(queue).outbox():
+                    more = True
+                    await asyncio.sleep(0.01)
     return ran
 
 

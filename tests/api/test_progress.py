@@ -24,6 +24,6 @@ async def test_a_job_shows_how_far_it_is(
     (listed,) = api.get("/jobs", state="running")["items"]
     assert listed["progress"] == shown
     await core.succeed(lease, 6)
-    ended = api.job(id, wait=20)
+    ended = api.job(id, wait=60)
     assert ended["progress"] == {"value": 1.0, "message": "", "at": ended["finished_at"]}
     (await check(settings.redis_url, ["default"], dsn=settings.postgres_dsn)).require()

@@ -48,7 +48,7 @@ async def test_a_whole_life_as_the_tables_tell_it(api: Api, core: Core, projecto
     id = api.submit(payload=[1], tags=["x"], metadata={"k": "v"})
     (lease,) = await core.claim()
     await core.succeed(lease, {"sum": 7})
-    job = api.job(id, wait=20)
+    job = api.job(id, wait=60)
     assert list(job) == FIELDS
     assert (job["state"], job["result"], job["worker"]) == ("succeeded", {"sum": 7}, "tester")
     assert (job["attempt"], job["version"], job["position"]) == (1, 3, "default:1:3")
@@ -61,7 +61,7 @@ async def test_a_failed_job_tells_why(api: Api, core: Core, projector: None) -> 
     id = api.submit()
     (lease,) = await core.claim()
     await core.fail(lease, "no such address")
-    job = api.job(id, wait=20)
+    job = api.job(id, wait=60)
     assert job["state"] == "failed"
     assert job["error"] == {
         "type": "ValueError",
@@ -142,7 +142,7 @@ async def test_the_history_of_a_job(api: Api, core: Core, projector: None) -> No
     id = api.submit(payload=5)
     (lease,) = await core.claim()
     await core.succeed(lease, 6)
-    api.job(id, wait=20)
+    api.job(id, wait=60)
     page = api.get(f"/jobs/{id}/events")
     assert page["next_cursor"] is None
     assert [event["type"] for event in page["items"]] == [
@@ -179,7 +179,7 @@ async def test_a_job_that_comes_into_the_tables_between_two_looks(
     id = api.submit()
     (lease,) = await core.claim()
     await core.succeed(lease)
-    assert api.job(id, wait=20)["state"] == "succeeded"
+    assert api.job(id, wait=60)["state"] == "succeeded"
     real, looks = getattr(Tables, what), list[str]()
 
     async def too_early_at_first(self: Tables, *args: Any) -> Any:
@@ -200,7 +200,7 @@ async def test_the_attempts_at_a_job(api: Api, core: Core, projector: None) -> N
     await core.finish(lease, "retry", body)
     (lease,) = await core.claim()
     await core.succeed(lease)
-    api.job(id, wait=20)
+    api.job(id, wait=60)
     first, second = api.get(f"/jobs/{id}/attempts")["items"]
     assert list(first) == [
         "number", "fence", "worker", "started_at", "ended_at", "outcome", "error", "retry_at",
@@ -225,7 +225,7 @@ async def test_lists_by_filter(api: Api, core: Core, projector: None) -> None:
     failing = api.submit("c.job", queue="third")
     (lease,) = await core.claim("third")
     await core.fail(lease, "100% wrong")
-    api.job(failing, wait=20)
+    api.job(failing, wait=60)
     until(lambda: len(api.get("/jobs")["items"]) == 4)
 
     def ids(**query: Any) -> list[str]:
@@ -274,7 +274,7 @@ async def test_the_summary(api: Api, core: Core, projector: None) -> None:
     await core.fail(leases[3])
     api.submit("b.job", queue="other")
     for id in ids:
-        api.job(id, wait=20)
+        api.job(id, wait=60)
     until(lambda: api.get("/jobs/stats/summary")["total"] == 5)
     found = api.get("/jobs/stats/summary")
     assert list(found) == ["by_state", "total", "success_rate", "wait_ms", "run_ms"]

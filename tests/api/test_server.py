@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
+from http.client import HTTPConnection
 from typing import Any
 
 import httpx2
@@ -20,6 +21,7 @@ from millstream.api.server import bind, serve
 from millstream.core.config import Settings, as_environ
 from millstream.core.embedded import Valkey
 from millstream.core.errors import ConfigError, ServerUnfit
+from tests.ports import coming_port
 
 from .conftest import Api, problem, running, until
 
@@ -53,9 +55,8 @@ def test_a_redis_that_evicts_is_refused(settings: Settings, redis_url: str) -> N
             client.config_set("maxmemory-policy", "noeviction")
 
 
-def started(settings: Settings) -> tuple[subprocess.Popen[bytes], str]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+def started(settings: Settings) -> tuple[subprocess.Popen[bytes], int]:
+    port = coming_port()
     reading, writing = os.pipe()
     given = as_environ(settings, ["redis_url", "postgres_dsn"]) | {
         "MILLSTREAM_PORT": str(port),
@@ -67,33 +68,34 @@ def started(settings: Settings) -> tuple[subprocess.Popen[bytes], str]:
     os.close(writing)
     with os.fdopen(reading, "rb") as told:
         assert told.readline() == b"ready\n"
-    return process, f"http://127.0.0.1:{port}"
+    return process, port
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_long_polls_and_then_the_process(
     settings: Settings, number: signal.Signals
 ) -> None:
-    process, url = started(settings)
+    process, port = started(settings)
+    url = f"http://127.0.0.1:{port}/api/v1"
+    poll = HTTPConnection("127.0.0.1", port, timeout=90)
     try:
-        job = httpx2.post(f"{url}/api/v1/jobs", json={"type": "a.job"}).json()["id"]
-        found: list[Any] = []
+        job = httpx2.post(f"{url}/jobs", json={"type": "a.job"}).json()["id"]
+        poll.request("GET", f"/api/v1/jobs/{job}?wait=60")
+        ours = poll.sock.getsockname()
 
-        def poll() -> None:
-            found.append(httpx2.get(f"{url}/api/v1/jobs/{job}", params={"wait": 60}, timeout=90))
+        def is_taken() -> bool:
+            theirs = psutil.Process(process.pid).net_connections("tcp")
+            return any(one.raddr == ours for one in theirs)
 
-        idle = len(psutil.Process(process.pid).net_connections("tcp"))
-        waiting = threading.Thread(target=poll)
-        waiting.start()
         # The poll is under way once its connection is seen; a request sent after it is answered
         # after it was read.
-        until(lambda: len(psutil.Process(process.pid).net_connections("tcp")) > idle)
-        httpx2.get(f"{url}/api/v1/livez")
+        until(is_taken)
+        httpx2.get(f"{url}/livez")
         process.send_signal(number)
         assert process.wait(45) == 0, "it would wait for the poll, which lasts a minute"
-        waiting.join(20)
-        assert found[0].json()["state"] == "queued"
+        assert json.load(poll.getresponse())["state"] == "queued"
     finally:
+        poll.close()
         process.kill()
         process.wait()
 

@@ -23,7 +23,7 @@ async def test_the_history_of_a_job_tells_its_steps(
     made = [new_checkpoint(lease.id, lease.fence, step) for step in steps]
     assert await core.directory.queue("default").checkpoint(made) == [1, 1]
     await core.succeed(lease, 6)
-    shown = api.job(id, wait=20)
+    shown = api.job(id, wait=60)
     assert (shown["state"], shown["result"]) == ("succeeded", 6)
     events = api.get(f"/jobs/{id}/events")["items"]
     assert [event["type"] for event in events[2:4]] == ["job.checkpointed"] * 2

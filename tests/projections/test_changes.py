@@ -123,7 +123,7 @@ async def test_goes_on_when_postgres_is_back(
     async with Changes(settings) as changes, projecting(settings):
         (job,) = await submit(log, 1)
         assert await changes.wait_position("default", 1, 1, 60)
-        waiting = asyncio.create_task(changes.wait_terminal(job, 30))
+        waiting = asyncio.create_task(changes.wait_terminal(job, 60))
         postgres_server.kill()
         await finish(log, 1)
         await asyncio.to_thread(postgres_server.start)

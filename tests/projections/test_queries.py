@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import asyncpg
@@ -13,6 +14,7 @@ import pytest
 from millstream.core import events as ev
 from millstream.core.codec import wrap
 from millstream.core.config import Settings
+from millstream.core.embedded import Postgres
 from millstream.core.errors import InvalidCursor, MillstreamError, Unavailable
 from millstream.core.events import Record
 from millstream.core.jobs import JobState
@@ -194,17 +196,33 @@ async def test_a_server_that_is_down_is_unavailable(settings: Settings) -> None:
     await pool.close()
 
 
-@pytest.fixture
-async def many(settings: Settings) -> AsyncIterator[Any]:
-    """A connection to tables with jobs enough for indexes to matter; one in 500 has failed."""
+@pytest.fixture(scope="module")
+def crowded(postgres_server: Postgres, migrated_template: str) -> Iterator[str]:
+    """A database with jobs enough for indexes to matter, to be read; one in 500 has failed."""
+    postgres_server.start()
+    postgres_server.execute(f"CREATE DATABASE crowded TEMPLATE {migrated_template}")
     records: list[Record] = []
     for number in range(1, 4001):
         tail = [STARTED, FAILED, GIVEN_UP] if number % 500 == 0 else [STARTED, DONE]
         begin = spec("rare" if number % 700 == 0 else "t", tags=["red"] * (number % 900 == 0))
         records += life(number, begin, *tail, seq=len(records) + 1, step_ms=1)
-    await store(settings.postgres_dsn, records)
-    connection = await asyncpg.connect(settings.postgres_dsn)
-    await connection.execute("ANALYZE")
+
+    async def fill() -> None:
+        await store(dsn, records)
+        connection = await asyncpg.connect(dsn)
+        await connection.execute("ANALYZE")
+        await connection.close()
+
+    dsn = postgres_server.dsn_of("crowded")
+    asyncio.run(fill())
+    yield dsn
+    postgres_server.start()
+    postgres_server.execute("DROP DATABASE crowded WITH (FORCE)")
+
+
+@pytest.fixture
+async def many(crowded: str) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(crowded)
     yield connection
     await connection.close()
 
