@@ -123,7 +123,7 @@ async def accepted(resources: Resources, said: Given) -> Schedule:
     except Unacceptable as error:
         fault = error.fault()
         raise Problem(UNKNOWN_TYPE, f"{fault.message} (at {fault.path}).", [fault]) from None
-    attempts = given.max_attempts or min(defaults.max_attempts, 1000)
+    attempts = given.max_attempts or defaults.max_attempts
     given = msgspec.structs.replace(given, queue=defaults.queue, max_attempts=attempts)
     return given if said.sealed else await encrypted(resources, given, said.subject, said.old)
 
