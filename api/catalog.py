@@ -14,6 +14,7 @@ import msgspec
 from ..core.errors import InvalidName
 from ..core.keys import check_queue
 from ..core.queue import Directory
+from ..core.retry import MAX_ATTEMPTS
 from .submission import Defaults, Submission, Unacceptable
 
 FRESH = 1.0
@@ -86,7 +87,8 @@ class Catalog:
         announced = self._types.get(given.type)
         queue = given.queue or (announced and announced.queue) or DEFAULT_QUEUE
         attempts = (announced and announced.max_attempts) or DEFAULT_MAX_ATTEMPTS
-        return Defaults(queue, attempts)
+        # Workers of earlier releases may announce more.
+        return Defaults(queue, min(attempts, MAX_ATTEMPTS))
 
     async def _known(self, type: str, queue: str) -> bool:
         if self._accept_all:

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from ..core.acknowledgement import Level
 from ..core.linking import MAX_PARENTS, ParentPolicy
-from ..core.retry import MAX_DELAY
+from ..core.retry import MAX_ATTEMPTS, MAX_DELAY
 
 NO_NUL = "^[^\\x00]*$"
 """PostgreSQL's text cannot hold NUL; a payload may, since it is kept as JSON."""
@@ -64,4 +64,6 @@ Ack = Annotated[
     Level,
     Meta(description="Where the job must be before this is answered; see docs/guarantees.md."),
 ]
-Attempts = Annotated[int, Meta(ge=1, le=1000, description="Default: that of the job type, else 5.")]
+Attempts = Annotated[
+    int, Meta(ge=1, le=MAX_ATTEMPTS, description="Default: that of the job type, else 5.")
+]

@@ -133,7 +133,7 @@ async def accepted(resources: Resources, said: Given) -> Schedule:
         raise Problem(UNKNOWN_TYPE, f"{fault.message} (at {fault.path}).", [fault]) from None
     if said.checked and given.codec == "json":
         await resources.payloads.check([job], ["$"])
-    attempts = given.max_attempts or min(defaults.max_attempts, 1000)
+    attempts = given.max_attempts or defaults.max_attempts
     given = msgspec.structs.replace(given, queue=defaults.queue, max_attempts=attempts)
     return given if said.sealed else await encrypted(resources, given, said.subject, said.old)
 

@@ -48,7 +48,7 @@ def declared(
         if given.setdefault(field, value) != value:
             raise HandlerError(type, f"a schedule of the handler's {field} {value!r}", given[field])
     given.setdefault("name", type)
-    given.setdefault("max_attempts", min(max_attempts, 1000))
+    given.setdefault("max_attempts", max_attempts)
     try:
         schedule = read_schedule(msgspec.json.encode(given))
         check_schedule_spec(schedule)

@@ -10,7 +10,7 @@ import msgspec
 
 from ..core.errors import InvalidName
 from ..core.keys import check_job_type, check_queue
-from ..core.retry import Backoff
+from ..core.retry import MAX_ATTEMPTS, Backoff
 from ..core.schedules import Schedule
 from .declared import declared
 from .errors import HandlerError
@@ -152,8 +152,8 @@ def _checked(type: str, queue: str, max_attempts: int, timeout: float | None) ->
         check_queue(queue)
     except InvalidName as error:
         raise HandlerError(type, f"a valid name ({error.expected})", repr(error.given)) from None
-    if not isinstance(max_attempts, int) or not 1 <= max_attempts <= 10_000:
-        raise HandlerError(type, "max_attempts from 1 to 10000", repr(max_attempts))
+    if not isinstance(max_attempts, int) or not 1 <= max_attempts <= MAX_ATTEMPTS:
+        raise HandlerError(type, f"max_attempts from 1 to {MAX_ATTEMPTS}", repr(max_attempts))
     if timeout is not None and not (_is_number(timeout) and 0 < timeout <= 366 * 86400):
         expected = "a timeout of more than 0 seconds, at most 366 days"
         raise HandlerError(type, expected, repr(timeout))

@@ -19,7 +19,7 @@ from ..core.keys import check_job_type, check_limit_key, check_queue
 from ..core.linking import MAX_PARENTS, ParentPolicy
 from ..core.nesting import deeper_than
 from ..core.queue import Directory, new_job
-from ..core.retry import MAX_DELAY, Backoff
+from ..core.retry import MAX_ATTEMPTS, MAX_DELAY, Backoff
 from ..core.schedules import Duration, Instant, MetadataValue, Tag
 from ..core.submitting import NewJob
 from ..core.unique import Unique, digest, lock_ms_of, lock_of
@@ -62,7 +62,7 @@ class _Given(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     priority: Annotated[int, Meta(ge=0, le=9)] = 5
     run_at: Instant | None = None
     delay: Annotated[float, Meta(ge=0, le=MAX_DELAY)] | None = None
-    max_attempts: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    max_attempts: Annotated[int, Meta(ge=1, le=MAX_ATTEMPTS)] | None = None
     backoff: Backoff | None = None
     timeout: Duration | None = None
     expires_at: Instant | None = None
@@ -181,7 +181,7 @@ class Submissions:
     async def _place(self, type: str, given: _Given) -> _Place:
         handler = self._registry.get(type)
         if handler is not None:
-            attempts = given.max_attempts or min(handler.max_attempts, 1000)
+            attempts = given.max_attempts or handler.max_attempts
             return _Place(given.queue or handler.queue, attempts)
         if time.monotonic() > self._fresh_until or type not in self._types:
             self._types = await patiently("a job", self._directory.types)
@@ -192,7 +192,9 @@ class Submissions:
             known = await patiently("a job", lambda: self._directory.types_of(queue))
             if known and type not in known:
                 raise UnknownType(type, queue)
-        return _Place(queue, given.max_attempts or told.max_attempts or 5)
+        # Workers of earlier releases may announce more.
+        attempts = min(told.max_attempts or 5, MAX_ATTEMPTS)
+        return _Place(queue, given.max_attempts or attempts)
 
 
 def _about(name: str) -> str:

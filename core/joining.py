@@ -68,7 +68,7 @@ class Joiner:
             queue = self._directory.queue(name)
             while ended := await queue.collect(BATCH, idle_ms if name == partition else 0):
                 todo += await self._told(queue, ended)
-                if len(ended) < BATCH:
+                if len(ended) < BATCH and not _leave(ended):
                     break
 
     async def _tried(self, partition: str) -> None:
@@ -120,6 +120,11 @@ class Joiner:
                 codes.setdefault(partition_code(name), []).append(name)
             self._codes = codes
         return self._codes.get(code, [])
+
+
+def _leave(ended: Iterable[Ended]) -> bool:
+    """Whether these tell that a job left others: `collect` names a part of them in each call."""
+    return any(outcome == "left" for one in ended for _, outcome in one.jobs)
 
 
 def _parts(news: News) -> Iterable[News]:

@@ -179,6 +179,10 @@ class Keys:
         """Set of the jobs that a job waits for; `open` among them: there may be more to come."""
         return f"{self.base(partition)}:parents:{job}"
 
+    def leaving(self, partition: str, job: str) -> str:
+        """Set of the very many jobs that one waits for no more, until they are told so."""
+        return f"{self.base(partition)}:leaving:{job}"
+
     def awaited(self, partition: str, job: str) -> str:
         """Set of the jobs that wait for a job, in whatever partition."""
         return f"{self.base(partition)}:awaited:{job}"

@@ -7,6 +7,9 @@ import msgspec
 from msgspec import Meta
 
 MAX_DELAY = 366 * 86400.0
+MAX_ATTEMPTS = 1000
+"""Most attempts of a job in all, whoever says how many."""
+
 MAX_DELAYS = 100
 """Most waits of a list: the spec is kept with the job, and read at each attempt."""
 

@@ -19,7 +19,7 @@ from .cron import Cron
 from .errors import InvalidName, InvalidSchedule
 from .events import JobSubmitted
 from .keys import check_job_type, check_queue, check_schedule
-from .retry import MAX_DELAY, Backoff
+from .retry import MAX_ATTEMPTS, MAX_DELAY, Backoff
 from .zones import zone
 
 FIRST = 0
@@ -68,7 +68,7 @@ class Schedule(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
     queue: str | None = None
     payload: msgspec.Raw = msgspec.field(default_factory=lambda: NULL)
     priority: Annotated[int, Meta(ge=0, le=9)] = 5
-    max_attempts: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    max_attempts: Annotated[int, Meta(ge=1, le=MAX_ATTEMPTS)] | None = None
     backoff: Backoff | None = None
     timeout: Duration | None = None
     expires_in: Duration | None = None

@@ -43,6 +43,19 @@ class Leftover(SandboxError):
         super().__init__(f"expected every job to have ended, got {_named(jobs)}")
 
 
+class NeverCrashed(SandboxError):
+    """A worker that was to die, and did not: the test would show nothing."""
+
+    def __init__(self, job: str, step: str, done: Collection[str]) -> None:
+        asked, awaited = "crash", "a worker to take it"
+        if step:
+            asked, awaited = f"crash(after={step!r})", f"it to keep step {step!r} from then on"
+        kept = ", ".join(map(repr, list(done)[:MOST_NAMED])) or "none"
+        super().__init__(
+            f"{asked} of job {job}: expected {awaited}, it never did; its steps: {kept}"
+        )
+
+
 def unknown_type(type: str, known: Iterable[str]) -> SandboxError:
     """Nobody could run such a job."""
     names = sorted(known)

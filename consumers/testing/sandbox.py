@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 from ...core.config import Settings
-from ...core.events import Command, JobCheckpointed, Record
+from ...core.events import Command, Record
 from ...core.queue import PartitionQueue, Redrive
 from ..errors import StepError
 from ..handlers import Registry, default
 from ..loading import load_apps
 from ..submissions import Options
 from .crew import AT_START, Crew
-from .errors import Leftover, NeverQuiet, SandboxError, unknown_type
+from .errors import Leftover, NeverCrashed, NeverQuiet, SandboxError, unknown_type
 from .ground import ground_of
-from .seen import Happened, Snapshot, happened, moment, snapshot
+from .seen import Happened, Snapshot, happened, moment, snapshot, submitted_by
 
 ELSEWHERE = "elsewhere"
 """Queue of the jobs whose handlers are elsewhere, unless a submission names another."""
@@ -97,11 +97,15 @@ class Sandbox:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        doomed = self._crew.doomed
         await self._crew.stop()
         self._at_work = None
         await self._ground.refresh()
         left = self._leftovers() if self._strict and kind is None else []
+        alive = self._alive(doomed) if kind is None else []
         await self._ground.close()
+        if alive:
+            raise NeverCrashed(*alive[0])
         if left:
             raise Leftover(left)
 
@@ -139,6 +143,9 @@ class Sandbox:
             await self._ground.refresh()
         if most is None and count >= limit:
             raise NeverQuiet(count, [name for name, _ in self._crew.ran.most_common(3)])
+        for alive in self._alive(self._crew.doomed, ended=True):
+            self._crew.doomed.clear()
+            raise NeverCrashed(*alive)
         return count
 
     async def advance(
@@ -194,7 +201,9 @@ class Sandbox:
 
         after  a step: it dies once that is kept
 
-        The job runs again when its lease has expired (`lease`, 30 s): `advance` past that.
+        The job runs again when its lease has expired (`lease`, 30 s): `advance` past that. If it
+        ends first, or the sandbox does, the worker did not die: `run` (or the block) raises
+        SandboxError, which says what steps there were.
         """
         attempt = self._crew.running(job)
         if after is None and attempt is not None:
@@ -226,7 +235,7 @@ class Sandbox:
         for record in self._ground.records():
             if record.job:
                 by_job.setdefault(record.job, []).append(record)
-        ids = list(by_job) if by is None else _submitted_by(self.events(by))
+        ids = list(by_job) if by is None else submitted_by(self.events(by))
         found = [snapshot(by_job[id]) for id in ids if id in by_job]
         return [one for one in found if type is None or one.type == type]
 
@@ -277,6 +286,17 @@ class Sandbox:
                 f" queues= names more), got {queue!r}"
             )
 
+    def _alive(
+        self, doomed: dict[str, str], *, ended: bool = False
+    ) -> list[tuple[str, str, Collection[str]]]:
+        """Jobs whose workers did not die as they were to: who, after which step, and its steps."""
+        found = [(self.job(job), step) for job, step in doomed.items()]
+        return [
+            (f"{one.id} ({one.type}, {one.state})", step, one.steps)
+            for one, step in found
+            if one.ended or not ended
+        ]
+
     def _leftovers(self) -> list[str]:
         mine = [
             one
@@ -292,9 +312,3 @@ def _registry(app: Registry | str | Sequence[str] | None) -> Registry:
     if isinstance(app, Registry):
         return app
     return load_apps([app] if isinstance(app, str) else app)
-
-
-def _submitted_by(events: Iterable[Happened]) -> list[str]:
-    """Ids of the jobs that a handler submitted."""
-    steps = [one.body for one in events if isinstance(one.body, JobCheckpointed)]
-    return [step.job_id for step in steps if step.job_id is not None]

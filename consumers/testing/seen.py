@@ -114,6 +114,12 @@ def steps_of(events: Iterable[ev.Event]) -> dict[str, Any]:
     return steps
 
 
+def submitted_by(events: Iterable[Happened]) -> list[str]:
+    """Ids of the jobs that a handler submitted."""
+    steps = [one.body for one in events if isinstance(one.body, ev.JobCheckpointed)]
+    return [step.job_id for step in steps if step.job_id is not None]
+
+
 def _kept(event: ev.JobCheckpointed) -> Any:
     if event.job_id is not None:
         return event.job_id

@@ -160,6 +160,11 @@ async def test_the_type_gives_queue_and_attempts(api: Api, core: Core) -> None:
     assert (other["queue"], other["max_attempts"]) == ("slow", 2)
 
 
+async def test_what_earlier_releases_announced_is_bounded(api: Api, core: Core) -> None:
+    await core.directory.announce_types({"mail": {"queue": "default", "max_attempts": 10_000}})
+    assert api.job(api.submit("mail"))["max_attempts"] == 1000
+
+
 async def announce(core: Core, partition: str, *types: str) -> None:
     from millstream.core.events import WorkerStarted
 

@@ -45,6 +45,10 @@ class Hot:
     awaited: dict[str, set[str]] = field(default_factory=dict)
     """Job → who waits for it."""
     dependents: set[str] = field(default_factory=set)
+    leaving: set[str] = field(default_factory=set)
+    """Jobs that left very many others, who are still to be told."""
+    announced: set[str] = field(default_factory=set)
+    """The jobs of which the outbox says so."""
     early: set[str] = field(default_factory=set)
     """Jobs for which it is kept, for no certain time, how others ended."""
     schedules: HotSchedules = field(default_factory=HotSchedules)
@@ -80,10 +84,15 @@ async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
         elif kind in ("parents", "awaited"):
             members = {member.decode() for member in await redis.smembers(raw)}
             (hot.parents if kind == "parents" else hot.awaited)[rest] = members
+        elif kind == "leaving":
+            hot.leaving.add(rest)
         elif kind in ("early", "unique"):
             passing[kind].append(raw)
         elif kind not in known and kind not in ("once", "gone", "rate"):
             hot.others.append(raw.decode())
+    for _, entry in await redis.xrange(f"{base}:ended"):
+        if not entry[3]:  # fields in the order of ending.lua
+            hot.announced.update(entry[1].decode().split()[::2])
     for first in range(0, len(jobs), 1000):
         part = jobs[first : first + 1000]
         raws = await redis.mget([keys.job(partition, job) for job in part])

@@ -35,6 +35,9 @@ def audit_links(report: Report, track: Track, raw: bytes, hot: Hot) -> None:
 
 def audit_awaited(report: Report, hot: Hot, live: set[str]) -> None:
     """Who waits for a job that has ended does so for it to be run again."""
+    if hot.leaving != hot.announced:
+        expected = f"expected the outbox to tell of {sorted(hot.leaving)}"
+        report.add("leaving-differs", "", f"{expected}, got {sorted(hot.announced)}")
     for job, members in hot.awaited.items():
         if job not in live and not all(member.endswith("*") for member in members):
             report.add("awaited-orphan", job, f"expected none that was not told, got {members}")

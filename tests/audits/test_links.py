@@ -64,3 +64,10 @@ def test_who_waits_for_a_job_that_ended_wants_it_to_be_run_again() -> None:
         report = Report()
         audit_awaited(report, hot(awaited=members), live=set())
         assert report.names == names
+
+
+def test_those_whom_a_job_left_are_told_by_the_outbox() -> None:
+    for leaving, announced in ((set(), {CHILD}), ({CHILD}, set())):
+        report = Report()
+        audit_awaited(report, Hot(leaving=leaving, announced=announced), set())
+        assert report.names == {"leaving-differs"}

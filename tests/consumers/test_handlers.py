@@ -121,6 +121,7 @@ def test_a_wrong_function_is_refused(registry: Registry, function: Any, expected
         ({"type": "bad type"}, "a valid name"),
         ({"queue": "Upper"}, "a valid name"),
         ({"max_attempts": 0}, "max_attempts from 1"),
+        ({"max_attempts": 1001}, "max_attempts from 1 to 1000, got: 1001"),
         ({"timeout": 0}, "a timeout of more than 0"),
         ({"timeout": float("nan")}, "a timeout of more than 0"),
         ({"timeout": "5"}, "a timeout of more than 0 seconds, at most 366 days, got: '5'"),

@@ -43,6 +43,19 @@ local function send(ids, text)
   end
 end
 
+-- Those that a job would have waited for, of which there are many, until they were told that it left.
+local function leaving_key(id)
+  return P .. ':leaving:' .. id
+end
+
+-- Notes that those are to be told. Their entry names none of them: `collect` does, a part in each call,
+-- for they may be more than one script should look at.
+local function send_left(id)
+  news[''] = news[''] or {}
+  table.insert(news[''], id .. ' left')
+  notices = notices + 1
+end
+
 -- Has it told to those that wait for a job how it ended. Who waits on when it did not succeed does so
 -- no more once it was discarded.
 local function tell(id, outcome)

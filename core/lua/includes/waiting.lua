@@ -75,6 +75,7 @@ local function note(gone, priority, entry)
 end
 
 local OPEN = 'open'
+local FEW = 100  -- so many are told at once that a job waits for them no more
 
 -- The jobs that a job waits for still; `open` among them: there may be more to come.
 local function parents_key(id)
@@ -92,7 +93,12 @@ local function stop_depending(id)
   local spec = redis.call('GETRANGE', job_key(id), 53, HEAD)
   if string.match(spec, '"on_parent_failure":"(%l+)"') == 'wait' then
     redis.call('SREM', parents_key(id), OPEN)
-    send(redis.call('SMEMBERS', parents_key(id)), id .. ' left')
+    if redis.call('SCARD', parents_key(id)) > FEW then
+      redis.call('RENAME', parents_key(id), leaving_key(id))
+      send_left(id)
+    else
+      send(redis.call('SMEMBERS', parents_key(id)), id .. ' left')
+    end
   end
   redis.call('ZREM', DEPENDENTS, id)
   redis.call('UNLINK', parents_key(id), early_key(id))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from millstream.consumers import Context, Registry
+from millstream.consumers.testing import SandboxError
 
 from .conftest import Box
 from .greetings import greeting
@@ -59,3 +62,43 @@ async def test_a_job_that_kills_its_workers_is_poison(sandbox: Box, registry: Re
         assert box.job(job).story[-2:] == ["lease_expired", "started"]
         await box.advance(seconds=11)
         assert (box.job(job).state, box.job(job).crashes) == ("failed", 2)
+
+
+async def test_a_crash_after_a_step_that_is_never_done_fails_the_test(
+    sandbox: Box, registry: Registry
+) -> None:
+    @registry.job("order")
+    async def order(ctx: Context, payload: Any) -> None:
+        await ctx.step("charge", lambda: None)
+        await ctx.step("pack", lambda: None)
+
+    wrong = r"crash\(after='chrage'\) of job .* \(order, succeeded\): expected it to keep step"
+    async with sandbox(registry) as box:
+        job = await box.submit("order")
+        box.crash(job, after="chrage")
+        with pytest.raises(SandboxError, match=f"{wrong}.*; its steps: 'charge', 'pack'"):
+            await box.run()
+        await box.run()
+        box.crash(await box.submit("order", delay=60), after="none")
+        with pytest.raises(SandboxError, match="it never did"):
+            await box.advance(minutes=2)
+
+
+async def test_a_crash_that_had_not_come_when_the_sandbox_ends_fails_the_test(
+    sandbox: Box, registry: Registry
+) -> None:
+    greeting(registry)
+
+    async def crash(**given: Any) -> None:
+        async with sandbox(registry) as box:
+            box.crash(await box.submit("greet", {"name": "a"}, delay=60), after=given.get("after"))
+            await box.run()
+            if "error" in given:
+                raise given["error"]
+
+    with pytest.raises(SandboxError, match="expected a worker to take it, it never did"):
+        await crash()
+    with pytest.raises(SandboxError, match="steps: none"):
+        await crash(after="charge")
+    with pytest.raises(ZeroDivisionError):
+        await crash(error=ZeroDivisionError())
