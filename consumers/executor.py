@@ -26,6 +26,7 @@ from .handlers import Handler, Registry
 from .opening import Shut
 from .outcomes import MAX_RESULT
 from .processes import Processes
+from .processes.deadlines import Deadline
 from .stats import Stats
 from .threads import Threads
 
@@ -171,11 +172,11 @@ class Executor:
         """Have a process of its own decode the payload, call the handler and judge."""
         assert self._processes is not None
         timeout = _timeout_of(attempt)
-        timers: list[asyncio.TimerHandle | None] = []
+        deadlines: list[Deadline] = []
 
         def begun() -> None:
             if timeout is not None:
-                timers.append(self.watch(attempt, timeout))
+                deadlines.append(Deadline(timeout, partial(self.stop, attempt, Stop.TIMEOUT)))
 
         attempt.task = task
         try:
@@ -184,9 +185,8 @@ class Executor:
             finish = outcomes.raised(attempt, error)
         finally:
             attempt.task = None
-            for timer in timers:
-                if timer is not None:
-                    timer.cancel()
+            for deadline in deadlines:
+                deadline.cancel()
         return finish if attempt.stop is None else outcomes.stopped(attempt, timeout)
 
     def stop(self, attempt: Attempt, why: Stop) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ...core.hot import Lease
 from ...core.ready import LIFELINE_FD, NOTIFY_FD
+from .deadlines import Deadline
 from .line import Line
 from .messages import Begun, Ended, Halt, Hello, Ready, Run, Unfit
 
@@ -88,7 +89,7 @@ class Child:
         self.runs += 1
         self._line.send(Run(lease))
         has_begun = False
-        late = asyncio.get_running_loop().call_later(BEGIN_SECONDS, self._line.kill)
+        late = Deadline(BEGIN_SECONDS, self._line.kill)
         try:
             while (message := await self._line.receive()) is not None:
                 if isinstance(message, Ended):

@@ -217,7 +217,10 @@ async def test_one_that_was_stopped_and_goes_on_comes_back(
     assert (await told(bench))[-1] == ev.WorkerStopped(name)
 
 
-async def test_a_drain_that_takes_long_is_no_silence(bench: Bench, registry: Registry) -> None:
+async def test_a_drain_that_takes_long_is_no_silence(
+    bench: Bench, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "REPORT_EVERY", 0.1)
     go = asyncio.Event()
 
     @registry.job("waits")

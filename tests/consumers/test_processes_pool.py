@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 from millstream.consumers import HandlerError, Registry
 from millstream.consumers.processes import child, pool
 from millstream.consumers.processes.child import Child
+from millstream.consumers.processes.line import Line
+from millstream.consumers.processes.messages import Run
 from millstream.consumers.worker import Worker
 from millstream.core.config import Settings
 from millstream.core.embedded.process import is_alive
@@ -100,6 +103,36 @@ async def test_what_a_job_left_behind_cannot_hold_up_the_next(
     assert await result(bench, job) != pid
     assert await bench.types(job) == ["submitted", "started", "succeeded"]
     assert not is_alive(pid)
+
+
+async def test_a_loop_that_is_held_up_does_not_take_a_process_for_stuck(
+    bench: Bench, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it said in time is read before its time is over, whenever the worker comes to that."""
+    monkeypatch.setattr(child, "BEGIN_SECONDS", 0.5)
+    send = Line.send
+
+    def held_up(self: Line, message: Any) -> None:
+        send(self, message)
+        if isinstance(message, Run):  # as by a handler that blocks
+            asyncio.get_running_loop().call_soon(time.sleep, 1.5)
+
+    monkeypatch.setattr(Line, "send", held_up)
+    await serve(bench)
+    job = await bench.submit("iso.wait", task)
+    await until(lambda: bool(task.told()))
+    await asyncio.sleep(0.5)
+    task.let_go()
+    assert await bench.ended(job) == ["submitted", "started", "succeeded"]
+
+
+async def test_nor_what_ended_in_time_for_late(bench: Bench, task: Task) -> None:
+    await serve(bench)
+    job = await bench.submit("iso.wait", task, timeout_ms=2000, max_attempts=1)
+    await until(lambda: bool(task.told()))
+    task.let_go()
+    time.sleep(2.6)  # noqa: ASYNC251 (as a handler that blocks)
+    assert await bench.ended(job) == ["submitted", "started", "succeeded"]
 
 
 async def test_processes_that_die_before_they_begin(

@@ -22,7 +22,10 @@ async def seen(bench: Bench) -> list[Seen]:
     return await Workers(bench.redis, bench.keys).all()
 
 
-async def test_a_worker_tells_what_it_serves_and_runs(bench: Bench, registry: Registry) -> None:
+async def test_a_worker_tells_what_it_serves_and_runs(
+    bench: Bench, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REPORT_EVERY", 0.1)
     go = asyncio.Event()
 
     @registry.job("waits", queue="slow")
