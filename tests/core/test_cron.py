@@ -59,8 +59,8 @@ def test_every_change_of_offset_is_found(letter: str) -> None:
 def every_so_often(
     found: Zone, match: Callable[[datetime], bool], begin: int, end: int
 ) -> set[int]:
-    """All instants at which the wall clock shows a match."""
-    return {one for one in range(begin, end) if match(found.local(one))}
+    """All instants at which the wall clock shows a match; offsets are of half minutes at least."""
+    return {one for one in range(begin, end, 30) if match(found.local(one))}
 
 
 def at_set_times(found: Zone, walls: Iterable[datetime], begin: int, end: int) -> set[int]:
@@ -68,10 +68,10 @@ def at_set_times(found: Zone, walls: Iterable[datetime], begin: int, end: int) -
     shows: dict[datetime, int] = {}
     for one in range(end + 3 * DAY, begin - 3 * DAY, -60):
         shows[found.local(one).replace(second=0)] = one
-    fired: set[int] = set()
+    newest, fired = max(shows), set[int]()
     for wall in walls:
         later = wall
-        while later not in shows and later < wall + timedelta(days=2):
+        while later not in shows and later < newest:
             later += timedelta(minutes=1)
         if later in shows:
             fired.add(shows[later])
