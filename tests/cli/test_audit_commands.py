@@ -255,6 +255,10 @@ def test_events_are_filtered(millstream: Commands) -> None:
     assert types("--type", "job.cancelled", "--type", "job.started") == [
         "job.cancelled", "job.started",
     ]  # fmt: skip
+    assert types("--type", "job.cancelled,job.started") == ["job.cancelled", "job.started"]
+    millstream.submit("hello", {}, "--queue", "sieve-2", "--delay", "86400")
+    both = millstream.lines("events", "--queue", "sieve,sieve-2")
+    assert {one["position"].split(":")[0] for one in both} == {"sieve", "sieve-2"}
     assert types("--actor", "ada") == ["job.cancelled"]
     assert types("--limit", "2") == types()[:2]
     at = other["submitted_at"]
