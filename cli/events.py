@@ -51,7 +51,14 @@ command.add_command(export)
 
 @command.command("list")
 @click.option("--job", metavar="ID", help="Only the events of this job.")
-@click.option("--queue", "queues", multiple=True, help="Only these queues; default: all.")
+@click.option(
+    "--queue",
+    "queues",
+    multiple=True,
+    metavar="NAMES",
+    callback=options.several,
+    help="Only these queues, with commas or repeated; default: all.",
+)
 @click.option(
     "--from-position",
     "positions",
@@ -59,7 +66,14 @@ command.add_command(export)
     metavar="POSITION",
     help="Go on after this event; one for each queue to be read.",
 )
-@click.option("--type", "types", multiple=True, metavar="EVENT", help="Such as job.failed.")
+@click.option(
+    "--type",
+    "types",
+    multiple=True,
+    metavar="EVENTS",
+    callback=options.several,
+    help="Such as job.failed; several with commas, or repeated.",
+)
 @click.option("--actor", metavar="NAME", help="Only what this one did by a command.")
 @click.option("--from", "begin", metavar="TIME", help="Only events since then.")
 @click.option("--to", "end", metavar="TIME", help="Only events before then.")
@@ -87,6 +101,7 @@ def list_(
     millstream events --queue emails --follow
     millstream events --job 0198f6f1-…
     millstream events --actor ada --from 2027-01-31T08:00:00Z
+    millstream events --type job.failed,job.cancelled
     millstream events --from-position emails:1:4711
     """
     asked = _Asked(job, queues, positions, _filter(types, actor, begin, end), limit, follow)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +12,7 @@ import rich_click as click
 
 from ..core.config import Settings
 from . import options
+from .bars import events_bar
 from .client import REFUSED, fail
 from .instants import between
 from .output import print_line
@@ -91,37 +90,12 @@ async def _export(
             if queue not in known:
                 names = ", ".join(known) or "none"
                 raise ExportUnfit(f"--queue: expected a used queue ({names}), got {queue!r}")
-        with _progress() as (begin, advance):
+        with events_bar() as (begin, advance):
             exporter = Exporter(pool, reader, out, advance, part)
             manifest = await exporter.open(format_, settings.namespace, span, known)
             done = sum(file.count for file in manifest.files)
             begin(sum(queue.until_seq for queue in manifest.queues), done)
             return manifest if manifest.complete else await exporter.run(manifest)
-
-
-@contextmanager
-def _progress() -> Generator[tuple[Callable[[int, int], None], Callable[[int], None]]]:
-    """A bar on a terminal, and nothing elsewhere; what begins it and what moves it."""
-    if not sys.stderr.isatty():
-        yield (lambda total, done: None), (lambda count: None)
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("events"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("events", total=None)
-
-        def begin(total: int, done: int) -> None:
-            progress.update(task, total=total, completed=done)
-
-        yield begin, lambda count: progress.advance(task, count)
 
 
 def _report(out: Path, manifest: Manifest) -> None:

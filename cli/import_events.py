@@ -9,6 +9,7 @@ import rich_click as click
 
 from ..core.errors import UnknownQueue
 from . import options
+from .bars import events_bar
 from .choices import whoami
 
 
@@ -56,12 +57,22 @@ def command(
             importer = Importer(settings.postgres_dsn, by)
             try:
                 for folder in folders:
-                    count = await importer.take_export(folder, queue)
+                    with events_bar() as (begin, advance):
+                        begin(_events_of(folder, queue), 0)
+                        count = await importer.take_export(folder, queue, advance)
                     print(f"{folder}: {count} events imported")
             finally:
                 importer.close()
 
         asyncio.run(take())
+
+
+def _events_of(folder: Path, queue: str | None) -> int:
+    from ..core.export import load
+
+    manifest = load(folder)
+    files = [] if manifest is None else manifest.files
+    return sum(file.count for file in files if queue in (None, file.queue))
 
 
 def _require(queue: str, folders: tuple[Path, ...]) -> None:

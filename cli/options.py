@@ -68,3 +68,10 @@ def role(name: str, settings: Settings, data: Path | None) -> Generator[Settings
     follow_supervisor()
     with connected(settings, data) as found:
         yield found
+
+
+def several(
+    context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> tuple[str, ...]:
+    """What an option holds that may be repeated, or hold several with commas, as in the API."""
+    return tuple(part for text in given for part in text.split(",") if part)

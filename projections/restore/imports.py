@@ -5,7 +5,7 @@ the projector goes on in the log behind the last of them.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ...core.errors import MillstreamError
@@ -43,10 +43,13 @@ class Importer:
         self._tables.close()
         self._past.close()
 
-    async def take_export(self, folder: Path, queue: str | None = None) -> int:
+    async def take_export(
+        self, folder: Path, queue: str | None = None, seen: Callable[[int], None] = lambda _: None
+    ) -> int:
         """Write the events of an export that the archive does not have yet; how many that were.
 
-        Raises ExportDamaged, and what `take` raises.
+        `seen` is told how many more were looked at, also of those that it has. Raises
+        ExportDamaged, and what `take` raises.
         """
         manifest = load(folder)
         if manifest is None:
@@ -54,11 +57,16 @@ class Importer:
         count = 0
         for each in manifest.queues:
             if queue is None or each.queue == queue:
-                count += await self.take(read_export(folder, each.queue), each.gaps)
+                count += await self.take(read_export(folder, each.queue), each.gaps, seen)
                 await self._pass_last(each.queue, each.until_seq, each.gaps)
         return count
 
-    async def take(self, records: Iterable[Record], gaps: Sequence[Gap] = ()) -> int:
+    async def take(
+        self,
+        records: Iterable[Record],
+        gaps: Sequence[Gap] = (),
+        seen: Callable[[int], None] = lambda _: None,
+    ) -> int:
         """Write those that the archive does not have yet; how many that were.
 
         The records of each partition in their order; `gaps`: what their export says is missing.
@@ -72,6 +80,7 @@ class Importer:
                 if fresh:
                     await self._write(await self._behind(lane, fresh[0], gaps), fresh)
                     count += len(fresh)
+                seen(len(batch))
         return count
 
     async def _lane(self, partition: str, epoch: int) -> Lane:

@@ -185,6 +185,18 @@ def test_a_terminal_gets_a_bar(millstream: Commands, tmp_path: Path) -> None:
     assert re.search(r" (\d+)/\1 ", shown), shown
 
 
+def test_an_import_tells_on_a_terminal_how_far_it_is(millstream: Commands, tmp_path: Path) -> None:
+    millstream.submit("hello", {}, "--queue", "back", "--wait", "20")
+    args = "--out", str(tmp_path), "--queue", "back"
+    assert millstream("events", "export", *args).returncode == 0
+    (file,) = files_of(tmp_path)
+    shown = on_terminal(millstream, "import", str(tmp_path))
+    assert f" {file.count}/{file.count} events" in shown, shown
+    assert "0 events imported" in shown, "the archive had them"
+    piped = millstream("import", str(tmp_path))
+    assert (piped.stdout, piped.stderr) == (f"{tmp_path}: 0 events imported\n", "")
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
@@ -253,6 +265,10 @@ def test_events_are_filtered(millstream: Commands) -> None:
     assert types("--type", "job.cancelled", "--type", "job.started") == [
         "job.cancelled", "job.started",
     ]  # fmt: skip
+    assert types("--type", "job.cancelled,job.started") == ["job.cancelled", "job.started"]
+    millstream.submit("hello", {}, "--queue", "sieve-2", "--delay", "86400")
+    both = millstream.lines("events", "--queue", "sieve,sieve-2")
+    assert {one["position"].split(":")[0] for one in both} == {"sieve", "sieve-2"}
     assert types("--actor", "ada") == ["job.cancelled"]
     assert types("--limit", "2") == types()[:2]
     at = other["submitted_at"]
