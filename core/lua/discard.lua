@@ -1,8 +1,8 @@
 #!lua
 -- Notes of jobs that have failed that nobody is interested in them any more: they are no dead letters.
 -- Jobs that wait for one to be run again are told that it will not be.
--- Nothing is kept here of a job that has ended but, for an hour, its last version, so that whoever
--- read an older one can neither discard nor redrive it.
+-- Nothing is kept here of a job that has ended but its last version, until an hour after that is
+-- archived, so that whoever read an older one can neither discard nor redrive it.
 --
 -- KEYS[1]  partition prefix
 -- ARGV[1]  body {actor, reason, command} of the event
@@ -32,7 +32,7 @@ for i = 2, #ARGV, 2 do
     reply = 'stale'
   else
     append('job.discarded', id, version + 1, ARGV[1])
-    redis.call('SET', gone, version + 1, 'PX', 3600000)
+    remember(id, version + 1)
     if redis.call('EXISTS', awaited_key(id)) == 1 then
       tell(id, 'discarded')
     end

@@ -18,6 +18,11 @@
 --@include log
 --@include ending
 --@include waiting
+local function forget(id)
+  redis.call('DEL', P .. ':gone:' .. id)
+  redis.call('ZREM', P .. ':gone', id)
+end
+
 local fault = open_log()
 if fault then return fault end
 
@@ -47,14 +52,14 @@ for i = 2, #ARGV, 5 do
     reply = 'stale'
   elseif delay > 0 then
     reply = 'scheduled'
-    redis.call('DEL', gone)
+    forget(id)
     append('job.redriven', id, version + 1, open_body
       .. string.format('"run_at":%.0f}', now + delay))
     redis.call('SET', key, pack(SCHEDULED, priority, flags, 0, 0, version + 1, 0, 0, '') .. spec)
     wait_until(id, now + delay)
   else
     reply = 'queued'
-    redis.call('DEL', gone)
+    forget(id)
     append('job.redriven', id, version + 1, ARGV[1])
     local entry = enter(priority, id)
     redis.call('SET', key, pack(QUEUED, priority, flags, 0, 0, version + 1, version + 2, 0,

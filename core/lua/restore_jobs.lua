@@ -72,7 +72,7 @@ while i <= #ARGV do
   end
   if state == 0 and id ~= '' and events > 0 then
     -- Whoever has read the archive without these knows an older version: see discard.
-    redis.call('SET', P .. ':gone:' .. id, version, 'PX', 3600000)
+    remember(id, version)
   end
 end
 redis.call('HSET', META, 'seq', seq)

@@ -23,6 +23,14 @@ if archived > seq then
     .. ' of epoch ' .. epoch .. ', archived is seq ' .. archived)
 end
 redis.call('HSET', META, 'archived', archived)
+-- Of these jobs the tables have the last end by now (see remember). Who read them before may come yet.
+local told = redis.call('ZRANGEBYSCORE', P .. ':gone', '-inf', archived, 'LIMIT', 0, 1000)
+if #told > 0 then
+  for _, id in ipairs(told) do
+    redis.call('PEXPIRE', P .. ':gone:' .. id, 3600000)
+  end
+  redis.call('ZREM', P .. ':gone', unpack(told))
+end
 if ARGV[3] == '' then
   return 0
 end

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
 from ..jobs import JobState
 
 GONE_MS = 3_600_000
-"""How long the last version of a job that was redriven or discarded is remembered."""
+"""How long the last version of a job that was redriven or discarded is remembered once its event
+is archived."""
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -74,24 +76,38 @@ class Live:
         return head_of(self.body)
 
 
+class Gone(NamedTuple):
+    """The last version of a job, and the seq of its event; `until` (ms) once that is archived."""
+
+    version: int
+    seq: int
+    until: int | None = None
+
+
 @dataclass
 class Jobs:
-    """Every live job by id; `gone`: last version of some that are not, and until when (ms)."""
+    """Every live job by id; `gone`: what is remembered of some that are not."""
 
     live: dict[str, Live] = field(default_factory=dict)
-    gone: dict[str, tuple[int, int]] = field(default_factory=dict)
+    gone: dict[str, Gone] = field(default_factory=dict)
 
-    def end(self, job: Live, now: int) -> None:
-        """Forget a job that has ended."""
+    def end(self, job: Live, seq: int) -> None:
+        """Forget a job that has ended, by the event of that seq."""
         del self.live[job.id]
         if job.redriven:
-            self.remember(job.id, job.version, now)
+            self.remember(job.id, job.version, seq)
 
-    def remember(self, id: str, version: int, now: int) -> None:
-        """Keep the last version of a job that has ended."""
-        self.gone[id] = version, now + GONE_MS
+    def remember(self, id: str, version: int, seq: int) -> None:
+        """Keep the last version of a job that has ended, by the event of that seq."""
+        self.gone[id] = Gone(version, seq)
+
+    def archived(self, seq: int, now: int) -> None:
+        """The tables have the ends up to there."""
+        for id, gone in self.gone.items():
+            if gone.until is None and gone.seq <= seq:
+                self.gone[id] = gone._replace(until=now + GONE_MS)
 
     def last_version(self, id: str, now: int) -> int | None:
         """Last version of a job that ended, while that is remembered."""
-        version, until = self.gone.get(id, (0, 0))
-        return version if now < until else None
+        gone = self.gone.get(id)
+        return gone.version if gone and (gone.until is None or now < gone.until) else None

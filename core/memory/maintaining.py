@@ -124,6 +124,7 @@ class Maintaining(Partition):
                 f" archived is seq {archived}"
             )
         self.archived = archived
+        self.jobs.archived(archived, self.now)
         return 0
 
     def announce(self, event: WorkerStarted | WorkerStopped, types: Mapping[str, Any]) -> None:

@@ -78,7 +78,7 @@ class Operating(Submitting):
         if refused := self._not_at_end(id, version):
             return refused
         self.log.add("job.discarded", id, version + 1, by)
-        self.jobs.remember(id, version + 1, self.now)
+        self.jobs.remember(id, version + 1, self.log.seq)
         self.links.tell(id, "discarded")
         return "discarded"
 

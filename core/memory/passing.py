@@ -124,7 +124,7 @@ class Passing(Rooms):
 
     def end(self, job: Live, *, ran: bool = False) -> None:
         """The job is over by the last event; others may be let in. `ran`: it was running."""
-        self.jobs.end(job, self.now)
+        self.jobs.end(job, self.log.seq)
         self.locks.free(job)
         if job.awaited:
             self.links.tell(job.id, self.log[-1].type.removeprefix("job."))

@@ -77,6 +77,14 @@ local function tell(id, outcome)
   end
 end
 
+-- Keeps the last version of a job that ended again, or was discarded, by the event just appended: who
+-- has read an older one in the tables is refused. It is let go an hour after that event is archived:
+-- see trim.
+local function remember(id, version)
+  redis.call('SET', P .. ':gone:' .. id, version)
+  redis.call('ZADD', P .. ':gone', seq, id)
+end
+
 -- Notes that a job has ended, by the event just appended, whose version is `version`; `ran`: it was
 -- running. Its hot state is there until the script calls `bury`, which takes all away in one command;
 -- `over[id]` tells meanwhile.
@@ -84,7 +92,7 @@ local function conclude(id, flags, version, raw, ran)
   over[id] = true
   over_keys[#over_keys + 1] = job_key(id)
   if bit.band(flags, REDRIVEN) ~= 0 then
-    redis.call('SET', P .. ':gone:' .. id, version, 'PX', 3600000)
+    remember(id, version)
   end
   if bit.band(flags, LOCKED) ~= 0 then
     unlock(id)

@@ -76,6 +76,7 @@ async def test_the_note_of_an_end_goes_by_itself(mill: Mill) -> None:
     job = await failed(mill)
     await mill.redrive(job, 4)
     await mill.cancel(job)
+    await mill.queue.trim(len(await mill.log()), 1)  # once it is archived
     assert 0 < await mill.redis.pttl(f"{{ms:default}}:gone:{job}") <= 3_600_000
     await mill.redrive(job, 6)
     assert await mill.redis.exists(f"{{ms:default}}:gone:{job}") == 0
