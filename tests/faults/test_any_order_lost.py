@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import asyncpg
+import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as how
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from millstream.core.config import Settings
 from millstream.core.embedded import Postgres
 from millstream.core.joining import Joiner
 from millstream.core.queue import Directory
+from millstream.projections import linker
 from millstream.projections.restore.imports import Importer
 from tests.core.verbs.mill import Mill, verdict_on
 from tests.core.verbs.test_any_order import VERDICTS, Play, _drain, steps
@@ -47,9 +49,11 @@ async def test_whatever_was_archived_is_brought_back(
     postgres_server: Postgres,
     migrated_template: str,
     soon: None,
+    monkeypatch: pytest.MonkeyPatch,
     script: list[tuple[Any, ...]],
     share: float,
 ) -> None:
+    monkeypatch.setattr(linker, "SWEEP", 3600.0)  # it would write on while that is audited
     mill = Mill(redis_url)
     await mill.redis.flushdb()
     await mill.redis.sadd(mill.keys.queues, "default")

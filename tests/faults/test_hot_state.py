@@ -112,7 +112,7 @@ async def _families(log: Log, made: dict[str, list[str]]) -> None:
     """Jobs that wait: for one that lives, for one that ended, for more to come, for a time."""
     for label, ends in (("waits", False), ("untold", True)):
         parent, child = new_id(log.partition), new_id(log.partition)
-        spec = ev.JobSubmitted("t", depends_on=[parent], on_parent_failure="wait", delay_ms=5000)
+        spec = ev.JobSubmitted("t", depends_on=[parent], on_parent_failure="wait", delay_ms=10**7)
         first = ev.JobSubmitted("t", priority=0 if ends else 5)
         await log.queue.submit([new_job(parent, first)._replace(before=[f"{child}*"])])
         await log.queue.submit([new_job(child, spec)])
