@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import redis
+from _pytest.nodeid import NodeId
 from hypothesis import settings as hypothesis_settings
 
 from millstream.core.config import Settings
@@ -37,6 +38,21 @@ MEMORY = Path("/dev/shm")
 ROOM = 2 * 2**30
 
 _numbers = itertools.count(1)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let `xdist_group` say which tests run in one process.
+
+    xdist 3.8 tells its scheduler by a field of the item that pytest 9.2 no longer reads: all of
+    them ran anywhere, and what is made once for a group was made in each process.
+    """
+    if not config.getoption("loadgroup", False):
+        return
+    for item in items:
+        mark = item.get_closest_marker("xdist_group")
+        if mark is not None and not item.nodeid.endswith(name := f"@{mark.args[0]}"):
+            setattr(item, "_id", NodeId.parse(item.nodeid + name))  # noqa: B010 (private)
 
 
 @pytest.fixture(scope="session")
