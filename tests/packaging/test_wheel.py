@@ -21,8 +21,6 @@ from millstream.core.log import LogReader
 from millstream.core.queue import PartitionQueue, new_job
 from millstream.core.upcast import decode
 
-pytestmark = pytest.mark.xdist_group("wheel")  # one process builds it, once
-
 _ROOT = Path(__file__).parents[2]
 
 _PROBE = """
