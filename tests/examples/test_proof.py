@@ -84,7 +84,7 @@ async def test_the_page_is_true(settings: Settings, tmp_path: Path) -> None:
     )
     shell, heads = Shell(settings, tmp_path), tmp_path / "heads.jsonl"
     with running(settings, tmp_path), shell.meanwhile(MAKE):
-        body = '{"type": "data.query", "payload": {"sql": "SELECT 1"}}'
+        body = '{"sql": "SELECT 1"}'
         for _ in range(3):
             done = shell(f"millstream submit data.query --payload '{body}' --wait 20")
             assert done.stdout, done.stderr
