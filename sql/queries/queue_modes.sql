@@ -3,4 +3,4 @@ SELECT partition, epoch, seq, time, entry, type, job, version, body, raw
   FROM job_events
  WHERE job IS NULL AND type LIKE 'queue.%' AND partition = $1 AND time <= $2
    AND type IN ('queue.paused', 'queue.draining', 'queue.resumed')
- ORDER BY time DESC LIMIT $3
+ ORDER BY time DESC, epoch DESC, seq DESC LIMIT $3

@@ -198,7 +198,7 @@ class Core:
 
 @pytest.fixture
 async def core(settings: Settings) -> AsyncIterator[Core]:
-    client = connection.connect(settings.redis_url, timeout=5)
+    client = connection.connect(settings.redis_url, timeout=60)
     yield Core(client, Keys(settings.namespace))
     await client.aclose()
 

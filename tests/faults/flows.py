@@ -178,7 +178,7 @@ class Flows:
 
 @asynccontextmanager
 async def flows(settings: Settings) -> AsyncGenerator[Flows]:
-    redis = connect(settings.redis_url, timeout=5)
+    redis = connect(settings.redis_url, timeout=60)
     pool = await queries.connect(settings)
     try:
         yield Flows(redis, pool)

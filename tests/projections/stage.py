@@ -72,7 +72,7 @@ class Log:
 @asynccontextmanager
 async def open_log(settings: Settings, partition: str = "default") -> AsyncGenerator[Log]:
     """A log on the test's own Redis."""
-    redis = connect(settings.redis_url, timeout=5)
+    redis = connect(settings.redis_url, timeout=60)
     try:
         yield Log(redis, partition)
     finally:

@@ -66,8 +66,8 @@ NOWHERE = queries.Checkpoint(1, 0, "0-0", None)
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncGenerator[Scene]:
-    redis = connect(settings.redis_url, timeout=5)
-    blocking = connect_blocking(settings.redis_url, block=1, timeout=5)
+    redis = connect(settings.redis_url, timeout=60)
+    blocking = connect_blocking(settings.redis_url, block=1, timeout=60)
     pool = await queries.connect(settings)
     try:
         yield Scene(settings, redis, blocking, pool)

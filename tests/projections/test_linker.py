@@ -15,7 +15,7 @@ from millstream.projections.linker import Linker
 async def test_a_look_that_fails_in_a_way_nobody_thought_of_is_told_and_made_again(
     redis_url: str,
 ) -> None:
-    redis, keys = connect(redis_url, timeout=5), Keys()
+    redis, keys = connect(redis_url, timeout=60), Keys()
     directory = Directory(redis, keys)
     linker = Linker(directory, Joiner(directory), LogReader(redis, keys), None)
     try:

@@ -26,7 +26,7 @@ from millstream.projections.listing import JobFilter, listing, next_cursor, read
 from millstream.projections.past import Past
 from millstream.projections.tables import Step, Tables
 from tests.projections.stage import life
-from tests.strategies import job_id
+from tests.strategies import START_MS, job_id, record_of
 
 STARTED, DONE = ev.JobStarted(1, "w"), ev.JobSucceeded(wrap(1))
 FAILED = ev.JobAttemptFailed(ev.Fault("OSError", "disk 100% full_up"))
@@ -101,6 +101,19 @@ async def test_pages_follow_each_other_newest_first(
             break
     assert seen == [job_id(number) for number in range(9, 0, -1)]
     assert pages == 3
+
+
+async def test_changes_of_a_queue_within_one_ms_are_told_in_their_order(
+    settings: Settings, pool: asyncpg.Pool
+) -> None:
+    kinds = [ev.QueuePaused, ev.QueueResumed] * 4
+    changes = [
+        record_of(kind("ada", "test"), job="", version=0, seq=seq, time=START_MS)
+        for seq, kind in enumerate(kinds, 1)
+    ]
+    await store(settings.postgres_dsn, changes)
+    found = await queries.queue_modes(pool, "default", START_MS, 5)
+    assert [one.seq for one in found] == [4, 5, 6, 7, 8]
 
 
 async def test_a_full_last_page_has_no_next(pool: asyncpg.Pool, stored: list[Record]) -> None:

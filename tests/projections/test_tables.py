@@ -81,7 +81,7 @@ def test_any_cuts_give_the_same_tables(postgres_dsn: str, log: list[Pair], cuts:
 
 
 async def _empty(dsn: str) -> None:
-    connection = await connect_once(dsn, timeout=10, role="test")
+    connection = await connect_once(dsn, timeout=60, role="test")
     for row in await connection.fetch(
         "SELECT inhrelid::regclass AS name FROM pg_inherits JOIN pg_class p ON p.oid = inhparent"
         " WHERE p.relname IN ('jobs', 'job_events')"
@@ -126,7 +126,7 @@ async def test_a_batch_from_another_position_changes_nothing(
 async def test_an_event_archived_before_is_corruption(store: Store, postgres_dsn: str) -> None:
     records = life(1, SUBMITTED, STARTED)
     await store.apply(records)
-    connection = await connect_once(postgres_dsn, timeout=10, role="test")
+    connection = await connect_once(postgres_dsn, timeout=60, role="test")
     await connection.execute("UPDATE checkpoints SET seq = 1")
     store.seq = 1
     with pytest.raises(Corrupt, match="job_events"):
@@ -149,7 +149,7 @@ async def test_a_changed_job_whose_row_is_gone_is_corruption(
     records = life(1, SUBMITTED, STARTED)
     await store.apply(records[:1])
     effect = fold(records[1:], await store.past.jobs({records[0].job}))
-    connection = await connect_once(postgres_dsn, timeout=10, role="test")
+    connection = await connect_once(postgres_dsn, timeout=60, role="test")
     await connection.execute("DELETE FROM jobs")
     with pytest.raises(Corrupt, match="expected to change 1"):
         await store.tables.apply(effect, Step("default", 1, 1, 2, records[1].entry))
@@ -163,7 +163,7 @@ async def test_a_value_no_column_takes_is_unstorable(store: Store, postgres_dsn:
 
 
 async def test_without_the_schema_it_is_said_what_to_do(postgres_dsn: str, store: Store) -> None:
-    connection = await connect_once(postgres_dsn, timeout=10, role="test")
+    connection = await connect_once(postgres_dsn, timeout=60, role="test")
     await connection.execute("DROP TABLE checkpoints")
     await connection.close()
     with pytest.raises(Unavailable, match="millstream migrate"):
@@ -187,7 +187,7 @@ async def test_the_archive_refuses_any_change(
 ) -> None:
     records = life(1, SUBMITTED, STARTED)
     await store.apply(records)
-    connection = await connect_once(postgres_dsn, timeout=10, role="test")
+    connection = await connect_once(postgres_dsn, timeout=60, role="test")
     child = await connection.fetchval("SELECT tableoid::regclass::text FROM job_events LIMIT 1")
     with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="append-only"):
         await connection.execute(statement.format(child=child))
@@ -201,7 +201,7 @@ async def test_a_connection_that_cannot_be_made_ready_is_given_up(
     monkeypatch.setattr("millstream.projections.tables.statement", lambda name: "SELECT 1 / 0")
     with pytest.raises(asyncpg.DivisionByZeroError):
         await store.tables.open()
-    connection = await connect_once(postgres_dsn, timeout=10, role="test")
+    connection = await connect_once(postgres_dsn, timeout=60, role="test")
 
     async def given_up() -> bool:
         return not await connection.fetch(
@@ -218,7 +218,7 @@ async def test_partitions_of_days_are_made_ahead_and_on_demand(
 ) -> None:
     await store.tables.make_partitions_ahead()
     await store.apply(life(1, SUBMITTED, STARTED, step_ms=86_400_000))
-    connection = await connect_once(postgres_dsn, timeout=10, role="test")
+    connection = await connect_once(postgres_dsn, timeout=60, role="test")
     counts = await connection.fetch(
         "SELECT inhparent::regclass::text AS parent, count(*) FROM pg_inherits"
         " JOIN pg_class c ON c.oid = inhparent WHERE c.relkind = 'p' GROUP BY 1"
@@ -239,7 +239,7 @@ async def test_a_partition_dropped_meanwhile_is_made_again(store: Store, postgre
 
 
 async def _drop_jobs(dsn: str) -> None:
-    connection = await connect_once(dsn, timeout=10, role="test")
+    connection = await connect_once(dsn, timeout=60, role="test")
     name = await connection.fetchval("SELECT tableoid::regclass::text FROM jobs LIMIT 1")
     await connection.execute(f"DROP TABLE {name}")
     await connection.close()

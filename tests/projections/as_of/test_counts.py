@@ -44,7 +44,7 @@ class Archive:
 
     def __init__(self, dsn: str, redis_url: str) -> None:
         self.tables, self.past = Tables(dsn), Past(dsn)
-        self.redis = connect(redis_url, timeout=5)
+        self.redis = connect(redis_url, timeout=60)
         self.reader = LogReader(self.redis, Keys())
         self.jobs: dict[str, Job] = {}
         self.seq = 0

@@ -22,7 +22,7 @@ from .stage import Archive
 
 
 async def exported(settings: Settings, folder: Path) -> Path:
-    redis = connect(settings.redis_url, timeout=5)
+    redis = connect(settings.redis_url, timeout=60)
     pool = await queries.connect(settings)
     try:
         keys = Keys(settings.namespace)
