@@ -26,8 +26,8 @@ from millstream.projections.restore.imports import Importer
 from tests.everywhere import in_folder, in_postgres, in_redis, where
 
 from .conftest import Api, Core, running, until
+from .flowing import post
 from .test_erasure import HER, SECRET, erase
-from .test_flows import post
 from .test_schedules import act, make
 
 HERS = "ada-of-example-org"

@@ -1,8 +1,7 @@
-"""Flows over HTTP: how they are said, what they wait for, how they stand, and what is refused."""
+"""Flows over HTTP: how they are said, what they wait for, and how they stand."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -12,58 +11,12 @@ from millstream.core.config import Settings
 from millstream.core.embedded import Postgres
 from millstream.core.events import JobSubmitted
 from millstream.core.ids import new_id
-from millstream.core.joining import Joiner
 from millstream.core.queue import new_job
 from millstream.projections import linker
 from tests.invariants import check
 
-from .conftest import DEADLINE, Api, Core, problem, running, until
-
-
-def post(api: Api, status: int = 201, path: str = "/flows", **body: Any) -> Any:
-    response = api.client.post(f"/api/v1{path}", json=body)
-    assert response.status_code == status, response.text
-    return response.json()
-
-
-def job(key: str | None = None, *parents: str, **fields: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {"type": "a.job", **fields}
-    if key is not None:
-        found["key"] = key
-    if parents:
-        found["depends_on"] = list(parents)
-    return found
-
-
-def ids_of(answer: Any) -> dict[str, str]:
-    return {item["key"]: item["id"] for item in answer["items"]}
-
-
-async def work(core: Core, *queues: str, fail: tuple[str, ...] = ()) -> list[str]:
-    """Run all that may run until nothing does; the jobs in the order they ran."""
-    joiner = Joiner(core.directory)
-    ran: list[str] = []
-    more = True
-    while more:
-        more = False
-        for queue in queues or ("default",):
-            for lease in await core.claim(queue, 1000):
-                more = True
-                ran.append(lease.id)
-                await (core.fail if lease.id in fail else core.succeed)(lease)
-            await joiner.deliver(queue)
-        async with asyncio.timeout(DEADLINE):
-            for queue in queues or ("default",):
-                # The API looks there, too: whom it is about to tell of an end waits still.
-                while await core.directory.queue(queue).outbox():
-                    more = True
-                    await asyncio.sleep(0.01)
-    return ran
-
-
-async def audit(api: Api, *queues: str, drained: bool = True) -> None:
-    settings = api.app.state.settings
-    (await check(settings.redis_url, queues or ("default",), drained=drained)).require()
+from .conftest import Api, Core, problem, running, until
+from .flowing import audit, ids_of, job, post, work
 
 
 async def test_jobs_that_name_each_other_run_in_order(api: Api, core: Core) -> None:
@@ -229,73 +182,6 @@ async def test_a_request_sent_again_is_the_same_flow(api: Api, core: Core, proje
     assert again.status_code == 200
     assert await work(core, "default", "two", "three") == []
     await audit(api, "default", "two", "three")
-
-
-CYCLE = [job("a", "c"), job("b", "a"), job("c", "b"), job("d")]
-
-
-@pytest.mark.parametrize(
-    ("body", "path", "said"),
-    [
-        ({"jobs": CYCLE}, "$.jobs[0].depends_on", "a → c → b → a"),
-        ({"jobs": [job("a", "a")]}, "$.jobs[0].depends_on[0]", "which is this one"),
-        ({"jobs": [job("a"), job("b", "x")]}, "$.jobs[1].depends_on[0]", "got 'x'"),
-        ({"jobs": [job("a"), job("b", "a", "a")]}, "$.jobs[1].depends_on[1]", "once"),
-        ({"jobs": [job("a"), job("a")]}, "$.jobs[1].key", "of its own"),
-        ({"jobs": [job(), job()], "then": job()}, "$.then", "only there"),
-        ({"batch": [job()]}, "$.then", "expected a job"),
-        ({"batch": [], "then": job()}, "$.batch", "at least one"),
-        ({}, "$", "got none"),
-        ({"jobs": [job()], "chain": [job()]}, "$", "jobs and chain"),
-        ({"chain": [job()], "open": True}, "$.open", "expected a batch"),
-        (
-            {"jobs": [job("a", on_parent_failure="run")]},
-            "$.jobs[0].on_parent_failure",
-            "depends_on",
-        ),
-        ({"jobs": [job("a", unique={}), job("b", "a")]}, "$.jobs[0].unique", "stand for it"),
-        (
-            {"jobs": [job("a"), job("b", "a", unique={"policy": "replace"})]},
-            "$.jobs[1].unique.policy",
-            "got replace",
-        ),
-        ({"chain": [job(), job(queue="NO")]}, "$.chain[1].queue", "expected"),
-    ],
-)
-@pytest.mark.usefixtures("nothing_done")
-def test_what_cannot_be_is_refused_by_name(
-    shared: Api, body: dict[str, Any], path: str, said: str
-) -> None:
-    found = problem(shared.client.post("/api/v1/flows", json=body), 422, "unacceptable-value")
-    assert found["errors"][0]["path"] == path
-    assert said in found["errors"][0]["message"]
-
-
-@pytest.mark.usefixtures("nothing_done")
-def test_bad_shapes_are_refused(shared: Api) -> None:
-    for body in ({"jobs": []}, {"jobs": [job("a b")]}, {"flow": []}, {"jobs": [job(on_x=1)]},
-                 {"jobs": [job("a", on_parent_failure="shrug")]}):  # fmt: skip
-        problem(shared.client.post("/api/v1/flows", json=body), 400, "invalid-request")
-
-
-def test_bad_parents_of_one_job_are_refused(shared: Api) -> None:
-    a = new_id("nowhere")
-    for given, path in (
-        ([a, a], "$.depends_on[1]"),
-        (["x"], "$.depends_on[0]"),
-        ([a], "$.depends_on[0]"),
-    ):
-        answer = shared.client.post("/api/v1/jobs", json={**job(), "depends_on": given})
-        assert problem(answer, 422)["errors"][0]["path"] == path
-
-
-def test_a_flow_that_is_none_is_not_found(shared: Api) -> None:
-    for flow in ("x", new_id("nowhere")):
-        for path in ("", "/jobs", "/edges"):
-            problem(shared.client.get(f"/api/v1/flows/{flow}{path}"), 404, "not-found")
-        for path in ("/close", "/cancel"):
-            problem(shared.client.post(f"/api/v1/flows/{flow}{path}"), 404, "not-found")
-    problem(shared.client.get("/api/v1/flows?cursor=x"), 400)
 
 
 async def test_what_was_lost_with_a_server_is_found_out(

@@ -10,7 +10,7 @@ from millstream.core.ids import new_id
 from millstream.core.linking import MAX_DEPENDENTS
 
 from .conftest import Api, Core, problem, until
-from .test_flows import audit, job, post, work
+from .flowing import audit, job, post, work
 
 
 async def failed(api: Api, core: Core, *more: str) -> tuple[str, str]:
