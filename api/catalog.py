@@ -42,6 +42,7 @@ class Catalog:
         self._accept_all = unknown == "accept"
         self._types: dict[str, Announcement] = {}
         self._of_queue: dict[str, tuple[float, set[str]]] = {}
+        self._asking: dict[str, asyncio.Task[set[str]]] = {}
         self._memo: dict[tuple[str, str | None], Defaults] = {}
         self._until = 0.0
         self._reading: asyncio.Task[None] | None = None
@@ -60,8 +61,8 @@ class Catalog:
         if not await self._known(given.type, found.queue):
             # A worker may have announced the type a moment ago, perhaps for another queue.
             await self._refresh()
-            self._of_queue.pop(found.queue, None)
             found = self._defaults(given)
+            await self._ask(found.queue)
             if not await self._known(given.type, found.queue):
                 message = f"no worker of queue {found.queue!r} ever announced {given.type!r}"
                 raise Unacceptable("type", message, unknown_type=True)
@@ -95,9 +96,21 @@ class Catalog:
             return True
         until, types = self._of_queue.get(queue, (0.0, set[str]()))
         if time.monotonic() > until:
-            types = await self._directory.types_of(queue)
-            self._of_queue[queue] = (time.monotonic() + FRESH, types)
+            types = await self._ask_once(queue)
         return not types or type in types
+
+    async def _ask_once(self, queue: str) -> set[str]:
+        """The types of a queue, asked for once, however many want to know at the same time."""
+        asking = self._asking.get(queue)
+        if asking is None:
+            asking = self._asking[queue] = asyncio.create_task(self._ask(queue))
+            asking.add_done_callback(lambda _: self._asking.pop(queue))
+        return await asyncio.shield(asking)
+
+    async def _ask(self, queue: str) -> set[str]:
+        types = await self._directory.types_of(queue)
+        self._of_queue[queue] = (time.monotonic() + FRESH, types)
+        return types
 
     async def _refresh(self) -> None:
         """Read the types once, however many ask at the same time."""

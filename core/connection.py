@@ -6,6 +6,7 @@ timeout is the block plus a margin.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache
@@ -38,7 +39,10 @@ BLOCK_MARGIN = 2.0
 
 
 def connect(url: str, *, timeout: float, connections: int = 64) -> "Redis":
-    """A client for commands; `timeout` in seconds bounds each, and connecting."""
+    """A client for commands; `timeout` in seconds bounds each, and connecting.
+
+    More than `connections` commands at a time wait for each other.
+    """
     pool = _Pool.from_url(
         url,
         socket_timeout=timeout,
@@ -59,10 +63,18 @@ def connect(url: str, *, timeout: float, connections: int = 64) -> "Redis":
 
 
 class _Pool(ConnectionPool):
-    """Hands connections out without a lock or metrics: within one event loop neither is needed."""
+    """Hands connections out without a lock or metrics: within one event loop neither is needed.
+
+    Who finds all of them in use waits for one, in turn, for as long as a command may take.
+    """
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self._waiting: deque[asyncio.Future[Any]] = deque()
 
     async def get_connection(self, *_: Any, **__: Any) -> Any:
-        connection: Any = self.get_available_connection()
+        free = self.can_get_connection()
+        connection: Any = self.get_available_connection() if free else await self._turn()
         try:
             # A connection that was closed, or holds what nobody read, is made anew.
             if not connection.is_connected or await connection.can_read():
@@ -74,8 +86,38 @@ class _Pool(ConnectionPool):
 
     async def release(self, connection: Any) -> None:
         self._in_use_connections.remove(connection)
-        if connection.should_reconnect():
-            await connection.disconnect()
+        try:
+            if connection.should_reconnect():
+                await connection.disconnect()
+        except BaseException:
+            connection = self.make_connection()  # of that one nothing is known
+            raise
+        finally:
+            self._pass_on(connection)
+
+    async def _turn(self) -> Any:
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(self.connection_kwargs["socket_timeout"]):
+                return await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():  # it came, and is not wanted any more
+                self._in_use_connections.remove(turn.result())
+                self._pass_on(turn.result())
+            if isinstance(error, TimeoutError):
+                message = f"all {self.max_connections} connections were in use"
+                raise exceptions.ConnectionError(message) from None
+            raise
+
+    def _pass_on(self, connection: Any) -> None:
+        """Give a connection to the first who waits for one and has not given up."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._in_use_connections.add(connection)
+                turn.set_result(connection)
+                return
         self._available_connections.append(connection)
 
 

@@ -235,8 +235,48 @@ async def test_the_connection_of_a_lost_reply_is_not_used_again(
     assert await patient.echo(b"mine") == b"mine"  # not the late reply of the submission
 
 
-async def test_cancelled_calls_cross_no_replies(redis_url: str) -> None:
-    client = connect(redis_url, timeout=10, connections=4)
+async def test_more_calls_than_connections_wait_for_one(redis_url: str) -> None:
+    client = connect(redis_url, timeout=60, connections=3)
+    told = await asyncio.gather(*(call(client, "INCR", "n") for _ in range(500)))
+    assert sorted(told) == list(range(1, 501))
+    with translated():
+        clients = await client.client_list()
+    assert len(clients) == 3
+    await client.aclose()
+
+
+async def test_who_waits_too_long_for_a_connection_is_told(redis_url: str) -> None:
+    client = connect(redis_url, timeout=1.5, connections=1)
+    pool = client.connection_pool
+    connection: Any = await pool.get_connection()
+    with pytest.raises(Unavailable, match="all 1 connections were in use"), translated():
+        await call(client, "PING")
+    waiting = asyncio.ensure_future(pool.get_connection())
+    await asyncio.sleep(0)
+    await pool.release(connection)
+    assert await waiting is connection, "who gave up before does not get it"
+    await pool.release(connection)
+    await client.aclose()
+
+
+async def test_who_is_cancelled_with_a_connection_given_passes_it_on(redis_url: str) -> None:
+    client = connect(redis_url, timeout=60, connections=1)
+    pool = client.connection_pool
+    connection: Any = await pool.get_connection()
+    first, second = (asyncio.ensure_future(pool.get_connection()) for _ in range(2))
+    await asyncio.sleep(0)
+    await pool.release(connection)
+    first.cancel()  # it was given, and not taken yet
+    assert await second is connection
+    assert first.cancelled()
+    await pool.release(connection)
+    await client.aclose()
+
+
+@pytest.mark.parametrize("connections", [1, 2, 4])
+async def test_cancelled_calls_cross_no_replies(redis_url: str, connections: int) -> None:
+    """Whether they have a connection or wait for one; and none is lost."""
+    client = connect(redis_url, timeout=10, connections=connections)
 
     async def echo(n: int) -> None:
         assert await client.echo(str(n)) == str(n).encode()
