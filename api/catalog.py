@@ -16,6 +16,7 @@ from ..core.keys import check_queue
 from ..core.queue import Directory
 from ..core.retry import MAX_ATTEMPTS
 from .submission import Defaults, Submission, Unacceptable
+from .submitter import insist
 
 FRESH = 1.0
 """Seconds for which what was read is believed."""
@@ -108,7 +109,7 @@ class Catalog:
         return await asyncio.shield(asking)
 
     async def _ask(self, queue: str) -> set[str]:
-        types = await self._directory.types_of(queue)
+        types = await insist(lambda: self._directory.types_of(queue))
         self._of_queue[queue] = (time.monotonic() + FRESH, types)
         return types
 
@@ -119,7 +120,7 @@ class Catalog:
         await asyncio.shield(self._reading)
 
     async def _read(self) -> None:
-        announced = await self._directory.types()
+        announced = await insist(self._directory.types)
         self._types = {name: _read_announcement(text) for name, text in announced.items()}
         self._memo.clear()
         now = time.monotonic()

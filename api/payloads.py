@@ -17,6 +17,7 @@ from ..core.workers import SILENT_AFTER, Seen, Workers
 from .misfits import fault_of
 from .problems import INVALID_PAYLOAD, MAX_FAULTS, Fault, faulty
 from .submission import Submission, path_of
+from .submitter import insist
 
 FRESH = 1.0
 """Seconds for which what was read is believed, unless a payload is to be refused by it."""
@@ -122,10 +123,11 @@ class Payloads:
 
     async def _read(self) -> None:
         began = time.monotonic()
-        seen = [one for one in await self._workers.all() if one.age <= HEARD_WITHIN]
+        seen = [one for one in await insist(self._workers.all) if one.age <= HEARD_WITHIN]
         wanted = {one.report.takes for one in seen if one.report.takes}
         found = {digest: kept for digest, kept in self._documents.items() if digest in wanted}
-        for digest, text in (await self._workers.takes(wanted - found.keys())).items():
+        missing = wanted - found.keys()
+        for digest, text in (await insist(lambda: self._workers.takes(missing))).items():
             found[digest] = _read_document(text)
         self._documents = found
         self._takers = self._combined(seen)

@@ -10,6 +10,7 @@ import httpx2
 import msgspec
 import pytest
 
+from millstream.api import catalog, payloads
 from millstream.core.config import Settings
 from millstream.core.events import parse_position
 
@@ -148,7 +149,13 @@ async def test_more_requests_than_connections_wait_for_one(api: Api, core: Core)
         assert {one.status_code for one in await asyncio.gather(*asked)} == {200}
 
 
-async def test_a_frozen_redis_gives_one_job_and_one_event(settings: Settings, core: Core) -> None:
+@pytest.mark.parametrize("fresh", [60.0, 0.0])
+async def test_a_frozen_redis_gives_one_job_and_one_event(
+    settings: Settings, core: Core, monkeypatch: pytest.MonkeyPatch, fresh: float
+) -> None:
+    """Whether what workers announced is known or has to be asked for."""
+    for module in (catalog, payloads):
+        monkeypatch.setattr(module, "FRESH", fresh)
     impatient = msgspec.structs.replace(settings, command_timeout=0.4)
     with running(impatient) as api:
         api.submit()
