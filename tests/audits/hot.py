@@ -90,9 +90,6 @@ async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
             passing[kind].append(raw)
         elif kind not in known and kind not in ("once", "gone", "rate"):
             hot.others.append(raw.decode())
-    for _, entry in await redis.xrange(f"{base}:ended"):
-        if not entry[3]:  # fields in the order of ending.lua
-            hot.announced.update(entry[1].decode().split()[::2])
     for first in range(0, len(jobs), 1000):
         part = jobs[first : first + 1000]
         raws = await redis.mget([keys.job(partition, job) for job in part])
@@ -102,14 +99,22 @@ async def read_hot(redis: Any, keys: Keys, partition: str) -> Hot:
     for raw in await _lasting(redis, passing["unique"]):
         job = (await redis.get(raw) or b"").decode().partition(":")[0]
         hot.locks[raw.decode().rpartition(":")[2]] = job
-    due = await redis.zrange(keys.due(partition), 0, -1, withscores=True)
-    hot.due = {job.decode(): score for job, score in due}
-    found = await redis.zrange(keys.dependents(partition), 0, -1)
-    hot.dependents = {job.decode() for job in found}
+    await _read_waiting(redis, keys, partition, hot)
     await read_gates(redis, keys, partition, hot.gates)
     hot.schedules = await read_schedules(redis, keys, partition, schedules)
     hot.bell = await redis.llen(keys.bell(partition))
     return hot
+
+
+async def _read_waiting(redis: Any, keys: Keys, partition: str, hot: Hot) -> None:
+    """Who waits for a time or for others, and who is noted to have left very many of them."""
+    due = await redis.zrange(keys.due(partition), 0, -1, withscores=True)
+    hot.due = {job.decode(): score for job, score in due}
+    found = await redis.zrange(keys.dependents(partition), 0, -1)
+    hot.dependents = {job.decode() for job in found}
+    for _, entry in await redis.xrange(f"{keys.base(partition)}:ended"):
+        if not entry[3]:  # fields in the order of ending.lua
+            hot.announced.update(entry[1].decode().split()[::2])
 
 
 async def _lasting(redis: Any, keys: list[bytes]) -> list[bytes]:

@@ -18,6 +18,8 @@ from millstream.core.config import Settings, load
 from millstream.core.embedded.process import is_alive
 from tests.consumers.conftest import Bench, bench, until
 
+from .pages import app_of
+
 __all__ = ["bench"]
 
 PAGE = (Path(__file__).parents[2] / "docs" / "executors.md").read_text()
@@ -25,11 +27,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "executors.md").read_text()
 
 @pytest.fixture
 def app(tmp_path: Path) -> str:
-    [code] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    file = tmp_path / "app.py"
-    code = code.replace("import Context, job", "import Context, Registry\nregistry = Registry()")
-    file.write_text(code.replace("@job(", "@registry.job("))
-    return f"{file}:registry"
+    return app_of("executors.md", tmp_path)
 
 
 async def test_its_handlers_run_where_it_says(bench: Bench, app: str) -> None:

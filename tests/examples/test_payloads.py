@@ -19,6 +19,8 @@ from millstream.core.workers import SILENT_AFTER
 from tests.api.conftest import Api, problem, running
 from tests.consumers.conftest import Bench, bench
 
+from .pages import app_of
+
 __all__ = ["bench"]
 
 PAGE = (Path(__file__).parents[2] / "docs" / "payloads.md").read_text()
@@ -33,11 +35,7 @@ def api(settings: Settings) -> Iterator[Api]:
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
     """The registry that the page's handler is in."""
-    [code] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    file = tmp_path / "app.py"
-    code = code.replace("import Context, job", "import Context, Registry\nregistry = Registry()")
-    file.write_text(code.replace("@job(", "@registry.job("))
-    return load_apps([f"{file}:registry"])
+    return load_apps([app_of("payloads.md", tmp_path)])
 
 
 async def test_its_handler_takes_and_refuses_what_it_says(
